@@ -1,0 +1,45 @@
+// The contract of a backbone: images in, feature maps at several strides out.
+#ifndef TRIREME_CORE_API_BACKBONE_H_
+#define TRIREME_CORE_API_BACKBONE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/autograd/context.h"
+#include "core/base/status.h"
+#include "core/nn/module.h"
+
+namespace trireme {
+
+struct FeatureSpec {
+  std::string name;     // "conv4_3"
+  int stride = 0;       // pixels of the image a step in the map; for maps with uneven sizes the nominal one
+  int64_t channels = 0;
+};
+
+class Backbone : public Module {
+ public:
+  static constexpr const char kKind[] = "backbone";
+  struct BuildArgs {};
+
+  // Of the maps that Forward returns, finest first.
+  virtual std::vector<FeatureSpec> specs() const = 0;
+
+  // `images`: float32 [N, H, W, 3], normalised (see normalisation()). Returns [N, h, w, channels] each.
+  virtual std::vector<Var> Forward(Context& context, const Var& images) = 0;
+
+  // (x - mean) / deviation of 8-bit RGB values, which this backbone's weights expect.
+  struct Normalisation {
+    float mean[3];
+    float deviation[3];
+  };
+  virtual Normalisation normalisation() const {
+    // ImageNet's, as torchvision applies it to values in [0, 1].
+    return {{123.675f, 116.28f, 103.53f}, {58.395f, 57.12f, 57.375f}};
+  }
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_API_BACKBONE_H_

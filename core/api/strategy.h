@@ -1,0 +1,53 @@
+// The contract of a parallel strategy: decides who reduces which gradients and who updates which range
+// of the arena. It runs on any Communicator, and knows nothing of models or data.
+//
+// Every worker runs one instance. Losses are normalised over the global batch (see detector.h), so
+// gradients are summed over workers, never averaged. A strategy that is synchronous() leaves, after
+// Step, the same bits in every worker's parameter arena, whatever the number of workers up to rounding.
+//
+// One step: BeginStep; the tape calls OnGradientReady once for every parameter while it walks
+// backwards; Step finishes the communication, updates, and publishes the new parameters.
+#ifndef TRIREME_CORE_API_STRATEGY_H_
+#define TRIREME_CORE_API_STRATEGY_H_
+
+#include "core/api/communicator.h"
+#include "core/api/optimizer.h"
+#include "core/autograd/tape.h"
+#include "core/nn/parameter_arena.h"
+
+namespace trireme {
+
+class Strategy : public GradientSink {
+ public:
+  static constexpr const char kKind[] = "strategy";
+  // All outlive the strategy and belong to this worker.
+  struct BuildArgs {
+    ParameterArena* arena = nullptr;
+    Optimizer* optimizer = nullptr;        // set up already
+    Communicator* communicator = nullptr;  // never null; size 1 for a worker that is alone
+  };
+
+  // Makes all workers' parameters equal to rank 0's. Collective.
+  virtual Status Setup() = 0;
+
+  // Enqueues nothing. `step` is for messages.
+  virtual void BeginStep(int64_t step) = 0;
+
+  // GradientSink: may enqueue communication, on a stream of its own, ordered after the compute stream's
+  // present end by an event. Must not block on peers.
+  void OnGradientReady(int index) override = 0;
+
+  // Returns when this worker's share is done and the parameters for the next step are in place (in
+  // compute stream order). A fault names the rank, the bucket and the step.
+  virtual Status Step(const UpdateInfo& info) = 0;
+
+  // False if workers may differ between steps (asynchronous strategies).
+  virtual bool synchronous() const = 0;
+
+  // Seconds of the last step in which this worker could do nothing but wait for communication.
+  virtual double exposed_communication_seconds() const = 0;
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_API_STRATEGY_H_

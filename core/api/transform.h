@@ -1,0 +1,28 @@
+// The contract of a transform: one step of augmentation, applied to a sample on a loader's thread.
+//
+// Transforms run in the order of the config, then the loader resizes the image to what the detector
+// takes. All randomness comes from the Random they are handed, which the loader names by (seed, epoch,
+// image): so a sample does not depend on which worker or thread made it. Boxes stay inside the image,
+// or the object is removed.
+#ifndef TRIREME_CORE_API_TRANSFORM_H_
+#define TRIREME_CORE_API_TRANSFORM_H_
+
+#include "core/api/sample.h"
+#include "core/base/random.h"
+
+namespace trireme {
+
+class Transform {
+ public:
+  static constexpr const char kKind[] = "transform";
+  struct BuildArgs {};
+
+  virtual ~Transform() = default;
+
+  // Thread-safe: the transform itself holds no state that changes.
+  virtual void Apply(Sample* sample, Random* random) const = 0;
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_API_TRANSFORM_H_

@@ -1,0 +1,82 @@
+#include "core/autograd/tape.h"
+
+#include "core/device/parallel_for.h"
+
+namespace trireme {
+namespace {
+
+// A one on the device, without a copy from the host.
+Tensor One(Device& device, const Shape& shape) {
+  Tensor one = Tensor::Empty(device, shape);
+  float* value = one.data<float>();
+  ParallelFor(device.compute_stream(), one.size(), [=] TRIREME_HD(int64_t i) { value[i] = 1.0f; });
+  return one;
+}
+
+}  // namespace
+
+void Tape::Add(const char* name, const std::vector<Var>& inputs, const Var& output, BackwardFunction backward) {
+  uses_.resize(parameters_.size(), 0);
+  std::vector<int> used;
+  for (const Var& input : inputs) {
+    const int index = input.parameter_index();
+    if (index < 0) continue;
+    CHECK_LT(index, static_cast<int>(uses_.size())) << name << " uses a parameter of another arena";
+    ++uses_[index];
+    used.push_back(index);
+  }
+  records_.push_back({name, std::move(used), output, std::move(backward)});
+}
+
+void Tape::Release(int parameter, Stream& stream) {
+  if (--uses_[parameter] > 0) return;
+  const Var& var = parameters_[parameter];
+  if (var.requires_gradient()) {
+    if (!var.node_->gradient.defined()) var.node_->parameter_gradient.Zero(stream);
+    var.node_->gradient = Tensor();  // the arena keeps it; the next step overwrites it
+  }
+  if (sink_ != nullptr) sink_->OnGradientReady(parameter);
+}
+
+void Tape::Backward(const std::vector<Var>& losses, Stream& stream) {
+  for (const Var& loss : losses) {
+    CHECK_EQ(loss.value().size(), 1) << "a loss is a scalar";
+    if (loss.requires_gradient()) loss.AccumulateGradient(One(stream.device(), loss.shape()), stream);
+  }
+  uses_.resize(parameters_.size(), 0);
+  std::vector<int> unused;
+  for (int i = 0; i < static_cast<int>(uses_.size()); ++i) {
+    if (uses_[i] == 0) unused.push_back(i);
+  }
+  while (!records_.empty()) {
+    RecordEntry record = std::move(records_.back());
+    records_.pop_back();
+    Tensor gradient = record.output.TakeGradient();
+    record.output = Var();
+    if (gradient.defined()) record.backward(std::move(gradient));
+    record.backward = nullptr;
+    for (int parameter : record.parameters) Release(parameter, stream);
+  }
+  for (int parameter : unused) {
+    uses_[parameter] = 1;
+    Release(parameter, stream);
+  }
+}
+
+bool NeedsGradient(const Context& context, const std::vector<Var>& inputs) {
+  if (context.tape == nullptr) return false;
+  for (const Var& input : inputs) {
+    if (input.requires_gradient()) return true;
+  }
+  return false;
+}
+
+Var Record(Context& context, const char* name, Tensor value, const std::vector<Var>& inputs,
+           BackwardFunction backward) {
+  if (!NeedsGradient(context, inputs)) return Var(std::move(value));
+  Var output = Var::Intermediate(std::move(value));
+  context.tape->Add(name, inputs, output, std::move(backward));
+  return output;
+}
+
+}  // namespace trireme

@@ -1,0 +1,75 @@
+// The tape: functions record themselves while the model runs forward; Backward walks them in reverse
+// and frees what they kept as it goes.
+//
+//   Var Relu(Context& context, const Var& x) {
+//     Tensor y = ...;
+//     return Record(context, "relu", y, {x}, [x, y, &context...](Tensor gradient) {
+//       x.AccumulateGradient(..., stream);
+//     });
+//   }
+//
+// The tape also knows when a parameter's gradient is complete, which is when communication may start:
+// it tells the GradientSink, in the order in which gradients complete, and ends with the parameters
+// that this step did not use (their gradient is zero). Every parameter is reported exactly once a step.
+#ifndef TRIREME_CORE_AUTOGRAD_TAPE_H_
+#define TRIREME_CORE_AUTOGRAD_TAPE_H_
+
+#include <functional>
+#include <vector>
+
+#include "core/autograd/context.h"
+#include "core/autograd/var.h"
+
+namespace trireme {
+
+class GradientSink {
+ public:
+  virtual ~GradientSink() = default;
+  // All contributions to the gradient of parameter `index` are enqueued on the compute stream. Called by
+  // the worker's thread; must not block on peers.
+  virtual void OnGradientReady(int index) = 0;
+};
+
+// Is given the gradient of the output, of the output's size; may overwrite it if it is unique().
+// Adds to the gradients of those inputs that require one.
+using BackwardFunction = std::function<void(Tensor gradient)>;
+
+class Tape {
+ public:
+  // `parameters` in arena order: their Vars' parameter_index is the position. `sink` may be null.
+  Tape(std::vector<Var> parameters, GradientSink* sink) : parameters_(std::move(parameters)), sink_(sink) {}
+
+  // Records one function; see the free function Record.
+  void Add(const char* name, const std::vector<Var>& inputs, const Var& output, BackwardFunction backward);
+
+  // Adds the gradients of the sum of `losses` (scalars). The tape is empty afterwards and may be used for
+  // the next step. Gradients that earlier steps left in the arena are overwritten.
+  void Backward(const std::vector<Var>& losses, Stream& stream);
+
+  int size() const { return static_cast<int>(records_.size()); }
+
+ private:
+  struct RecordEntry {
+    const char* name;
+    std::vector<int> parameters;  // that this function reads
+    Var output;
+    BackwardFunction backward;
+  };
+  void Release(int parameter, Stream& stream);
+
+  std::vector<Var> parameters_;
+  GradientSink* sink_;
+  std::vector<RecordEntry> records_;
+  std::vector<int> uses_;  // by parameter: recorded functions that have not run backwards yet
+};
+
+// The output Var of a function named `name` (for traces) with this value. Records `backward` if the
+// context has a tape and an input requires a gradient; otherwise the output is a constant.
+Var Record(Context& context, const char* name, Tensor value, const std::vector<Var>& inputs, BackwardFunction backward);
+
+// True if Record would record: ops that keep extra tensors for backward ask first.
+bool NeedsGradient(const Context& context, const std::vector<Var>& inputs);
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_AUTOGRAD_TAPE_H_

@@ -1,0 +1,61 @@
+// A Var is a tensor in a computation: its value and, when something upstream is trained, its gradient.
+//
+// Copying copies the handle. Functions in core/ops take Vars and return Vars; see tape.h for how they
+// record themselves. Used by one thread at a time.
+#ifndef TRIREME_CORE_AUTOGRAD_VAR_H_
+#define TRIREME_CORE_AUTOGRAD_VAR_H_
+
+#include <memory>
+
+#include "core/tensor/tensor.h"
+
+namespace trireme {
+
+class Var {
+ public:
+  // Undefined; stands for an argument that is left out.
+  Var() = default;
+  // A constant: no gradient.
+  explicit Var(Tensor value);
+  // A trained leaf: `gradient` is its place in the gradient arena, `index` its place in the order of
+  // parameters.
+  static Var Parameter(Tensor value, Tensor gradient, int index);
+  // An intermediate result that a gradient flows through.
+  static Var Intermediate(Tensor value);
+
+  bool defined() const { return node_ != nullptr; }
+  const Tensor& value() const { return node_->value; }
+  const Shape& shape() const { return node_->value.shape(); }
+  int64_t dim(int d) const { return node_->value.dim(d); }
+  bool requires_gradient() const { return node_ != nullptr && node_->requires_gradient; }
+  // -1 for what is no parameter.
+  int parameter_index() const { return node_ ? node_->parameter_index : -1; }
+
+  // For the backward half of an op; only if requires_gradient().
+  //
+  // Adds `gradient` (same size as the value). The first one is taken as it is, without a copy, where
+  // the Var is no parameter.
+  void AccumulateGradient(Tensor gradient, Stream& stream) const;
+  // The tensor to write the gradient to: with *accumulate false it is uninitialised and is to be
+  // overwritten, with *accumulate true it is to be added to. Saves a copy where an op can do both.
+  Tensor GradientTarget(bool* accumulate) const;
+  // Undefined while nothing has arrived.
+  const Tensor& gradient() const { return node_->gradient; }
+  // Hands the gradient over and forgets it.
+  Tensor TakeGradient() const { return std::move(node_->gradient); }
+
+ private:
+  friend class Tape;
+  struct Node {
+    Tensor value;
+    Tensor gradient;
+    bool requires_gradient = false;
+    int parameter_index = -1;
+    Tensor parameter_gradient;  // the arena's range
+  };
+  std::shared_ptr<Node> node_;
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_AUTOGRAD_VAR_H_

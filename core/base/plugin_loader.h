@@ -1,0 +1,31 @@
+// Plugins: shared objects whose components register themselves when they are loaded.
+//
+// A plugin is built against the same sources and says so: it exports, through TRIREME_PLUGIN in one of its
+// files, an entry that carries the ABI version it was built with. The version is read before any of its
+// code runs; another one is refused with a sentence.
+#ifndef TRIREME_CORE_BASE_PLUGIN_LOADER_H_
+#define TRIREME_CORE_BASE_PLUGIN_LOADER_H_
+
+#include <string>
+
+#include "core/base/status.h"
+
+// Raised with every change of a contract that a plugin built earlier would not survive.
+#define TRIREME_PLUGIN_ABI_VERSION 1
+
+namespace trireme {
+
+// NotFound if there is no such file, InvalidArgument if it is no plugin, FailedPrecondition if its ABI version
+// is another, AlreadyExists if it registers a key that is taken. Loading one twice is OK. A plugin stays
+// loaded until the process ends. Not thread-safe: tools load plugins before they start workers.
+Status LoadPlugin(const std::string& path);
+
+}  // namespace trireme
+
+// In one .cc file of a plugin, at global scope.
+#define TRIREME_PLUGIN(name)                                                                     \
+  extern "C" __attribute__((visibility("default"))) const char trireme_plugin_name[] = name;     \
+  extern "C" __attribute__((visibility("default"))) const int trireme_plugin_abi_version =       \
+      TRIREME_PLUGIN_ABI_VERSION
+
+#endif  // TRIREME_CORE_BASE_PLUGIN_LOADER_H_

@@ -1,0 +1,25 @@
+#include "core/base/status.h"
+
+namespace trireme {
+
+Status Annotate(const Status& status, absl::string_view context) {
+  if (status.ok()) return status;
+  return Status(status.code(), absl::StrCat(context, ": ", status.message()));
+}
+
+int ExitCode(const Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return 0;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAlreadyExists:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+}  // namespace trireme

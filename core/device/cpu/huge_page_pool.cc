@@ -1,0 +1,78 @@
+#include "core/device/cpu/huge_page_pool.h"
+
+#include <glog/logging.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+
+namespace trireme {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Few distinct sizes, so that blocks fit again: multiples of 64 bytes up to 4 KiB, then eighths of a
+// power of two (at most 12.5 % lost), from 2 MiB on whole huge pages.
+size_t CapacityFor(size_t bytes) {
+  if (bytes <= 64) return 64;
+  size_t step = 64;
+  if (bytes > 4096) {
+    size_t power = 4096;
+    while (power * 2 <= bytes) power *= 2;
+    step = power / 8;
+  }
+  if (bytes >= kHugePage) step = std::max(step, kHugePage);
+  return (bytes + step - 1) / step * step;
+}
+
+}  // namespace
+
+HugePagePool::~HugePagePool() {
+  for (const auto& [pointer, capacity] : all_) free(pointer);
+}
+
+void* HugePagePool::Allocate(size_t bytes, MemoryKind kind) {
+  const size_t capacity = CapacityFor(bytes);
+  std::lock_guard<std::mutex> lock(mutex_);
+  void* pointer = nullptr;
+  size_t got = capacity;
+  // A somewhat larger free block serves too; a much larger one is left for what needs it.
+  const auto found = free_.lower_bound(capacity);
+  if (found != free_.end() && found->first <= capacity + capacity / 4) {
+    got = found->first;
+    pointer = found->second;
+    free_.erase(found);
+  } else {
+    const size_t alignment = capacity >= kHugePage ? kHugePage : 64;
+    if (posix_memalign(&pointer, alignment, capacity) != 0) return nullptr;
+    if (capacity >= kHugePage) madvise(pointer, capacity, MADV_HUGEPAGE);
+    all_.emplace_back(pointer, capacity);
+    stats_.reserved += static_cast<int64_t>(capacity);
+  }
+  in_use_[pointer] = {got, kind};
+  int64_t& in_use = stats_.in_use[static_cast<int>(kind)];
+  in_use += static_cast<int64_t>(got);
+  int64_t& peak = stats_.peak[static_cast<int>(kind)];
+  peak = std::max(peak, in_use);
+  int64_t total = 0;
+  for (int64_t of_kind : stats_.in_use) total += of_kind;
+  stats_.peak_total = std::max(stats_.peak_total, total);
+  return pointer;
+}
+
+void HugePagePool::Free(void* pointer) {
+  if (pointer == nullptr) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = in_use_.find(pointer);
+  CHECK(found != in_use_.end()) << "freed a pointer that this pool did not hand out";
+  stats_.in_use[static_cast<int>(found->second.kind)] -= static_cast<int64_t>(found->second.capacity);
+  free_.emplace(found->second.capacity, pointer);
+  in_use_.erase(found);
+}
+
+MemoryStats HugePagePool::stats() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return stats_;
+}
+
+}  // namespace trireme

@@ -1,0 +1,51 @@
+#include "core/device/device.h"
+
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "core/device/cpu/cpu_device.h"
+#include "core/device/cuda/cuda_device.h"
+
+namespace trireme {
+
+const char* MemoryKindName(MemoryKind kind) {
+  switch (kind) {
+    case MemoryKind::kParameters:
+      return "parameters";
+    case MemoryKind::kGradients:
+      return "gradients";
+    case MemoryKind::kOptimizer:
+      return "optimizer";
+    case MemoryKind::kActivations:
+      return "activations";
+  }
+  return "?";
+}
+
+Status CatchDeviceError(const std::function<Status()>& work) {
+  try {
+    return work();
+  } catch (const DeviceError& error) {
+    return error.status();
+  }
+}
+
+StatusOr<std::unique_ptr<Device>> MakeDevice(absl::string_view name, int threads) {
+  const int cores = std::max(1u, std::thread::hardware_concurrency());
+  const auto cpu = [&] { return MakeCpuDevice(threads > 0 ? threads : cores); };
+  if (name == "cpu") return cpu();
+  if (name == "auto") {
+    if (CudaDeviceCount() > 0) return MakeCudaDevice(0);
+    return cpu();
+  }
+  if (name == "cuda") return MakeCudaDevice(0);
+  int index = 0;
+  if (absl::StartsWith(name, "cuda:") && absl::SimpleAtoi(name.substr(5), &index) && index >= 0) {
+    return MakeCudaDevice(index);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("there is no device \"", name, "\"; say cpu, cuda, cuda:N or auto"));
+}
+
+}  // namespace trireme

@@ -1,0 +1,118 @@
+// A Device is one accelerator, or this worker's share of the CPU: memory, and streams that run work in
+// order. Every worker owns exactly one Device; nothing in it is shared between workers but what the
+// hardware shares.
+//
+// Memory comes from a pool that is ordered by the device's compute stream: a block that is freed is
+// handed out again for work that the compute stream does later. Memory used by another stream must
+// live until an Event of that stream has been waited for (the arenas live as long as the worker).
+//
+// Faults: factories return a status. Once a device exists, an allocation that fails or a kernel that
+// the device reports as failed throws DeviceError, the only exception in Trireme: it unwinds one
+// training step and the Trainer turns it into a status (CatchDeviceError below). Tools never see it.
+#ifndef TRIREME_CORE_DEVICE_DEVICE_H_
+#define TRIREME_CORE_DEVICE_DEVICE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "core/base/status.h"
+
+namespace trireme {
+
+class Device;
+
+enum class DeviceKind { kCpu, kCuda };
+
+// What memory is for; peaks are reported by kind.
+enum class MemoryKind { kParameters, kGradients, kOptimizer, kActivations };
+inline constexpr int kNumMemoryKinds = 4;
+const char* MemoryKindName(MemoryKind kind);
+
+struct MemoryStats {
+  int64_t in_use[kNumMemoryKinds] = {};  // bytes handed out now
+  int64_t peak[kNumMemoryKinds] = {};    // the most of each kind at once
+  int64_t peak_total = 0;                // the most of all kinds together
+  int64_t reserved = 0;                  // bytes taken from the system, in use or kept for reuse
+};
+
+class DeviceError : public std::runtime_error {
+ public:
+  explicit DeviceError(Status status) : std::runtime_error(std::string(status.message())), status_(std::move(status)) {}
+  const Status& status() const { return status_; }
+
+ private:
+  Status status_;
+};
+
+// Runs `work`, which returns a Status; a DeviceError from within becomes that status.
+Status CatchDeviceError(const std::function<Status()>& work);
+
+// A point in a stream, for other streams and the host to wait for. Recording again moves it.
+class Event {
+ public:
+  virtual ~Event() = default;
+  // Blocks the host until the work before the recorded point is done; returns at once if never recorded.
+  virtual void Synchronize() = 0;
+};
+
+// A queue of work that runs in order. Enqueueing may be done by one thread at a time.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual Device& device() = 0;
+  // Runs `work` on the host when all earlier work of this stream is done. On CPU streams this is how
+  // every kernel runs; on CUDA it is for the rare host step in between.
+  virtual void Enqueue(std::function<void()> work) = 0;
+  virtual void Record(Event& event) = 0;
+  // Later work of this stream waits for the recorded point; the host does not.
+  virtual void Wait(Event& event) = 0;
+  // Blocks the host until all work enqueued so far is done.
+  virtual void Synchronize() = 0;
+  // The cudaStream_t of a CUDA stream; null on CPU.
+  virtual void* native() { return nullptr; }
+  // True if Enqueue runs the work before it returns (the CPU's compute stream).
+  virtual bool is_inline() const { return false; }
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual DeviceKind kind() const = 0;
+  // For people: "cpu (1 thread)", "cuda:0 NVIDIA H100".
+  virtual std::string name() const = 0;
+  // Threads that a CPU kernel of this worker may use; 1 on CUDA.
+  virtual int threads() const = 0;
+
+  // Makes this device the calling thread's own (its number of OpenMP threads, its CUDA device). Every
+  // thread that enqueues work calls it first.
+  virtual void BindToThisThread() = 0;
+
+  // 64-byte aligned, uninitialised; throws DeviceError (ResourceExhausted) when there is none left.
+  virtual void* Allocate(size_t bytes, MemoryKind kind) = 0;
+  virtual void Free(void* pointer) = 0;
+  virtual MemoryStats memory() const = 0;
+
+  // The stream that kernels run on unless told otherwise. On CPU it runs work inline.
+  virtual Stream& compute_stream() = 0;
+  // A further stream that runs beside the compute stream; `name` shows in traces and debuggers.
+  virtual std::unique_ptr<Stream> NewStream(const std::string& name) = 0;
+  virtual std::unique_ptr<Event> NewEvent() = 0;
+
+  // In stream order. `from` and `to` may each be host memory or this device's.
+  virtual void Copy(void* to, const void* from, size_t bytes, Stream& stream) = 0;
+  virtual void Fill(void* to, int byte, size_t bytes, Stream& stream) = 0;
+};
+
+// `name` is "cpu", "cuda", "cuda:1", or "auto": CUDA where the build and the machine have it, else CPU.
+// `threads` is for CPU devices; 0 takes all cores. InvalidArgument for another name, FailedPrecondition
+// with what to do if there is no such device.
+StatusOr<std::unique_ptr<Device>> MakeDevice(absl::string_view name, int threads);
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_DEVICE_DEVICE_H_

@@ -1,0 +1,58 @@
+#include "core/nn/layers.h"
+
+namespace trireme {
+namespace {
+
+ops::BatchNormOptions ToOptions(const NormConfig& config, bool relu) {
+  ops::BatchNormOptions options;
+  switch (config.mode()) {
+    case NormConfig::FROZEN:
+      options.mode = ops::BatchNormMode::kFrozen;
+      break;
+    case NormConfig::PER_WORKER:
+      options.mode = ops::BatchNormMode::kPerWorker;
+      break;
+    case NormConfig::SYNCHRONIZED:
+      options.mode = ops::BatchNormMode::kSynchronized;
+      break;
+  }
+  options.epsilon = config.epsilon();
+  options.momentum = config.momentum();
+  options.relu = relu;
+  return options;
+}
+
+ParameterOptions AffineOptions(const NormConfig& config) {
+  ParameterOptions options;
+  options.trainable = config.mode() != NormConfig::FROZEN;
+  options.weight_decay_multiplier = config.weight_decay() ? 1.0f : 0.0f;
+  return options;
+}
+
+}  // namespace
+
+Conv2d::Conv2d(int64_t inputs, int64_t outputs, int kernel, const ops::ConvOptions& options, bool bias,
+               Initializer initializer, float bias_value)
+    : options_(options),
+      weight_(AddParameter("weight", {outputs, kernel, kernel, inputs / options.groups},
+                           initializer ? std::move(initializer) : init::KaimingNormalFanOut())) {
+  if (bias) bias_ = &AddParameter("bias", {outputs}, init::Constant(bias_value));
+}
+
+Var Conv2d::Forward(Context& context, const Var& x) const {
+  return ops::Conv2d(context, x, weight_.var, bias_ ? bias_->var : Var(), options_);
+}
+
+BatchNorm2d::BatchNorm2d(int64_t channels, const NormConfig& config, bool relu)
+    : options_(ToOptions(config, relu)),
+      gamma_(AddParameter("weight", {channels}, init::Constant(1), AffineOptions(config))),
+      beta_(AddParameter("bias", {channels}, init::Constant(0), AffineOptions(config))),
+      running_mean_(AddBuffer("running_mean", {channels}, 0)),
+      running_variance_(AddBuffer("running_var", {channels}, 1)) {}
+
+Var BatchNorm2d::Forward(Context& context, const Var& x, const Var& residual) const {
+  return ops::BatchNorm(context, x, gamma_.var, beta_.var, running_mean_.value, running_variance_.value, residual,
+                        options_);
+}
+
+}  // namespace trireme

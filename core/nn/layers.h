@@ -1,0 +1,45 @@
+// Layers: modules around the functions of core/ops, with torchvision's parameter names (weight, bias,
+// running_mean, running_var).
+#ifndef TRIREME_CORE_NN_LAYERS_H_
+#define TRIREME_CORE_NN_LAYERS_H_
+
+#include "core/nn/module.h"
+#include "core/nn/norm.pb.h"
+#include "core/ops/conv.h"
+#include "core/ops/norm.h"
+
+namespace trireme {
+
+// Filters of kernel x kernel.
+class Conv2d : public Module {
+ public:
+  // Without an `initializer`, Kaiming's normal over the outputs; the bias starts at `bias_value`.
+  Conv2d(int64_t inputs, int64_t outputs, int kernel, const ops::ConvOptions& options, bool bias,
+         Initializer initializer = nullptr, float bias_value = 0);
+  Var Forward(Context& context, const Var& x) const;
+  const Parameter& weight() const { return weight_; }
+
+ private:
+  ops::ConvOptions options_;
+  Parameter& weight_;
+  Parameter* bias_ = nullptr;
+};
+
+// gamma 1, beta 0, running mean 0, running variance 1 at the start.
+class BatchNorm2d : public Module {
+ public:
+  BatchNorm2d(int64_t channels, const NormConfig& config, bool relu);
+  // `residual` is added before the relu.
+  Var Forward(Context& context, const Var& x, const Var& residual = Var()) const;
+
+ private:
+  ops::BatchNormOptions options_;
+  Parameter& gamma_;
+  Parameter& beta_;
+  Buffer& running_mean_;
+  Buffer& running_variance_;
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_NN_LAYERS_H_

@@ -1,0 +1,82 @@
+#include "core/nn/parameter_arena.h"
+
+#include <set>
+
+#include "absl/strings/str_cat.h"
+
+namespace trireme {
+namespace {
+
+constexpr int64_t kAlignment = 16;  // floats in a cache line
+
+int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+}  // namespace
+
+StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, Device& device, int world_size,
+                                                                uint64_t seed) {
+  std::vector<std::pair<std::string, Parameter*>> parameters;
+  std::vector<std::pair<std::string, Buffer*>> buffers;
+  module->Collect("", &parameters, &buffers);
+
+  auto arena = std::unique_ptr<ParameterArena>(new ParameterArena);
+  arena->device_ = &device;
+  std::set<std::string> names;
+  int64_t size = 0;
+  for (auto& [name, parameter] : parameters) {
+    if (!names.insert(name).second) return absl::InvalidArgumentError(absl::StrCat("two parameters are named ", name));
+    parameter->name = name;
+    parameter->index = static_cast<int>(arena->parameters_.size());
+    parameter->offset = size;
+    size += RoundUp(parameter->shape.size(), kAlignment);
+    arena->parameters_.push_back(parameter);
+  }
+  size = RoundUp(std::max<int64_t>(size, 1), kAlignment * world_size);
+  arena->values_ = Tensor::Empty(device, {size}, DataType::kFloat32, MemoryKind::kParameters);
+  arena->gradients_ = Tensor::Zeros(device, {size}, DataType::kFloat32, MemoryKind::kGradients);
+
+  std::vector<float> initial(size, 0.0f);
+  for (Parameter* parameter : arena->parameters_) {
+    const int64_t begin = parameter->offset, count = parameter->shape.size();
+    Random random(seed, RandomUse::kInitialisation, static_cast<uint64_t>(parameter->index));
+    parameter->initializer(parameter->shape, &random, initial.data() + begin, count);
+    const Tensor value = arena->values_.Flat(begin, begin + count).Reshape(parameter->shape);
+    const Tensor gradient = arena->gradients_.Flat(begin, begin + count).Reshape(parameter->shape);
+    parameter->var =
+        parameter->options.trainable ? Var::Parameter(value, gradient, parameter->index) : Var(value);
+  }
+  arena->values_.CopyFromHost(initial.data());
+
+  int64_t buffer_size = 0;
+  for (auto& [name, buffer] : buffers) {
+    if (!names.insert(name).second) return absl::InvalidArgumentError(absl::StrCat("two buffers are named ", name));
+    buffer->name = name;
+    buffer_size += RoundUp(buffer->shape.size(), kAlignment);
+    arena->buffers_.push_back(buffer);
+  }
+  arena->buffer_values_ = Tensor::Empty(device, {buffer_size}, DataType::kFloat32, MemoryKind::kParameters);
+  std::vector<float> buffer_initial(buffer_size, 0.0f);
+  int64_t offset = 0;
+  for (Buffer* buffer : arena->buffers_) {
+    const int64_t count = buffer->shape.size();
+    std::fill_n(buffer_initial.begin() + offset, count, buffer->initial);
+    buffer->value = arena->buffer_values_.Flat(offset, offset + count).Reshape(buffer->shape);
+    offset += RoundUp(count, kAlignment);
+  }
+  if (buffer_size > 0) arena->buffer_values_.CopyFromHost(buffer_initial.data());
+  return arena;
+}
+
+std::vector<Var> ParameterArena::Vars() const {
+  std::vector<Var> vars;
+  for (const Parameter* parameter : parameters_) vars.push_back(parameter->var);
+  return vars;
+}
+
+int64_t ParameterArena::NumTrainedValues() const {
+  int64_t count = 0;
+  for (const Parameter* parameter : parameters_) count += parameter->options.trainable ? parameter->shape.size() : 0;
+  return count;
+}
+
+}  // namespace trireme

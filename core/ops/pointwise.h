@@ -1,0 +1,27 @@
+// Elementwise functions, and those that only move elements.
+#ifndef TRIREME_CORE_OPS_POINTWISE_H_
+#define TRIREME_CORE_OPS_POINTWISE_H_
+
+#include <vector>
+
+#include "core/autograd/tape.h"
+
+namespace trireme::ops {
+
+Var Relu(Context& context, const Var& x);
+// Equal shapes. With `relu`, max(0, a + b).
+Var Add(Context& context, const Var& a, const Var& b, bool relu = false);
+Var Scale(Context& context, const Var& x, float factor);
+// The sum of all elements, a scalar [1]. The order of addition is fixed.
+Var Sum(Context& context, const Var& x);
+// Same elements, another shape.
+Var Reshape(Context& context, const Var& x, const Shape& shape);
+// Joins along dimension `axis`; all other extents are equal.
+Var Concat(Context& context, const std::vector<Var>& parts, int axis);
+
+// 8-bit images [N, H, W, 3] to float32: (value - mean[c]) / deviation[c].
+Var NormalizeImages(Context& context, const Tensor& images, const float mean[3], const float deviation[3]);
+
+}  // namespace trireme::ops
+
+#endif  // TRIREME_CORE_OPS_POINTWISE_H_

@@ -1,0 +1,27 @@
+// Pooling over windows and over whole maps.
+#ifndef TRIREME_CORE_OPS_POOLING_H_
+#define TRIREME_CORE_OPS_POOLING_H_
+
+#include "core/autograd/tape.h"
+
+namespace trireme::ops {
+
+struct PoolOptions {
+  int kernel = 2;
+  int stride = 2;
+  int padding = 0;        // never the maximum; counted as zeros in no average
+  bool ceil_mode = false; // the last window may hang over the edge, if it begins inside (torch's rule)
+};
+
+// input [N, H, W, C]; the first of equal maxima gets the gradient.
+Var MaxPool2d(Context& context, const Var& input, const PoolOptions& options);
+
+// Averages over the elements inside the image.
+Var AveragePool2d(Context& context, const Var& input, const PoolOptions& options);
+
+// [N, H, W, C] to [N, C].
+Var GlobalAveragePool(Context& context, const Var& input);
+
+}  // namespace trireme::ops
+
+#endif  // TRIREME_CORE_OPS_POOLING_H_
