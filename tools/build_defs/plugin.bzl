@@ -1,0 +1,109 @@
+"""trireme_plugin: a shared object that uses the framework of its host program.
+
+A plugin must not bring its own copy of anything that the host has linked: there
+would be a second registry, and protobuf refuses to register a file twice.  So
+the host keeps and exports all of the framework (whole_archive, -rdynamic) and
+the plugin links none of it (sdk_headers).
+"""
+
+load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+
+# What every program that loads plugins links, whole.
+FRAMEWORK = "@trireme//core:framework"
+
+def _sdk_headers_impl(ctx):
+    provided = {}
+    for dep in ctx.attr.provided:
+        for li in dep[CcInfo].linking_context.linker_inputs.to_list():
+            if li.libraries:
+                provided[li.owner] = True
+    merged = cc_common.merge_cc_infos(
+        cc_infos = [d[CcInfo] for d in ctx.attr.deps + ctx.attr.provided],
+    )
+    return [CcInfo(
+        compilation_context = merged.compilation_context,
+        linking_context = cc_common.create_linking_context(linker_inputs = depset([
+            li
+            for li in merged.linking_context.linker_inputs.to_list()
+            if li.owner not in provided
+        ])),
+    )]
+
+sdk_headers = rule(
+    doc = "The headers of deps and provided, and the libraries of deps which provided lacks.",
+    implementation = _sdk_headers_impl,
+    attrs = {
+        "deps": attr.label_list(providers = [CcInfo]),
+        "provided": attr.label_list(
+            providers = [CcInfo],
+            doc = "what the loading program links",
+        ),
+    },
+    provides = [CcInfo],
+)
+
+def _whole_archive_impl(ctx):
+    toolchain = find_cpp_toolchain(ctx)
+    features = cc_common.configure_features(ctx = ctx, cc_toolchain = toolchain)
+    merged = cc_common.merge_cc_infos(cc_infos = [d[CcInfo] for d in ctx.attr.deps])
+    inputs = []
+    for li in merged.linking_context.linker_inputs.to_list():
+        libraries = []
+        for lib in li.libraries:
+            if lib.static_library or lib.pic_static_library:
+                lib = cc_common.create_library_to_link(
+                    actions = ctx.actions,
+                    feature_configuration = features,
+                    cc_toolchain = toolchain,
+                    static_library = lib.static_library,
+                    pic_static_library = lib.pic_static_library,
+                    alwayslink = True,
+                )
+            libraries.append(lib)
+        inputs.append(cc_common.create_linker_input(
+            owner = li.owner,
+            libraries = depset(libraries),
+            user_link_flags = depset(li.user_link_flags),
+        ))
+    return [CcInfo(
+        compilation_context = merged.compilation_context,
+        linking_context = cc_common.create_linking_context(linker_inputs = depset(inputs)),
+    )]
+
+whole_archive = rule(
+    doc = """Its deps, with every object linked, referenced or not.
+
+That keeps registrars and whatever a plugin may call, generated messages too
+(cc_proto_library has no alwayslink of its own).""",
+    implementation = _whole_archive_impl,
+    attrs = {
+        "deps": attr.label_list(providers = [CcInfo]),
+        "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),
+    },
+    fragments = ["cpp"],
+    toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
+    provides = [CcInfo],
+)
+
+def trireme_plugin(name, srcs, deps = [], provided = [FRAMEWORK], **kwargs):
+    """Builds NAME.so, to be loaded by a program linked with -rdynamic.
+
+    Args:
+      srcs: may use the framework and any library in deps.
+      deps: libraries; those which the framework holds already are not linked.
+      provided: what the loading program links.
+    """
+    sdk_headers(
+        name = name + "_deps",
+        deps = deps,
+        provided = provided,
+        visibility = ["//visibility:private"],
+        tags = ["manual"],
+    )
+    native.cc_binary(
+        name = name + ".so",
+        srcs = srcs,
+        linkshared = True,
+        deps = [":" + name + "_deps"],
+        **kwargs
+    )
