@@ -74,8 +74,11 @@ def _nvcc_objects_impl(ctx):
     common.add_all(ctx.attr.nvcc_copts)
 
     # nvcc has no -iquote.
-    common.add_all(["-I.", "-I" + ctx.bin_dir.path, "-I" + ctx.genfiles_dir.path])
-    common.add_all(cc.quote_includes, before_each = "-I")
+    root = ctx.label.workspace_root
+    common.add_all(depset(
+        [root or ".", ctx.bin_dir.path + ("/" + root if root else "")],
+        transitive = [cc.quote_includes],
+    ), format_each = "-I%s")
     common.add_all(cc.includes, before_each = "-I")
     common.add_all(cc.system_includes, before_each = "-isystem")
     common.add_all(cc.defines, format_each = "-D%s")
@@ -154,7 +157,7 @@ def cuda_library(
     native.cc_library(
         name = name,
         srcs = select({
-            _WITH_CUDA: [":" + name + "_nvcc"],
+            _WITH_CUDA: [":" + name + "_nvcc"] if srcs else [],
             "//conditions:default": srcs,
         }),
         hdrs = hdrs,
