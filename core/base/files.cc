@@ -1,0 +1,94 @@
+#include "core/base/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace trireme {
+namespace {
+
+Status SystemError(absl::string_view doing, const std::string& path) {
+  const int error = errno;
+  const std::string message = absl::StrCat(path, ": ", doing, ": ", strerror(error));
+  if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(message);
+  if (error == EACCES || error == EPERM || error == EROFS) return absl::PermissionDeniedError(message);
+  return absl::UnavailableError(message);
+}
+
+// Closes on every way out.
+class File {
+ public:
+  File(const std::string& path, int flags) : descriptor_(open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+  ~File() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  bool ok() const { return descriptor_ >= 0; }
+  int get() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace
+
+StatusOr<std::string> ReadFile(const std::string& path) {
+  const File file(path, O_RDONLY);
+  if (!file.ok()) return SystemError("cannot be opened", path);
+  struct stat info;
+  if (fstat(file.get(), &info) != 0) return SystemError("cannot be read", path);
+  if (S_ISDIR(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, " is a folder, not a file"));
+  std::string bytes;
+  bytes.reserve(static_cast<size_t>(info.st_size));
+  char block[1 << 16];
+  while (true) {
+    const ssize_t got = read(file.get(), block, sizeof(block));
+    if (got == 0) return bytes;
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return SystemError("cannot be read", path);
+    bytes.append(block, static_cast<size_t>(got));
+  }
+}
+
+Status WriteFileDurably(const std::string& path, const std::string& bytes) {
+  const File file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  if (!file.ok()) return SystemError("cannot be created", path);
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t wrote = write(file.get(), bytes.data() + done, bytes.size() - done);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return SystemError("cannot be written", path);
+    done += static_cast<size_t>(wrote);
+  }
+  if (fsync(file.get()) != 0) return SystemError("cannot be flushed", path);
+  return absl::OkStatus();
+}
+
+Status WriteFileAtomically(const std::string& path, const std::string& bytes) {
+  const std::string temporary = absl::StrCat(path, ".tmp", getpid());
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably(temporary, bytes));
+  if (rename(temporary.c_str(), path.c_str()) != 0) return SystemError("cannot be replaced", path);
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return SyncFolder(folder.empty() ? "." : folder);
+}
+
+Status SyncFolder(const std::string& path) {
+  const File folder(path, O_RDONLY | O_DIRECTORY);
+  if (!folder.ok()) return SystemError("cannot be opened", path);
+  if (fsync(folder.get()) != 0) return SystemError("cannot be flushed", path);
+  return absl::OkStatus();
+}
+
+Status MakeFolder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return absl::UnavailableError(absl::StrCat(path, ": cannot be created: ", error.message()));
+  return absl::OkStatus();
+}
+
+}  // namespace trireme

@@ -1,0 +1,246 @@
+#include "core/train/checkpoint.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "core/base/files.h"
+#include "core/train/safetensors.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kFolder[] = "checkpoints";
+constexpr char kModelFile[] = "model.safetensors";
+constexpr char kStateFile[] = "state.safetensors";
+constexpr char kConfigFile[] = "config.pbtxt";
+constexpr char kInfoFile[] = "checkpoint.json";
+
+std::string BuffersName(int rank) { return absl::StrCat("buffers/rank", rank); }
+
+std::string StateName(const std::string& kind, const Parameter& parameter) {
+  return absl::StrCat(kind, "/", parameter.name);
+}
+
+SafetensorsContent ModelContent(const ParameterArena& arena) {
+  SafetensorsContent content;
+  for (const Parameter* parameter : arena.parameters()) {
+    content.arrays.push_back({parameter->name, parameter->shape, parameter->value().ToVector<float>()});
+  }
+  for (const Buffer* buffer : arena.buffers()) {
+    content.arrays.push_back({buffer->name, buffer->shape, buffer->value.ToVector<float>()});
+  }
+  // Other programs must not take our filters for torch's.
+  content.metadata["filter_layout"] = "OHWI";
+  return content;
+}
+
+SafetensorsContent StateContent(const ParameterArena& arena, const Optimizer& optimizer,
+                                const std::vector<float>& all_buffers, int world_size) {
+  SafetensorsContent content;
+  for (const auto& [kind, tensor] : optimizer.State()) {
+    for (const Parameter* parameter : arena.parameters()) {
+      const int64_t begin = parameter->offset, end = begin + parameter->shape.size();
+      content.arrays.push_back(
+          {StateName(kind, *parameter), parameter->shape, tensor.Flat(begin, end).ToVector<float>()});
+    }
+  }
+  const int64_t size = arena.buffer_values().size();
+  for (int rank = 0; rank < world_size; ++rank) {
+    content.arrays.push_back({BuffersName(rank),
+                              {size},
+                              std::vector<float>(all_buffers.begin() + rank * size, all_buffers.begin() + (rank + 1) * size)});
+  }
+  return content;
+}
+
+std::vector<fs::path> ListCheckpoints(const fs::path& run_folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run_folder / kFolder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (absl::StartsWith(name, "step_") && name.find('.') == std::string::npos) found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
+                       const SafetensorsContent& model, const SafetensorsContent& state) {
+  const fs::path folder = fs::path(run_folder) / kFolder;
+  TRIREME_RETURN_IF_ERROR(MakeFolder(folder.string()));
+  const fs::path target = folder / absl::StrFormat("step_%08d", info.step);
+  const fs::path temporary = absl::StrCat(target.string(), ".tmp", getpid());
+  std::error_code error;
+  fs::remove_all(temporary, error);
+  TRIREME_RETURN_IF_ERROR(MakeFolder(temporary.string()));
+  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kModelFile).string(), model));
+  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kStateFile).string(), state));
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kConfigFile).string(), info.config_text));
+  const nlohmann::ordered_json json = {{"step", info.step},
+                                       {"seed", info.seed},
+                                       {"world_size", info.world_size},
+                                       {"global_batch_size", info.global_batch_size},
+                                       {"class_names", info.class_names}};
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), json.dump(2) + "\n"));
+  TRIREME_RETURN_IF_ERROR(SyncFolder(temporary.string()));
+  // A run that was resumed may reach a step a second time.
+  fs::remove_all(target, error);
+  fs::rename(temporary, target, error);
+  if (error) return absl::UnavailableError(absl::StrCat(target.string(), ": cannot be written: ", error.message()));
+  TRIREME_RETURN_IF_ERROR(SyncFolder(folder.string()));
+  const std::vector<fs::path> all = ListCheckpoints(run_folder);
+  for (size_t i = 0; i + static_cast<size_t>(std::max(keep, 1)) < all.size(); ++i) {
+    if (all[i] != target) fs::remove_all(all[i], error);
+  }
+  return absl::OkStatus();
+}
+
+// What a file offers, by name, and what is wrong with it for this model.
+class ArrayLookup {
+ public:
+  ArrayLookup(const SafetensorsContent& content, std::string file) : file_(std::move(file)) {
+    for (const NamedArray& array : content.arrays) arrays_[array.name] = &array;
+  }
+  const NamedArray* Take(const std::string& name, const Shape& shape) {
+    const auto found = arrays_.find(name);
+    if (found == arrays_.end()) {
+      faults_.push_back(absl::StrCat(name, " ", shape.ToString(), " is missing"));
+      return nullptr;
+    }
+    const NamedArray* array = found->second;
+    arrays_.erase(found);
+    if (array->shape != shape) {
+      faults_.push_back(absl::StrCat(name, " is ", array->shape.ToString(), ", the model's is ", shape.ToString()));
+      return nullptr;
+    }
+    return array;
+  }
+  Status Finish() {
+    for (const auto& [name, array] : arrays_) {
+      faults_.push_back(absl::StrCat(name, " ", array->shape.ToString(), " is not in the model"));
+    }
+    if (faults_.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(file_, " does not fit the model, nothing was loaded: ",
+                                                   faults_.size(), faults_.size() == 1 ? " difference:\n  " : " differences:\n  ",
+                                                   absl::StrJoin(faults_, "\n  ")));
+  }
+
+ private:
+  std::string file_;
+  std::map<std::string, const NamedArray*> arrays_;
+  std::vector<std::string> faults_;
+};
+
+}  // namespace
+
+Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const ParameterArena& arena,
+                      const Optimizer& optimizer, Communicator& communicator) {
+  Device& device = arena.device();
+  const int world = communicator.size(), rank = communicator.rank();
+  // Running statistics may differ between workers (norm per worker), and a resumed run needs each its own.
+  const int64_t size = arena.buffer_values().size();
+  Tensor all_buffers = Tensor::Zeros(device, {world, size});
+  all_buffers.Slice(rank, rank + 1).CopyFrom(arena.buffer_values(), device.compute_stream());
+  TRIREME_RETURN_IF_ERROR(communicator.AllGather(all_buffers, device.compute_stream()));
+  Status written;
+  if (rank == 0) {
+    written = WriteCheckpoint(run_folder, keep, info, ModelContent(arena),
+                              StateContent(arena, optimizer, all_buffers.ToVector<float>(), world));
+  }
+  TRIREME_RETURN_IF_ERROR(communicator.status());
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> messages,
+                           AllGatherStrings(communicator, std::string(written.message()), device));
+  if (messages[0].empty()) return absl::OkStatus();
+  return rank == 0 ? written : absl::UnavailableError(messages[0]);
+}
+
+StatusOr<std::string> FindCheckpoint(const std::string& path) {
+  if (fs::exists(fs::path(path) / kInfoFile)) return path;
+  const std::vector<fs::path> all = ListCheckpoints(path);
+  if (all.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat(path, " is neither a checkpoint (a folder with ", kInfoFile, ") nor a run that holds one"));
+  }
+  return all.back().string();
+}
+
+StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
+  const std::string path = (fs::path(checkpoint) / kInfoFile).string();
+  TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto has_number = [&](const char* key) { return json.contains(key) && json[key].is_number_integer(); };
+  if (!json.is_object() || !has_number("step") || !has_number("seed") || !has_number("world_size") ||
+      !has_number("global_batch_size") || !json.contains("class_names") || !json["class_names"].is_array()) {
+    return absl::DataLossError(absl::StrCat(path, ": it is damaged"));
+  }
+  CheckpointInfo info;
+  info.step = json["step"];
+  info.seed = json["seed"];
+  info.world_size = json["world_size"];
+  info.global_batch_size = json["global_batch_size"];
+  for (const auto& name : json["class_names"]) {
+    if (!name.is_string()) return absl::DataLossError(absl::StrCat(path, ": a class name is no string"));
+    info.class_names.push_back(name);
+  }
+  TRIREME_ASSIGN_OR_RETURN(info.config_text, ReadFile((fs::path(checkpoint) / kConfigFile).string()));
+  return info;
+}
+
+Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena) {
+  TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(safetensors_file));
+  ArrayLookup lookup(content, safetensors_file);
+  std::vector<std::pair<Tensor, const NamedArray*>> copies;
+  for (const Parameter* parameter : arena->parameters()) {
+    copies.emplace_back(parameter->value(), lookup.Take(parameter->name, parameter->shape));
+  }
+  for (const Buffer* buffer : arena->buffers()) {
+    copies.emplace_back(buffer->value, lookup.Take(buffer->name, buffer->shape));
+  }
+  TRIREME_RETURN_IF_ERROR(lookup.Finish());
+  for (const auto& [tensor, array] : copies) tensor.CopyFromHost(array->values.data());
+  return absl::OkStatus();
+}
+
+Status LoadTrainingState(const std::string& checkpoint, int rank, ParameterArena* arena, Optimizer* optimizer) {
+  const std::string file = (fs::path(checkpoint) / kStateFile).string();
+  TRIREME_RETURN_IF_ERROR(LoadWeights((fs::path(checkpoint) / kModelFile).string(), arena));
+  TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(file));
+  SafetensorsContent states;
+  std::map<std::string, const NamedArray*> buffers;
+  for (const NamedArray& array : content.arrays) {
+    if (absl::StartsWith(array.name, "buffers/")) {
+      buffers[array.name] = &array;
+    } else {
+      states.arrays.push_back(array);
+    }
+  }
+  ArrayLookup lookup(states, file);
+  std::vector<std::pair<Tensor, const NamedArray*>> copies;
+  for (const auto& [kind, tensor] : optimizer->State()) {
+    for (const Parameter* parameter : arena->parameters()) {
+      const int64_t begin = parameter->offset, end = begin + parameter->shape.size();
+      copies.emplace_back(tensor.Flat(begin, end), lookup.Take(StateName(kind, *parameter), parameter->shape));
+    }
+  }
+  TRIREME_RETURN_IF_ERROR(lookup.Finish());
+  // A rank that the run did not have before starts from rank 0's.
+  auto mine = buffers.find(BuffersName(rank));
+  if (mine == buffers.end()) mine = buffers.find(BuffersName(0));
+  if (mine == buffers.end() || mine->second->shape.size() != arena->buffer_values().size()) {
+    return absl::DataLossError(absl::StrCat(file, ": the buffers are missing or of another size"));
+  }
+  for (const auto& [tensor, array] : copies) tensor.CopyFromHost(array->values.data());
+  arena->buffer_values().CopyFromHost(mine->second->values.data());
+  return absl::OkStatus();
+}
+
+}  // namespace trireme

@@ -1,0 +1,51 @@
+// Checkpoints: all that a run needs to go on as if it had never stopped.
+//
+// A checkpoint is a folder "<run>/checkpoints/step_00001000" with
+//   model.safetensors    parameters and buffers by name (rank 0's buffers): what eval and detect load
+//   state.safetensors    the optimizer's arrays by parameter, and every rank's buffers
+//   config.pbtxt         the config of the run, overrides included
+//   checkpoint.json      step, seed, class names, world size
+// Sampler and random numbers need no state beyond step and seed: they are functions of both. A
+// checkpoint is written whole or not at all (a temporary folder, flushed, then renamed).
+#ifndef TRIREME_CORE_TRAIN_CHECKPOINT_H_
+#define TRIREME_CORE_TRAIN_CHECKPOINT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/api/communicator.h"
+#include "core/api/optimizer.h"
+#include "core/nn/parameter_arena.h"
+
+namespace trireme {
+
+struct CheckpointInfo {
+  int64_t step = 0;  // steps done
+  uint64_t seed = 0;
+  int world_size = 1;
+  int64_t global_batch_size = 0;
+  std::vector<std::string> class_names;
+  std::string config_text;  // in config.pbtxt, not in checkpoint.json
+};
+
+// Collective: every rank calls it; rank 0 writes, and removes the oldest beyond `keep`. Returns on every rank with
+// rank 0's status.
+Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const ParameterArena& arena,
+                      const Optimizer& optimizer, Communicator& communicator);
+
+// `path` is a checkpoint, or a run whose newest checkpoint is meant. NotFound if it is neither.
+StatusOr<std::string> FindCheckpoint(const std::string& path);
+
+StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
+
+// Parameters and buffers from a safetensors file. All names and shapes that are missing, unknown or different are
+// listed in one InvalidArgument, and nothing is loaded then.
+Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena);
+
+// The weights, this rank's buffers, and the optimizer's state.
+Status LoadTrainingState(const std::string& checkpoint, int rank, ParameterArena* arena, Optimizer* optimizer);
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_TRAIN_CHECKPOINT_H_

@@ -1,0 +1,107 @@
+#include "core/train/safetensors.h"
+
+#include <glog/logging.h>
+
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/base/files.h"
+
+namespace trireme {
+namespace {
+
+// A header beyond this is damage, not a model.
+constexpr uint64_t kLargestHeader = uint64_t{100} << 20;
+
+Status Damaged(const std::string& path, absl::string_view what) {
+  return absl::DataLossError(absl::StrCat(path, ": ", what, "; the file is damaged or no safetensors file"));
+}
+
+}  // namespace
+
+Status WriteSafetensors(const std::string& path, const SafetensorsContent& content) {
+  nlohmann::ordered_json header;
+  if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
+  uint64_t offset = 0;
+  for (const NamedArray& array : content.arrays) {
+    CHECK_EQ(array.shape.size(), static_cast<int64_t>(array.values.size())) << array.name;
+    std::vector<int64_t> shape;
+    for (int d = 0; d < array.shape.rank(); ++d) shape.push_back(array.shape[d]);
+    const uint64_t end = offset + array.values.size() * sizeof(float);
+    CHECK(!header.contains(array.name)) << "two arrays are named " << array.name;
+    header[array.name] = {{"dtype", "F32"}, {"shape", shape}, {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string bytes = header.dump();
+  // The format lets the header be padded with spaces; this aligns the data.
+  bytes.resize((bytes.size() + 7) / 8 * 8, ' ');
+  const uint64_t length = bytes.size();
+  std::string file(sizeof(length), '\0');
+  std::memcpy(&file[0], &length, sizeof(length));
+  file += bytes;
+  file.reserve(file.size() + offset);
+  for (const NamedArray& array : content.arrays) {
+    file.append(reinterpret_cast<const char*>(array.values.data()), array.values.size() * sizeof(float));
+  }
+  return WriteFileDurably(path, file);
+}
+
+StatusOr<SafetensorsContent> ReadSafetensors(const std::string& path) {
+  TRIREME_ASSIGN_OR_RETURN(const std::string file, ReadFile(path));
+  uint64_t length = 0;
+  if (file.size() < sizeof(length)) return Damaged(path, "it ends within its first 8 bytes");
+  std::memcpy(&length, file.data(), sizeof(length));
+  if (length > kLargestHeader || length > file.size() - sizeof(length)) {
+    return Damaged(path, absl::StrCat("its header claims ", length, " bytes of ", file.size()));
+  }
+  const char* begin = file.data() + sizeof(length);
+  const nlohmann::json header = nlohmann::json::parse(begin, begin + length, nullptr, /*allow_exceptions=*/false);
+  if (!header.is_object()) return Damaged(path, "its header is not JSON");
+  const char* data = begin + length;
+  const uint64_t data_size = file.size() - sizeof(length) - length;
+
+  SafetensorsContent content;
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") {
+      for (const auto& [key, value] : entry.items()) {
+        if (!value.is_string()) return Damaged(path, "its metadata are not strings");
+        content.metadata[key] = value.get<std::string>();
+      }
+      continue;
+    }
+    const bool well_formed = entry.is_object() && entry.contains("dtype") && entry["dtype"].is_string() &&
+                             entry.contains("shape") && entry["shape"].is_array() && entry.contains("data_offsets") &&
+                             entry["data_offsets"].is_array() && entry["data_offsets"].size() == 2 &&
+                             entry["data_offsets"][0].is_number_unsigned() &&
+                             entry["data_offsets"][1].is_number_unsigned();
+    if (!well_formed) return Damaged(path, absl::StrCat("the entry of ", name, " is malformed"));
+    if (entry["dtype"] != "F32") {
+      return absl::DataLossError(absl::StrCat(path, ": ", name, " is of type ", entry["dtype"].get<std::string>(),
+                                              "; only F32 can be read"));
+    }
+    NamedArray array;
+    array.name = name;
+    if (entry["shape"].size() > Shape::kMaxRank) return Damaged(path, absl::StrCat(name, " has too many dimensions"));
+    uint64_t count = 1;
+    for (const auto& extent : entry["shape"]) {
+      if (!extent.is_number_unsigned() || extent.get<uint64_t>() > data_size + 1) {
+        return Damaged(path, absl::StrCat("the shape of ", name, " is malformed"));
+      }
+      array.shape.Append(extent.get<int64_t>());
+      count *= extent.get<uint64_t>();
+      if (count > data_size) return Damaged(path, absl::StrCat(name, " is larger than the file"));
+    }
+    const uint64_t from = entry["data_offsets"][0], to = entry["data_offsets"][1];
+    if (from > to || to > data_size || to - from != count * sizeof(float)) {
+      return Damaged(path, absl::StrCat("the bytes of ", name, " (", from, " to ", to, ") do not fit its shape ",
+                                        array.shape.ToString(), " or the file"));
+    }
+    array.values.resize(count);
+    if (count > 0) std::memcpy(array.values.data(), data + from, to - from);
+    content.arrays.push_back(std::move(array));
+  }
+  return content;
+}
+
+}  // namespace trireme
