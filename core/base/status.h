@@ -19,6 +19,12 @@ using absl::StatusOr;
 // The same status with `context` before its message: "context: message". OK stays OK.
 Status Annotate(const Status& status, absl::string_view context);
 
+template <class T>
+StatusOr<T> Annotate(StatusOr<T> result, absl::string_view context) {
+  if (result.ok()) return result;
+  return Annotate(result.status(), context);
+}
+
 // 0 for OK, 2 where the user's own input is wrong (invalid argument, not found, out of range,
 // failed precondition, already exists), 1 for everything else the world does wrong.
 int ExitCode(const Status& status);

@@ -1,0 +1,162 @@
+#include "tools/cli/command_line.h"
+
+#include <gflags/gflags.h>
+#include <glog/logging.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "core/base/files.h"
+#include "core/base/plugin_loader.h"
+#include "core/base/registry.h"
+#include "core/config/config_file.h"
+
+DECLARE_bool(help);
+DECLARE_bool(version);
+
+// gflags ends the process through this when a flag is wrong.
+namespace gflags {
+extern void (*gflags_exitfunc)(int);
+}
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string>* overrides = nullptr;
+fs::path* program = nullptr;
+std::atomic<bool> stop_requested{false};
+
+void OnSignal(int signal_number) {
+  if (stop_requested.exchange(true)) {
+    // The user insists.
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+  }
+}
+
+// gflags keeps only the last of a repeated flag.
+Status TakeOverrides(std::vector<char*>* arguments) {
+  overrides = new std::vector<std::string>;
+  std::vector<char*> rest;
+  for (size_t i = 0; i < arguments->size(); ++i) {
+    const char* argument = (*arguments)[i];
+    const char* name = argument;
+    while (*name == '-' && name - argument < 2) ++name;
+    const bool dashes = name != argument;
+    if (dashes && std::strcmp(name, "set") == 0) {
+      if (++i == arguments->size()) return absl::InvalidArgumentError("--set takes path.to.field=value");
+      overrides->push_back((*arguments)[i]);
+    } else if (dashes && std::strncmp(name, "set=", 4) == 0) {
+      overrides->push_back(name + 4);
+    } else {
+      rest.push_back((*arguments)[i]);
+    }
+  }
+  *arguments = std::move(rest);
+  return absl::OkStatus();
+}
+
+int Fail(const Status& status) {
+  absl::string_view message = status.message();
+  fprintf(stderr, "%s: %.*s\n", program->filename().c_str(), static_cast<int>(message.size()), message.data());
+  return ExitCode(status);
+}
+
+std::vector<fs::path> ShippedConfigFolders() {
+  return {fs::path(program->string() + ".runfiles") / "trireme/tools/configs", program->parent_path() / "configs",
+          program->parent_path() / "../tools/configs"};
+}
+
+StatusOr<std::string> FindConfig(const std::string& path) {
+  if (path.empty()) return absl::InvalidArgumentError("no config: say --config=FILE, for example --config=ssd.pbtxt");
+  if (fs::exists(path)) return path;
+  std::vector<std::string> shipped;
+  for (const fs::path& folder : ShippedConfigFolders()) {
+    if (fs::exists(folder / path)) return (folder / path).lexically_normal().string();
+    std::error_code error;
+    if (!shipped.empty()) continue;
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (entry.path().extension() == ".pbtxt") shipped.push_back(entry.path().filename().string());
+    }
+  }
+  std::sort(shipped.begin(), shipped.end());
+  return absl::NotFoundError(absl::StrCat(path, ": there is no such config in ", fs::current_path().string(),
+                                          ", and no shipped one of that name (", absl::StrJoin(shipped, ", "), ")"));
+}
+
+}  // namespace
+
+int RunTool(int argc, char** argv, const std::string& help, const std::function<Status()>& body) {
+  std::error_code error;
+  program = new fs::path(fs::read_symlink("/proc/self/exe", error));
+  if (const char* directory = std::getenv("BUILD_WORKING_DIRECTORY")) {
+    if (chdir(directory) != 0) return Fail(absl::UnavailableError(absl::StrCat(directory, ": cannot be entered")));
+  }
+  std::vector<char*> arguments(argv, argv + argc);
+  if (const Status status = TakeOverrides(&arguments); !status.ok()) return Fail(status);
+  arguments.push_back(nullptr);
+  int count = static_cast<int>(arguments.size()) - 1;
+  char** values = arguments.data();
+  gflags::gflags_exitfunc = [](int code) { _exit(code == 0 ? 0 : 2); };
+  FLAGS_logtostderr = true;
+  gflags::ParseCommandLineNonHelpFlags(&count, &values, /*remove_flags=*/true);
+  if (FLAGS_help) {
+    fputs(help.c_str(), stdout);
+    return 0;
+  }
+  google::InitGoogleLogging(argv[0]);
+  if (count > 1) {
+    return Fail(absl::InvalidArgumentError(absl::StrCat("\"", values[1], "\" is no flag; see --help")));
+  }
+  const Status status = body();
+  fflush(stdout);
+  return status.ok() ? 0 : Fail(status);
+}
+
+const std::vector<std::string>& Overrides() { return *overrides; }
+
+Status LoadPluginsOfFlag(const std::string& paths) {
+  for (const std::string& path : absl::StrSplit(paths, ',', absl::SkipEmpty())) {
+    TRIREME_RETURN_IF_ERROR(LoadPlugin(path));
+  }
+  return absl::OkStatus();
+}
+
+Status ParseConfig(const std::string& text, const std::string& name, Config* config) {
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> plugins, PluginsNamedIn(text, name));
+  for (const std::string& plugin : plugins) {
+    TRIREME_RETURN_IF_ERROR(Annotate(LoadPlugin(plugin), absl::StrCat(name, ": plugin")));
+  }
+  TRIREME_RETURN_IF_ERROR(ParseText(text, name, config));
+  for (const std::string& assignment : Overrides()) TRIREME_RETURN_IF_ERROR(ApplyOverride(assignment, config));
+  return absl::OkStatus();
+}
+
+Status LoadConfig(const std::string& path, Config* config, std::string* found) {
+  TRIREME_ASSIGN_OR_RETURN(*found, FindConfig(path));
+  TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(*found));
+  return ParseConfig(text, *found, config);
+}
+
+const std::atomic<bool>* StopRequested() {
+  static const bool installed = [] {
+    struct sigaction action = {};
+    action.sa_handler = OnSignal;
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+    return true;
+  }();
+  (void)installed;
+  return &stop_requested;
+}
+
+}  // namespace trireme

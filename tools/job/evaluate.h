@@ -1,0 +1,31 @@
+// Evaluation of a detector on a data set, shared between the workers of a job.
+#ifndef TRIREME_TOOLS_JOB_EVALUATE_H_
+#define TRIREME_TOOLS_JOB_EVALUATE_H_
+
+#include <string>
+#include <vector>
+
+#include "core/api/communicator.h"
+#include "core/api/dataset.h"
+#include "core/api/detector.h"
+#include "core/config/config.pb.h"
+#include "core/train/trainer.h"
+
+namespace trireme {
+
+// Collective: rank r takes the images i with i mod size = r, and all get the same report, which does not depend on the
+// number of workers. An image that cannot be read is counted in `faults` and left out.
+StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
+                                            Device& device, Communicator& communicator, FaultLog* faults);
+
+// Detections of one image, in its own pixels.
+StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Device& device);
+
+// Writes the first `count` images of `data` with what the detector finds (score from `threshold`) and, thin and white,
+// what is annotated, as `folder`/NAME.jpg. Returns the paths.
+StatusOr<std::vector<std::string>> WritePictures(Detector& detector, const Dataset& data, int count, float threshold,
+                                                 Device& device, const std::string& folder);
+
+}  // namespace trireme
+
+#endif  // TRIREME_TOOLS_JOB_EVALUATE_H_

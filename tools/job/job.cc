@@ -1,0 +1,154 @@
+#include "tools/job/job.h"
+
+#include <filesystem>
+
+#include "absl/strings/str_join.h"
+#include "core/api/detector.h"
+#include "core/api/launcher.h"
+#include "core/api/optimizer.h"
+#include "core/api/schedule.h"
+#include "core/base/files.h"
+#include "core/base/registry.h"
+#include "core/config/config_file.h"
+#include "data/loader/cached_dataset.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+void FillInDefaults(Config* config) {
+  if (!config->has_strategy()) {
+    config->mutable_strategy()->set_type_url(config->workers() == 1 ? "strategy/single" : "strategy/ring_all_reduce");
+  }
+  if (!config->has_communicator()) config->mutable_communicator()->set_type_url("communicator/threads");
+  if (!config->has_schedule()) config->mutable_schedule()->set_type_url("schedule/cosine");
+  if (!config->has_optimizer()) config->mutable_optimizer()->set_type_url("optimizer/sgd");
+}
+
+Status CheckNumbers(const Config& config) {
+  if (config.workers() < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("workers is ", config.workers(), "; it has to be at least 1"));
+  }
+  if (config.global_batch_size() < 1 || config.global_batch_size() % config.workers() != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("global_batch_size is ", config.global_batch_size(), ", which does not divide among ",
+                     config.workers(), " workers; choose a multiple of ", config.workers()));
+  }
+  if (config.steps() < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("steps is ", config.steps(), "; it has to be at least 1"));
+  }
+  if (config.evaluation().batch_size() < 1 || config.loader().threads() < 1 || config.loader().prefetch() < 1) {
+    return absl::InvalidArgumentError(
+        "evaluation.batch_size, loader.threads and loader.prefetch have to be at least 1");
+  }
+  return absl::OkStatus();
+}
+
+// runs/<name>, runs/<name>-2, ...: `newest` picks the last that exists, else the first that does not.
+std::string DefaultRunFolder(const std::string& name, bool newest) {
+  std::string last;
+  for (int number = 1;; ++number) {
+    const std::string folder = absl::StrCat("runs/", name, number == 1 ? "" : absl::StrCat("-", number));
+    if (!fs::exists(folder)) return newest && !last.empty() ? last : folder;
+    last = folder;
+  }
+}
+
+Status ChooseRunFolder(bool resume, Job* job) {
+  job->run_folder = job->config.has_out() ? job->config.out() : DefaultRunFolder(job->name, resume);
+  auto checkpoint = FindCheckpoint(job->run_folder);
+  if (!resume) {
+    if (checkpoint.ok()) {
+      return absl::AlreadyExistsError(absl::StrCat(job->run_folder, " holds a run already (", *checkpoint,
+                                                   "): go on with it by --resume, or choose another --out"));
+    }
+    return absl::OkStatus();
+  }
+  if (!checkpoint.ok()) return Annotate(checkpoint.status(), "--resume");
+  job->resume_from = *checkpoint;
+  TRIREME_ASSIGN_OR_RETURN(job->resumed, ReadCheckpointInfo(*checkpoint));
+  if (job->resumed.class_names != job->train_data->class_names()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--resume: ", *checkpoint, " was trained on the classes ",
+                     absl::StrJoin(job->resumed.class_names, ", "), "; train_data now has ",
+                     absl::StrJoin(job->train_data->class_names(), ", ")));
+  }
+  if (job->resumed.seed != job->config.seed() ||
+      job->resumed.global_batch_size != job->config.global_batch_size()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--resume: ", *checkpoint, " was trained with seed ", job->resumed.seed, " and a global batch of ",
+        job->resumed.global_batch_size, ", the config now says ", job->config.seed(), " and ",
+        job->config.global_batch_size(), ": the same images would not follow; set them back, or start a new run with "
+        "initial_weights"));
+  }
+  return absl::OkStatus();
+}
+
+// Builds what workers will build, so that a wrong config ends here.
+Status CheckComponents(const Job& job) {
+  const Config& config = job.config;
+  TRIREME_RETURN_IF_ERROR(
+      CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}).status());
+  TRIREME_RETURN_IF_ERROR(CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}).status());
+  TRIREME_RETURN_IF_ERROR(CreateComponent<Schedule>(config.schedule(), "schedule", {config.steps()}).status());
+  TRIREME_RETURN_IF_ERROR(CreateComponent<Launcher>(config.communicator(), "communicator", {}).status());
+  TRIREME_ASSIGN_OR_RETURN(const ComponentRegistry::Entry* strategy,
+                           ComponentRegistry::Global().Find(config.strategy().type_url()));
+  if (strategy->key.rfind("strategy/", 0) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("strategy: ", strategy->key, " is not a strategy"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Dataset>> OpenDataset(const google::protobuf::Any& any, absl::string_view field,
+                                               int64_t cache_mb, FaultLog* faults) {
+  Dataset::BuildArgs args;
+  args.faults = faults;
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> data, CreateComponent<Dataset>(any, field, args));
+  if (data->size() == 0) return absl::InvalidArgumentError(absl::StrCat(field, ": the data set has no images"));
+  if (cache_mb > 0) data = std::make_unique<CachedDataset>(std::move(data), cache_mb << 20);
+  return data;
+}
+
+StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config& config, bool resume) {
+  auto job = std::make_unique<Job>();
+  job->name = name;
+  job->config = config;
+  job->faults = std::make_unique<FaultLog>();
+  FillInDefaults(&job->config);
+  TRIREME_RETURN_IF_ERROR(CheckNumbers(config));
+
+  TRIREME_ASSIGN_OR_RETURN(
+      job->train_data, OpenDataset(config.train_data(), "train_data", config.loader().cache_mb(), job->faults.get()));
+  if (job->train_data->size() < config.workers()) {
+    return absl::InvalidArgumentError(absl::StrCat("there are ", config.workers(), " workers but only ",
+                                                   job->train_data->size(), " images in train_data; lower --workers"));
+  }
+  if (config.has_eval_data()) {
+    TRIREME_ASSIGN_OR_RETURN(
+        job->eval_data, OpenDataset(config.eval_data(), "eval_data", config.loader().cache_mb(), job->faults.get()));
+    if (job->eval_data->class_names() != job->train_data->class_names()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("train_data has the classes ", absl::StrJoin(job->train_data->class_names(), ", "),
+                       ", eval_data has ", absl::StrJoin(job->eval_data->class_names(), ", "),
+                       "; name them in both, in one order"));
+    }
+  }
+  int index = 0;
+  for (const auto& any : config.transforms()) {
+    TRIREME_ASSIGN_OR_RETURN(auto transform,
+                             CreateComponent<Transform>(any, absl::StrCat("transforms[", index++, "]"), {}));
+    job->transforms.push_back(std::move(transform));
+  }
+  TRIREME_RETURN_IF_ERROR(CheckComponents(*job));
+  TRIREME_RETURN_IF_ERROR(ChooseRunFolder(resume, job.get()));
+  TRIREME_RETURN_IF_ERROR(MakeFolder(job->run_folder));
+  TRIREME_RETURN_IF_ERROR(
+      WriteFileAtomically((fs::path(job->run_folder) / "config.pbtxt").string(), PrintText(job->config)));
+  return job;
+}
+
+}  // namespace trireme

@@ -1,0 +1,40 @@
+// A training job: everything that its workers share, checked before the first of them starts.
+#ifndef TRIREME_TOOLS_JOB_JOB_H_
+#define TRIREME_TOOLS_JOB_JOB_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/api/dataset.h"
+#include "core/api/transform.h"
+#include "core/base/fault_log.h"
+#include "core/config/config.pb.h"
+#include "core/train/checkpoint.h"
+
+namespace trireme {
+
+// Read-only once prepared, but for the fault log, which is safe for all threads.
+struct Job {
+  std::string name;    // of the config, without folder and ending
+  Config config;
+  std::string run_folder;
+  std::string resume_from;  // a checkpoint; empty for a new run
+  CheckpointInfo resumed;   // of resume_from
+  std::unique_ptr<FaultLog> faults;
+  std::unique_ptr<Dataset> train_data;
+  std::unique_ptr<Dataset> eval_data;  // null: no evaluation
+  std::vector<std::unique_ptr<Transform>> transforms;
+};
+
+// Fills in what the config leaves out (strategy, communicator), opens the data, builds each component once to check
+// its config, and creates the run folder. `resume` goes on with the newest checkpoint of the run.
+StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config& config, bool resume);
+
+// Decoded images are kept up to this many bytes; see data/loader.
+StatusOr<std::unique_ptr<Dataset>> OpenDataset(const google::protobuf::Any& any, absl::string_view field,
+                                               int64_t cache_mb, FaultLog* faults);
+
+}  // namespace trireme
+
+#endif  // TRIREME_TOOLS_JOB_JOB_H_

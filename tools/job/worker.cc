@@ -1,0 +1,112 @@
+#include "tools/job/worker.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "core/api/schedule.h"
+#include "core/base/registry.h"
+#include "core/config/config_file.h"
+#include "core/nn/parameter_arena.h"
+#include "data/loader/loader.h"
+#include "tools/job/evaluate.h"
+
+namespace trireme {
+namespace {
+
+Status LoadInitialState(const Job& job, int rank, ParameterArena* arena, Optimizer* optimizer) {
+  if (!job.resume_from.empty()) return LoadTrainingState(job.resume_from, rank, arena, optimizer);
+  if (job.config.has_initial_weights()) return LoadWeights(job.config.initial_weights(), arena);
+  return absl::OkStatus();
+}
+
+Status Train(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
+             const std::atomic<bool>* stop_requested) {
+  const Config& config = job.config;
+  const int rank = communicator.rank(), world = communicator.size();
+  TRIREME_ASSIGN_OR_RETURN(
+      auto detector, CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}));
+  TRIREME_ASSIGN_OR_RETURN(auto arena, ParameterArena::Build(detector.get(), device, world, config.seed()));
+  TRIREME_ASSIGN_OR_RETURN(auto optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
+  TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
+  TRIREME_ASSIGN_OR_RETURN(auto schedule, CreateComponent<Schedule>(config.schedule(), "schedule", {config.steps()}));
+  TRIREME_RETURN_IF_ERROR(LoadInitialState(job, rank, arena.get(), optimizer.get()));
+  TRIREME_ASSIGN_OR_RETURN(auto strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
+                                                                    {arena.get(), optimizer.get(), &communicator}));
+  TRIREME_RETURN_IF_ERROR(strategy->Setup());
+
+  std::vector<const Transform*> transforms;
+  for (const auto& transform : job.transforms) transforms.push_back(transform.get());
+  LoaderOptions loader_options;
+  loader_options.global_batch_size = config.global_batch_size();
+  loader_options.rank = rank;
+  loader_options.world_size = world;
+  loader_options.seed = config.seed();
+  loader_options.height = detector->image_spec().height;
+  loader_options.width = detector->image_spec().width;
+  loader_options.threads = config.loader().threads();
+  loader_options.prefetch = config.loader().prefetch();
+  loader_options.first_step = job.resumed.step;
+  loader_options.total_steps = config.steps();
+  Loader loader(job.train_data.get(), transforms, job.faults.get(), &device, loader_options);
+
+  TrainerOptions options;
+  options.first_step = job.resumed.step;
+  options.total_steps = config.steps();
+  options.evaluate_every = config.evaluation().every_steps();
+  options.checkpoint_every = config.checkpoint().every_steps();
+  options.seed = config.seed();
+
+  Trainer::Parts parts;
+  parts.device = &device;
+  parts.communicator = &communicator;
+  parts.detector = detector.get();
+  parts.arena = arena.get();
+  parts.schedule = schedule.get();
+  parts.strategy = strategy.get();
+  parts.batches = &loader;
+  parts.observer = rank == 0 ? observer : nullptr;
+  parts.stop_requested = stop_requested;
+  parts.save_checkpoint = [&](int64_t steps_done) {
+    CheckpointInfo info;
+    info.step = steps_done;
+    info.seed = config.seed();
+    info.world_size = world;
+    info.global_batch_size = config.global_batch_size();
+    info.class_names = job.train_data->class_names();
+    info.config_text = PrintText(config);
+    return SaveCheckpoint(job.run_folder, config.checkpoint().keep(), info, *arena, *optimizer, communicator);
+  };
+  if (job.eval_data != nullptr) {
+    parts.evaluate = [&](int64_t) {
+      return EvaluateDetector(*detector, *job.eval_data, config.evaluation(), device, communicator, job.faults.get());
+    };
+  }
+  if (rank == 0) observer->OnStart({device.name(), arena->NumTrainedValues(), options.first_step});
+  TRIREME_RETURN_IF_ERROR(Trainer(parts, options).Run());
+  if (rank == 0) {
+    if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
+      TRIREME_RETURN_IF_ERROR(WritePictures(*detector, *job.eval_data, config.evaluation().pictures(), 0.4f, device,
+                                            job.run_folder + "/pictures")
+                                  .status());
+    }
+    observer->OnEnd(device.memory());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int ThreadsPerWorker(const Config& config, int workers) {
+  if (config.threads_per_worker() > 0) return config.threads_per_worker();
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / workers);
+}
+
+Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observer,
+                 const std::atomic<bool>* stop_requested) {
+  TRIREME_ASSIGN_OR_RETURN(auto device,
+                           MakeDevice(job.config.device(), ThreadsPerWorker(job.config, communicator.size())));
+  device->BindToThisThread();
+  return CatchDeviceError([&] { return Train(job, *device, communicator, observer, stop_requested); });
+}
+
+}  // namespace trireme

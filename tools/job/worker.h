@@ -1,0 +1,34 @@
+// What one worker of a job does, from its device to its last step.
+#ifndef TRIREME_TOOLS_JOB_WORKER_H_
+#define TRIREME_TOOLS_JOB_WORKER_H_
+
+#include <atomic>
+
+#include "core/api/communicator.h"
+#include "core/train/trainer.h"
+#include "tools/job/job.h"
+
+namespace trireme {
+
+// What rank 0 is told besides the steps.
+class JobObserver : public TrainObserver {
+ public:
+  struct Setup {
+    std::string device;
+    int64_t trained_values = 0;
+    int64_t first_step = 0;
+  };
+  virtual void OnStart(const Setup& setup) = 0;
+  virtual void OnEnd(const MemoryStats& memory) = 0;
+};
+
+// Runs on the worker's own thread. `observer` is used on rank 0 only.
+Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observer,
+                 const std::atomic<bool>* stop_requested);
+
+// Cores of one of `workers` workers on this machine.
+int ThreadsPerWorker(const Config& config, int workers);
+
+}  // namespace trireme
+
+#endif  // TRIREME_TOOLS_JOB_WORKER_H_

@@ -1,0 +1,37 @@
+// Line charts as self-contained SVG: axes with round ticks, a legend, and values on hover.
+#ifndef TRIREME_TOOLS_REPORT_CHART_H_
+#define TRIREME_TOOLS_REPORT_CHART_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trireme {
+
+struct ChartSeries {
+  std::string name;
+  std::vector<std::pair<double, double>> points;  // x increases; points that are not finite leave a gap
+  bool markers = false;                           // a dot at every point, for few points
+};
+
+struct ChartOptions {
+  std::string title;
+  std::string x_label;
+  std::string y_label;
+  bool y_from_zero = true;
+  double y_to = 0;         // the upper end; 0 fits the data
+  bool smooth = false;     // a running mean in full colour over the raw line in a pale one
+};
+
+// `<svg>...</svg>`; says "no data yet" if no series has a point. Long series are thinned to what the width can show.
+std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions& options);
+
+// Text for HTML and SVG: & < > and quotes replaced.
+std::string EscapeHtml(const std::string& text);
+
+// Ticks that divide [low, high] into about `count` steps of 1, 2 or 5 times a power of ten.
+std::vector<double> RoundTicks(double low, double high, int count);
+
+}  // namespace trireme
+
+#endif  // TRIREME_TOOLS_REPORT_CHART_H_

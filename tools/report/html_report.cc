@@ -1,0 +1,206 @@
+#include "tools/report/html_report.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "core/base/files.h"
+#include "tools/report/chart.h"
+#include "tools/report/metrics_log.h"
+#include "tools/report/progress.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr char kStyle[] = R"(
+:root { color-scheme: light dark; --ground: #fff; --ink: #1c2024; --soft: #667; --line: #dde1e6; --card: #f6f7f9; }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #15181c; --ink: #e8eaed; --soft: #9aa3ad; --line: #333a42; --card: #1d2126; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1180px; padding: 28px 24px 60px; background: var(--ground); color: var(--ink);
+  font: 15px/1.5 system-ui, "Helvetica Neue", Arial, sans-serif; }
+h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 34px 0 12px; }
+.soft { color: var(--soft); }
+.cards { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0 4px; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 16px; min-width: 120px; }
+.card b { display: block; font-size: 22px; font-weight: 600; }
+.card span { color: var(--soft); font-size: 13px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); gap: 16px; }
+.chart { width: 100%; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
+.chart text { fill: var(--ink); font: 13px system-ui, Arial, sans-serif; } .chart .title { font-weight: 600; }
+.chart .tick { fill: var(--soft); font-size: 11.5px; } .chart .grid { stroke: var(--line); }
+.chart .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); gap: 12px; }
+.pictures img { width: 100%; border-radius: 6px; border: 1px solid var(--line); display: block; }
+.pictures figure { margin: 0; } figcaption { color: var(--soft); font-size: 12.5px; overflow-wrap: anywhere; }
+table { border-collapse: collapse; } td, th { padding: 4px 14px 4px 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px; overflow-x: auto;
+  font-size: 13px; } summary { cursor: pointer; font-weight: 600; font-size: 18px; margin: 34px 0 12px; }
+)";
+
+std::string Card(const std::string& value, const std::string& label) {
+  return absl::StrCat("<div class=\"card\"><b>", EscapeHtml(value), "</b><span>", EscapeHtml(label), "</span></div>");
+}
+
+// One series for each of the events' numeric fields that `wanted` accepts.
+template <class Wanted>
+std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::string& kind, bool markers,
+                                  const Wanted& wanted) {
+  std::vector<ChartSeries> series;
+  for (const Json& event : events) {
+    if (event.value("event", "") != kind) continue;
+    const double step = event.value("step", 0.0);
+    for (const auto& [key, value] : event.items()) {
+      if (!value.is_number() || !wanted(key)) continue;
+      auto found = std::find_if(series.begin(), series.end(), [&k = key](const ChartSeries& s) { return s.name == k; });
+      if (found == series.end()) found = series.insert(series.end(), {key, {}, markers});
+      found->points.emplace_back(step, value.get<double>());
+    }
+  }
+  return series;
+}
+
+bool IsLossName(const std::string& key) {
+  static const char* const kOther[] = {"step", "epoch", "loss", "lr", "images_per_second", "data_wait", "peer_wait"};
+  return std::find(std::begin(kOther), std::end(kOther), key) == std::end(kOther);
+}
+
+ChartOptions Options(const std::string& title) {
+  ChartOptions options;
+  options.title = title;
+  options.x_label = "step";
+  return options;
+}
+
+std::string Charts(const std::vector<Json>& events) {
+  const auto is = [](const std::string& name) { return [name](const std::string& key) { return key == name; }; };
+  std::string html = "<div class=\"charts\">";
+  ChartOptions losses = Options("Losses");
+  losses.smooth = true;
+  std::vector<ChartSeries> loss = SeriesOf(events, "step", false, is("loss"));
+  for (ChartSeries& part : SeriesOf(events, "step", false, IsLossName)) loss.push_back(std::move(part));
+  html += LineChart(loss, losses);
+  ChartOptions map = Options("Mean average precision");
+  map.y_to = 1;
+  html += LineChart(SeriesOf(events, "eval", true, [](const std::string& key) { return absl::StartsWith(key, "mAP"); }),
+                    map);
+  const std::vector<ChartSeries> classes = SeriesOf(events, "eval", true, [](const std::string& key) {
+    return absl::StartsWith(key, "AP50/");
+  });
+  if (classes.size() > 1 && classes.size() <= 8) {
+    ChartOptions by_class = Options("Average precision by class");
+    by_class.y_to = 1;
+    html += LineChart(classes, by_class);
+  }
+  html += LineChart(SeriesOf(events, "step", false, is("lr")), Options("Learning rate"));
+  ChartOptions speed = Options("Speed");
+  speed.y_label = "images/s";
+  speed.smooth = true;
+  html += LineChart(SeriesOf(events, "step", false, is("images_per_second")), speed);
+  ChartOptions waits = Options("Waiting");
+  waits.y_label = "share of the step";
+  waits.smooth = true;
+  html += LineChart(SeriesOf(events, "step", false,
+                             [](const std::string& key) { return key == "data_wait" || key == "peer_wait"; }),
+                    waits);
+  return html + "</div>";
+}
+
+StatusOr<std::string> Pictures(const std::string& run_folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(fs::path(run_folder) / "pictures", error)) {
+    if (entry.path().extension() == ".jpg") files.push_back(entry.path());
+  }
+  if (files.empty()) return std::string();
+  std::sort(files.begin(), files.end());
+  std::string html =
+      "<h2>Unseen images</h2><p class=\"soft\">Coloured: what the detector finds, with its score. Thin white: what is "
+      "annotated.</p><div class=\"pictures\">";
+  for (const fs::path& file : files) {
+    TRIREME_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file.string()));
+    absl::StrAppend(&html, "<figure><img alt=\"\" src=\"data:image/jpeg;base64,", absl::Base64Escape(bytes),
+                    "\"><figcaption>", EscapeHtml(file.stem().string()), "</figcaption></figure>");
+  }
+  return html + "</div>";
+}
+
+std::string Faults(const FaultLog& faults) {
+  if (faults.empty()) return "";
+  std::string html = "<h2>Faults in the data</h2><table><tr><th>kind</th><th>count</th></tr>";
+  for (const auto& [kind, count] : faults.counts()) {
+    absl::StrAppend(&html, "<tr><td>", EscapeHtml(kind), "</td><td class=\"number\">", count, "</td></tr>");
+  }
+  html += "</table><details><summary>Each of them</summary><table><tr><th>where</th><th>what</th></tr>";
+  for (const Fault& fault : faults.faults()) {
+    absl::StrAppend(&html, "<tr><td>", EscapeHtml(fault.where), "</td><td>", EscapeHtml(fault.message), "</td></tr>");
+  }
+  return html + "</table></details>";
+}
+
+std::string Memory(const Json& end) {
+  if (!end.contains("peak_bytes_of_rank_0")) return "";
+  std::string html = "<h2>Peak memory of rank 0</h2><table>";
+  for (const auto& [kind, bytes] : end["peak_bytes_of_rank_0"].items()) {
+    absl::StrAppend(&html, "<tr><td>", EscapeHtml(kind), "</td><td class=\"number\">",
+                    absl::StrFormat("%.1f MiB", bytes.get<double>() / (1 << 20)), "</td></tr>");
+  }
+  return html + "</table>";
+}
+
+std::string Summary(const std::vector<Json>& events, const Json& start, const Json& end) {
+  std::string html = "<div class=\"cards\">";
+  Json last_eval;
+  double images = 0, seconds = 0;
+  for (const Json& event : events) {
+    if (event.value("event", "") == "eval") last_eval = event;
+    if (event.value("event", "") == "step" && event.value("images_per_second", 0.0) > 0) {
+      images += start.value("global_batch_size", 0.0);
+      seconds += start.value("global_batch_size", 0.0) / event["images_per_second"].get<double>();
+    }
+  }
+  for (const auto& [key, value] : last_eval.items()) {
+    if (absl::StartsWith(key, "mAP")) html += Card(absl::StrFormat("%.3f", value.get<double>()), key);
+  }
+  html += Card(std::to_string(end.value("step", int64_t{0})), absl::StrCat("of ", start.value("total_steps", int64_t{0}), " steps"));
+  html += Card(FormatDuration(end.value("seconds", 0.0)), "in all");
+  if (seconds > 0) html += Card(absl::StrFormat("%.1f", images / seconds), "images/s");
+  html += Card(std::to_string(start.value("workers", 1)), absl::StrCat("workers, ", start.value("device", "")));
+  html += Card(absl::StrFormat("%.2f M", start.value("parameters", 0.0) / 1e6), "parameters");
+  return html + "</div>";
+}
+
+}  // namespace
+
+Status WriteHtmlReport(const std::string& run_folder, const std::string& title, const FaultLog& faults,
+                       const std::string& path) {
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<Json> events, ReadMetrics(run_folder + "/metrics.jsonl"));
+  Json start = Json::object(), end = Json::object();
+  for (const Json& event : events) {
+    if (event.value("event", "") == "start") start = event;
+    if (event.value("event", "") == "end") end = event;
+  }
+  TRIREME_ASSIGN_OR_RETURN(const std::string pictures, Pictures(run_folder));
+  TRIREME_ASSIGN_OR_RETURN(const std::string config, ReadFile(run_folder + "/config.pbtxt"));
+  const std::string status = end.value("status", "");
+  const std::string html = absl::StrCat(
+      "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width\"><title>",
+      EscapeHtml(title), "</title><style>", kStyle, "</style></head><body><h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
+      EscapeHtml(absl::StrCat(start.value("model", ""), " with ", start.value("strategy", ""), ", seed ",
+                              start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
+      "</div>", status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
+      Summary(events, start, end), "<h2>Curves</h2>", Charts(events), pictures, Faults(faults), Memory(end),
+      "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
+  return WriteFileAtomically(path, html);
+}
+
+}  // namespace trireme

@@ -1,0 +1,42 @@
+#include "tools/report/metrics_log.h"
+
+#include <filesystem>
+
+#include "absl/strings/str_split.h"
+#include "core/base/files.h"
+
+namespace trireme {
+
+StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, int64_t keep_steps) {
+  std::string kept;
+  if (keep_steps > 0 && std::filesystem::exists(path)) {
+    TRIREME_ASSIGN_OR_RETURN(const auto events, ReadMetrics(path));
+    for (const auto& event : events) {
+      if (event.value("step", int64_t{0}) <= keep_steps && event.value("event", "") != "end") kept += event.dump() + "\n";
+    }
+  }
+  TRIREME_RETURN_IF_ERROR(WriteFileAtomically(path, kept));
+  auto log = std::unique_ptr<MetricsLog>(new MetricsLog(path));
+  if (!log->file_) return absl::UnavailableError(absl::StrCat(path, ": cannot be written"));
+  return log;
+}
+
+void MetricsLog::Write(const nlohmann::ordered_json& event) { file_ << event.dump() << std::endl; }
+
+StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(const std::string& path) {
+  TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  std::vector<nlohmann::ordered_json> events;
+  const std::vector<std::string> lines = absl::StrSplit(text, '\n');
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (lines[i].empty()) continue;
+    auto event = nlohmann::ordered_json::parse(lines[i], nullptr, /*allow_exceptions=*/false);
+    if (event.is_object()) {
+      events.push_back(std::move(event));
+    } else if (i + 1 < lines.size()) {
+      return absl::DataLossError(absl::StrCat(path, ":", i + 1, ": this line is no JSON object"));
+    }
+  }
+  return events;
+}
+
+}  // namespace trireme

@@ -1,0 +1,132 @@
+#include "tools/report/run_recorder.h"
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "core/base/files.h"
+#include "tools/report/html_report.h"
+
+namespace trireme {
+namespace {
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string UtcTime() {
+  const std::time_t now = std::time(nullptr);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
+  return text;
+}
+
+std::string Thousands(int64_t n) {
+  std::string digits = std::to_string(n);
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
+  return digits;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Open(const Job& job) {
+  auto recorder = std::unique_ptr<RunRecorder>(new RunRecorder(job));
+  TRIREME_ASSIGN_OR_RETURN(recorder->metrics_, MetricsLog::Open(job.run_folder + "/metrics.jsonl", job.resumed.step));
+  recorder->started_ = Now();
+  recorder->last_checkpoint_ = job.resumed.step;
+  recorder->steps_done_ = job.resumed.step;
+  return recorder;
+}
+
+double RunRecorder::EpochAfter(int64_t steps) const {
+  return static_cast<double>(steps * job_.config.global_batch_size()) / static_cast<double>(job_.train_data->size());
+}
+
+void RunRecorder::OnStart(const Setup& setup) {
+  const Config& config = job_.config;
+  progress_ = std::make_unique<ProgressDisplay>(stdout, setup.first_step, config.steps(), config.global_batch_size());
+  progress_->Line(absl::StrFormat("%s: %s, %s parameters, %s", job_.name, config.model().type_url(),
+                                  Thousands(setup.trained_values), config.strategy().type_url()));
+  progress_->Line(absl::StrFormat("%d %s on %s, %d images a step, %s images in %d classes, seed %d", config.workers(),
+                                  config.workers() == 1 ? "worker" : "workers", setup.device,
+                                  config.global_batch_size(), Thousands(job_.train_data->size()),
+                                  job_.train_data->class_names().size(), config.seed()));
+  if (setup.first_step > 0) progress_->Line(absl::StrFormat("resumed from %s", job_.resume_from));
+  if (!job_.faults->empty()) progress_->Line(absl::StrCat(job_.faults->Summary(), "; listed in the report"));
+  metrics_->Write({{"event", "start"},
+                   {"time", UtcTime()},
+                   {"name", job_.name},
+                   {"step", setup.first_step},
+                   {"total_steps", config.steps()},
+                   {"model", config.model().type_url()},
+                   {"strategy", config.strategy().type_url()},
+                   {"parameters", setup.trained_values},
+                   {"workers", config.workers()},
+                   {"device", setup.device},
+                   {"global_batch_size", config.global_batch_size()},
+                   {"images", job_.train_data->size()},
+                   {"seed", config.seed()}});
+}
+
+void RunRecorder::OnStep(const StepReport& report) {
+  steps_done_ = report.step + 1;
+  progress_->Step(report);
+  const int64_t every = std::max<int64_t>(1, job_.config.log().every_steps());
+  if (steps_done_ % every != 0 && steps_done_ != job_.config.steps()) return;
+  nlohmann::ordered_json event = {
+      {"event", "step"}, {"step", steps_done_}, {"epoch", EpochAfter(steps_done_)}, {"loss", report.loss}};
+  for (const auto& [name, value] : report.losses) event[name] = value;
+  event["lr"] = report.learning_rate;
+  event["images_per_second"] = job_.config.global_batch_size() / report.seconds;
+  event["data_wait"] = report.data_wait_seconds / report.seconds;
+  event["peer_wait"] = report.peer_wait_seconds / report.seconds;
+  metrics_->Write(event);
+}
+
+void RunRecorder::OnEvaluation(int64_t steps_done, const EvaluationReport& report) {
+  last_evaluation_ = report;
+  nlohmann::ordered_json event = {{"event", "eval"}, {"step", steps_done}, {"epoch", EpochAfter(steps_done)}};
+  std::string text = absl::StrFormat("step %d", steps_done);
+  for (const auto& [name, value] : report) {
+    event[name] = value;
+    absl::StrAppendFormat(&text, "  %s %.3f", name, value);
+  }
+  metrics_->Write(event);
+  progress_->Line(text);
+}
+
+void RunRecorder::OnCheckpoint(int64_t steps_done) { last_checkpoint_ = steps_done; }
+
+void RunRecorder::OnEnd(const MemoryStats& memory) { memory_ = memory; }
+
+Status RunRecorder::Finish(const Status& trained) {
+  if (progress_ != nullptr) progress_->Finish();
+  const double seconds = Now() - started_;
+  nlohmann::ordered_json event = {{"event", "end"}, {"time", UtcTime()}, {"step", steps_done_}, {"seconds", seconds}};
+  event["status"] = trained.ok() ? "done" : std::string(trained.message());
+  nlohmann::ordered_json memory;
+  for (int kind = 0; kind < kNumMemoryKinds; ++kind) {
+    memory[MemoryKindName(static_cast<MemoryKind>(kind))] = memory_.peak[kind];
+  }
+  memory["total"] = memory_.peak_total;
+  if (memory_.peak_total > 0) event["peak_bytes_of_rank_0"] = memory;
+  if (!job_.faults->empty()) event["faults"] = job_.faults->counts();
+  metrics_->Write(event);
+
+  const std::string report = job_.run_folder + "/report.html";
+  TRIREME_RETURN_IF_ERROR(WriteHtmlReport(job_.run_folder, job_.name, *job_.faults, report));
+  if (!trained.ok() && steps_done_ == job_.resumed.step) return absl::OkStatus();
+  if (!job_.faults->empty()) absl::PrintF("%s\n", job_.faults->Summary());
+  absl::PrintF("\n%s %d steps in %s\n", trained.ok() ? "trained" : "ended after", steps_done_ - job_.resumed.step,
+               FormatDuration(seconds));
+  for (const auto& [name, value] : last_evaluation_) absl::PrintF("  %-22s %.4f\n", name, value);
+  if (last_checkpoint_ > 0) {
+    absl::PrintF("  checkpoint  %s/checkpoints/step_%08d\n", job_.run_folder, last_checkpoint_);
+  }
+  absl::PrintF("  metrics     %s/metrics.jsonl\n  report      %s\n", job_.run_folder, report);
+  return absl::OkStatus();
+}
+
+}  // namespace trireme

@@ -1,0 +1,80 @@
+// Trains the detector that a config describes. See kHelp.
+#include <gflags/gflags.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_format.h"
+#include "core/api/launcher.h"
+#include "core/base/registry.h"
+#include "tools/cli/command_line.h"
+#include "tools/job/job.h"
+#include "tools/job/worker.h"
+#include "tools/report/run_recorder.h"
+
+DEFINE_string(config, "", "");
+DEFINE_string(out, "", "");
+DEFINE_string(plugin, "", "");
+DEFINE_string(device, "", "");
+DEFINE_int32(workers, 0, "");
+DEFINE_int64(steps, 0, "");
+DEFINE_int64(seed, -1, "");
+DEFINE_bool(resume, false, "");
+
+namespace trireme {
+namespace {
+
+constexpr char kHelp[] =
+    R"(Trains an object detector.
+
+  train --config=ssd.pbtxt
+
+What to train
+  --config=FILE        the run, in protobuf text; looked for where you stand, then among the shipped configs
+  --set PATH=VALUE     overrides a field: --set train_data.root=VOC2012 --set optimizer.momentum=0.95; any number
+  --plugin=A.so,B.so   shared objects with further components
+
+How to run
+  --workers=N          workers that share the batch
+  --device=NAME        cpu, cuda, cuda:N or auto
+  --steps=N            how long
+  --seed=N             of everything random
+
+Where it goes
+  --out=DIR            folder of the run; runs/<config> if left out
+  --resume             goes on from the newest checkpoint of the run
+
+Ends with 0 when done, 1 when the world failed, 2 when the input was wrong. SIGTERM and Ctrl-C save a checkpoint.
+)";
+
+void ApplyFlags(Config* config) {
+  if (!FLAGS_out.empty()) config->set_out(FLAGS_out);
+  if (!FLAGS_device.empty()) config->set_device(FLAGS_device);
+  if (FLAGS_workers != 0) config->set_workers(FLAGS_workers);
+  if (FLAGS_steps != 0) config->set_steps(FLAGS_steps);
+  if (FLAGS_seed >= 0) config->set_seed(static_cast<uint64_t>(FLAGS_seed));
+}
+
+Status Train() {
+  TRIREME_RETURN_IF_ERROR(LoadPluginsOfFlag(FLAGS_plugin));
+  Config config;
+  std::string path;
+  TRIREME_RETURN_IF_ERROR(LoadConfig(FLAGS_config, &config, &path));
+  ApplyFlags(&config);
+  TRIREME_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Job> job,
+      Annotate(PrepareJob(std::filesystem::path(path).stem().string(), config, FLAGS_resume), path));
+  TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher,
+                           CreateComponent<Launcher>(job->config.communicator(), "communicator", {}));
+  TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<RunRecorder> recorder, RunRecorder::Open(*job));
+  const std::atomic<bool>* stop = StopRequested();
+  const Status trained = launcher->Run(config.workers(), [&](Communicator& communicator) {
+    return RunWorker(*job, communicator, recorder.get(), stop);
+  });
+  const Status recorded = recorder->Finish(trained);
+  return trained.ok() ? recorded : trained;
+}
+
+}  // namespace
+}  // namespace trireme
+
+int main(int argc, char** argv) { return trireme::RunTool(argc, argv, trireme::kHelp, trireme::Train); }
