@@ -62,7 +62,7 @@ std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::st
       if (!value.is_number() || !wanted(key)) continue;
       auto found = std::find_if(series.begin(), series.end(), [&k = key](const ChartSeries& s) { return s.name == k; });
       if (found == series.end()) found = series.insert(series.end(), {key, {}, markers});
-      found->points.emplace_back(step, value.get<double>());
+      found->points.emplace_back(step, value.template get<double>());
     }
   }
   return series;

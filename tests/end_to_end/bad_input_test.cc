@@ -1,0 +1,71 @@
+// What is wrong with the user's input ends in a sentence and exit code 2, before training.
+#include <gtest/gtest.h>
+
+#include "tests/end_to_end/tool_process.h"
+
+namespace trireme {
+namespace {
+
+struct BadInput {
+  std::string name;
+  std::string tool;
+  std::vector<std::string> arguments;     // besides --config and --out
+  std::vector<std::string> words;         // that the message contains
+  std::string replace = "", with = "";    // in the text of the tiny config
+};
+
+void PrintTo(const BadInput& bad, std::ostream* out) { *out << bad.name; }
+
+class BadInputTest : public testing::TestWithParam<BadInput> {};
+
+TEST_P(BadInputTest, EndsInASentence) {
+  const BadInput& bad = GetParam();
+  const std::string config = TinyConfig();
+  if (!bad.replace.empty()) {
+    std::string text = ReadAll(config);
+    const size_t at = text.find(bad.replace);
+    ASSERT_NE(at, std::string::npos);
+    WriteAll(config, text.replace(at, bad.replace.size(), bad.with));
+  }
+  std::vector<std::string> arguments = bad.arguments;
+  if (bad.tool == "train") {
+    arguments.insert(arguments.begin(), {"--config=" + config, "--out=" + NewFolder("out")});
+  }
+  const ToolResult result = RunToolProcess(bad.tool, arguments);
+  EXPECT_EQ(result.exit_code, 2) << result.output;
+  for (const std::string& word : bad.words) {
+    EXPECT_NE(result.output.find(word), std::string::npos) << "\"" << word << "\" is not in:\n" << result.output;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, BadInputTest,
+    testing::Values(
+        BadInput{"MissingConfig", "train", {"--config=nosuch.pbtxt"}, {"nosuch.pbtxt", "no such config"}},
+        BadInput{"NoCheckpoint", "eval", {"--checkpoint=/nosuch"}, {"/nosuch", "neither a checkpoint"}},
+        BadInput{"NoPictures", "detect", {"--images=/nosuch/*.jpg"}, {"/nosuch/*.jpg", "matches no file"}},
+        BadInput{"UnknownFlag", "train", {"--colour=red"}, {"colour"}},
+        BadInput{"Positional", "train", {"fast"}, {"\"fast\" is no flag"}},
+        BadInput{"UnknownField", "train", {}, {"tiny.pbtxt:5:", "num_klasses"}, "num_classes", "num_klasses"},
+        BadInput{"UnknownComponent", "train", {}, {"tiny.pbtxt:3:", "did you mean model/ssd?"}, "model/ssd", "model/sdd"},
+        BadInput{"WrongKind", "train", {}, {"optimizer", "is not a optimizer"}, "optimizer/sgd] { momentum: 0.9 weight_decay: 5e-4 }", "schedule/cosine] {}"},
+        BadInput{"ClassCount", "train", {"--set", "model.num_classes=7"}, {"7", "4"}},
+        BadInput{"BadOverride", "train", {"--set", "model.nosuch=7"}, {"nosuch", "num_classes"}},
+        BadInput{"BadOverrideValue", "train", {"--set", "steps=many"}, {"steps=many"}},
+        BadInput{"IndivisibleBatch", "train", {"--workers=3"}, {"global_batch_size is 4", "3 workers"}},
+        BadInput{"MoreWorkersThanImages",
+                 "train",
+                 {"--workers=4", "--set", "train_data.num_images=3"},
+                 {"4 workers", "3 images"}},
+        BadInput{"UnknownDevice", "train", {"--device=tpu"}, {"tpu", "cpu, cuda"}},
+        BadInput{"MissingPlugin", "train", {"--plugin=/nosuch.so"}, {"/nosuch.so"}},
+        BadInput{"MissingDataRoot",
+                 "train",
+                 {"--set", "train_data={[dataset/voc] {root: \"/nosuch\" split: \"train\"}}"},
+                 {"train_data", "/nosuch"}},
+        BadInput{"ResumeNothing", "train", {"--resume"}, {"--resume", "neither a checkpoint"}},
+        BadInput{"NoModel", "train", {"--set", "initial_weights=/nosuch.safetensors"}, {"/nosuch.safetensors"}}),
+    [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace trireme

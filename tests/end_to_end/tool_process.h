@@ -1,0 +1,56 @@
+// Runs the tools as a user does: as processes, with a deadline for each wait.
+#ifndef TRIREME_TESTS_END_TO_END_TOOL_PROCESS_H_
+#define TRIREME_TESTS_END_TO_END_TOOL_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace trireme {
+
+struct ToolResult {
+  int exit_code = -1;  // 128 + the signal that ended it
+  std::string output;  // stdout and stderr together
+};
+
+class ToolProcess {
+ public:
+  // `tool` is train, eval or detect, from the test's runfiles. Starts at once.
+  ToolProcess(const std::string& tool, const std::vector<std::string>& arguments);
+  ~ToolProcess();  // kills it if it still runs
+  ToolProcess(const ToolProcess&) = delete;
+  ToolProcess& operator=(const ToolProcess&) = delete;
+
+  void Signal(int signal_number);
+  // Polls until `condition` holds or the process ends; false if it ended, or after `seconds`.
+  bool WaitUntil(const std::function<bool()>& condition, double seconds = 60);
+  // Kills it and fails the test after `seconds`.
+  ToolResult Wait(double seconds = 120);
+
+ private:
+  bool Reap();
+
+  pid_t pid_ = -1;
+  bool ended_ = false;
+  int exit_code_ = -1;
+  std::string output_file_;
+};
+
+// Starts and waits.
+ToolResult RunToolProcess(const std::string& tool, const std::vector<std::string>& arguments);
+
+// An empty folder of its own, below TEST_TMPDIR.
+std::string NewFolder(const std::string& name);
+std::string ReadAll(const std::string& path);
+void WriteAll(const std::string& path, const std::string& text);
+std::vector<nlohmann::json> ReadEvents(const std::string& run_folder);
+
+// A config that trains in about a second.
+std::string TinyConfig();
+
+}  // namespace trireme
+
+#endif  // TRIREME_TESTS_END_TO_END_TOOL_PROCESS_H_

@@ -1,0 +1,156 @@
+// The main command, from the front door to what it leaves behind.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+
+#include "core/train/checkpoint.h"
+#include "core/train/safetensors.h"
+#include "tests/end_to_end/tool_process.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Model(const std::string& run) { return *FindCheckpoint(run) + "/model.safetensors"; }
+
+// || a - b || / || a || of every tensor.
+void ExpectClose(const std::string& run_a, const std::string& run_b, double bound) {
+  const auto a = ReadSafetensors(Model(run_a));
+  const auto b = ReadSafetensors(Model(run_b));
+  ASSERT_TRUE(a.ok() && b.ok());
+  ASSERT_EQ(a->arrays.size(), b->arrays.size());
+  ASSERT_FALSE(a->arrays.empty());
+  for (size_t i = 0; i < a->arrays.size(); ++i) {
+    const auto& x = a->arrays[i].values;
+    const auto& y = b->arrays[i].values;
+    ASSERT_EQ(x.size(), y.size());
+    double difference = 0, norm = 0;
+    for (size_t j = 0; j < x.size(); ++j) {
+      difference += (static_cast<double>(x[j]) - y[j]) * (static_cast<double>(x[j]) - y[j]);
+      norm += static_cast<double>(x[j]) * x[j];
+    }
+    EXPECT_LE(std::sqrt(difference), bound * std::sqrt(norm) + 1e-12) << a->arrays[i].name;
+  }
+}
+
+TEST(Train, LeavesCheckpointMetricsAndReport) {
+  const std::string run = NewFolder("run");
+  const ToolResult result = RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + run, "--workers=2"});
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  const auto events = ReadEvents(run);
+  ASSERT_EQ(events.size(), 1 + 8 + 1 + 1u) << result.output;
+  EXPECT_EQ(events.front()["event"], "start");
+  EXPECT_EQ(events.back()["event"], "end");
+  EXPECT_EQ(events.back()["status"], "done");
+  EXPECT_EQ(events[9]["event"], "eval");
+  EXPECT_GE(events[9]["mAP50"].get<double>(), 0.0);
+  for (int i = 1; i <= 8; ++i) {
+    const auto& step = events[static_cast<size_t>(i)];
+    EXPECT_EQ(step["event"], "step");
+    EXPECT_EQ(step["step"], i);
+    EXPECT_NEAR(step["loss"].get<double>(),
+                step["localization"].get<double>() + step["classification"].get<double>(), 1e-4);
+    for (const char* key : {"epoch", "lr", "images_per_second", "data_wait", "peer_wait"}) {
+      EXPECT_TRUE(step[key].is_number()) << key;
+    }
+  }
+  const std::string report = ReadAll(run + "/report.html");
+  EXPECT_NE(report.find("<svg"), std::string::npos);
+  EXPECT_NE(report.find("data:image/jpeg;base64,"), std::string::npos);
+  EXPECT_NE(result.output.find("mAP50"), std::string::npos);
+  EXPECT_NE(result.output.find(run + "/report.html"), std::string::npos);
+}
+
+TEST(Train, TwoWorkersGiveTheWeightsOfOne) {
+  const std::string config = TinyConfig(), one = NewFolder("one"), two = NewFolder("two");
+  const std::vector<std::string> common = {"--config=" + config, "--steps=20", "--set", "global_batch_size=16"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), common.begin(), common.end());
+    return RunToolProcess("train", more);
+  };
+  ASSERT_EQ(with({"--out=" + one, "--workers=1"}).exit_code, 0);
+  ASSERT_EQ(with({"--out=" + two, "--workers=2"}).exit_code, 0);
+  ExpectClose(one, two, 1e-5);
+}
+
+class Resume : public testing::TestWithParam<int> {};
+
+TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
+  const std::string config = TinyConfig(), whole = NewFolder("whole"), broken = NewFolder("broken");
+  const std::vector<std::string> common = {"--config=" + config, "--steps=40", "--workers=2", "--set",
+                                           "checkpoint.every_steps=5"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), common.begin(), common.end());
+    return more;
+  };
+  ASSERT_EQ(RunToolProcess("train", with({"--out=" + whole})).exit_code, 0);
+  {
+    ToolProcess process("train", with({"--out=" + broken}));
+    // Between two checkpoints, so that a killed run loses steps.
+    ASSERT_TRUE(process.WaitUntil([&] {
+      const auto events = ReadEvents(broken);
+      return !events.empty() && events.back().value("step", 0) >= 12;
+    }));
+    process.Signal(GetParam());
+    const ToolResult result = process.Wait();
+    EXPECT_EQ(result.exit_code, GetParam() == SIGKILL ? 128 + SIGKILL : 1) << result.output;
+  }
+  const auto checkpoint = FindCheckpoint(broken);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_LT(ReadCheckpointInfo(*checkpoint)->step, 40);
+  const ToolResult resumed = RunToolProcess("train", with({"--out=" + broken, "--resume"}));
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
+  EXPECT_TRUE(ReadAll(Model(whole)) == ReadAll(Model(broken)));
+  EXPECT_TRUE(ReadAll(*FindCheckpoint(whole) + "/state.safetensors") ==
+              ReadAll(*FindCheckpoint(broken) + "/state.safetensors"));
+  // The metrics tell one story: every step once, with the same losses.
+  std::vector<double> losses_whole, losses_broken;
+  for (const auto& event : ReadEvents(whole)) {
+    if (event["event"] == "step") losses_whole.push_back(event["loss"]);
+  }
+  for (const auto& event : ReadEvents(broken)) {
+    if (event["event"] == "step") losses_broken.push_back(event["loss"]);
+  }
+  EXPECT_EQ(losses_whole, losses_broken);
+}
+
+INSTANTIATE_TEST_SUITE_P(Signals, Resume, testing::Values(SIGTERM, SIGKILL));
+
+TEST(Train, RefusesToOverwriteARun) {
+  const std::string run = NewFolder("run"), config = TinyConfig();
+  ASSERT_EQ(RunToolProcess("train", {"--config=" + config, "--out=" + run, "--steps=1"}).exit_code, 0);
+  const ToolResult again = RunToolProcess("train", {"--config=" + config, "--out=" + run, "--steps=1"});
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_NE(again.output.find("--resume"), std::string::npos) << again.output;
+}
+
+TEST(Tools, EvalAndDetectUseTheCheckpoint) {
+  const std::string run = NewFolder("run"), found = NewFolder("found");
+  ASSERT_EQ(RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + run}).exit_code, 0);
+  double trained = -1;
+  for (const auto& event : ReadEvents(run)) {
+    if (event["event"] == "eval") trained = event["mAP50"];
+  }
+  const ToolResult eval = RunToolProcess("eval", {"--checkpoint=" + run, "--json=" + found + "/eval.json"});
+  ASSERT_EQ(eval.exit_code, 0) << eval.output;
+  EXPECT_EQ(nlohmann::json::parse(ReadAll(found + "/eval.json"))["mAP50"].get<double>(), trained);
+
+  const ToolResult detect = RunToolProcess(
+      "detect", {"--checkpoint=" + run, "--images=" + run + "/pictures/*.jpg", "--out=" + found});
+  ASSERT_EQ(detect.exit_code, 0) << detect.output;
+  const auto results = nlohmann::json::parse(ReadAll(found + "/results.json"), nullptr, false);
+  ASSERT_TRUE(results.is_array());
+  for (const auto& result : results) {
+    EXPECT_EQ(result["bbox"].size(), 4u);
+    EXPECT_TRUE(result["score"].is_number());
+    EXPECT_TRUE(result["category_id"].is_number_integer());
+    EXPECT_TRUE(result["image_id"].is_number_integer());
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(run + "/pictures"), fs::directory_iterator{}) + 1 + 1,
+            std::distance(fs::directory_iterator(found), fs::directory_iterator{}));  // results.json, eval.json
+}
+
+}  // namespace
+}  // namespace trireme

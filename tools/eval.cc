@@ -1,0 +1,77 @@
+// Evaluates a trained detector. See kHelp.
+#include <gflags/gflags.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "core/api/launcher.h"
+#include "core/base/files.h"
+#include "core/base/registry.h"
+#include "tools/cli/command_line.h"
+#include "tools/job/evaluate.h"
+#include "tools/job/job.h"
+#include "tools/job/trained_model.h"
+
+DEFINE_string(checkpoint, "", "");
+DEFINE_string(plugin, "", "");
+DEFINE_string(device, "", "");
+DEFINE_string(json, "", "");
+
+namespace trireme {
+namespace {
+
+constexpr char kHelp[] =
+    R"(Evaluates a trained detector: mean average precision on the eval_data of its config.
+
+  eval --checkpoint=runs/ssd
+
+  --checkpoint=DIR     a run (its newest checkpoint) or a checkpoint
+  --set PATH=VALUE     overrides a field of the run's config: --set eval_data.root=VOC2012; any number
+  --plugin=A.so,B.so   shared objects with further components
+  --device=NAME        cpu, cuda, cuda:N or auto
+  --json=FILE          writes the figures there too
+
+Ends with 0 when done, 1 when the world failed, 2 when the input was wrong.
+)";
+
+Status Evaluate() {
+  TRIREME_RETURN_IF_ERROR(LoadPluginsOfFlag(FLAGS_plugin));
+  TRIREME_ASSIGN_OR_RETURN(const auto model, LoadTrainedModel(FLAGS_checkpoint, FLAGS_device));
+  if (!model->config.has_eval_data()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        model->checkpoint, ": its config has no eval_data; set one: --set 'eval_data={[dataset/voc] {root: \"...\"}}'"));
+  }
+  FaultLog faults;
+  TRIREME_ASSIGN_OR_RETURN(const auto data, OpenDataset(model->config.eval_data(), "eval_data", 0, &faults));
+  if (data->class_names() != model->info.class_names) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(model->checkpoint, " was trained on the classes ", absl::StrJoin(model->info.class_names, ", "),
+                     "; eval_data has ", absl::StrJoin(data->class_names(), ", ")));
+  }
+  google::protobuf::Any threads;
+  threads.set_type_url("communicator/threads");
+  TRIREME_ASSIGN_OR_RETURN(const auto launcher, CreateComponent<Launcher>(threads, "communicator", {}));
+  EvaluationReport report;
+  TRIREME_RETURN_IF_ERROR(launcher->Run(1, [&](Communicator& communicator) -> Status {
+    model->device->BindToThisThread();
+    TRIREME_ASSIGN_OR_RETURN(report, EvaluateDetector(*model->detector, *data, model->config.evaluation(),
+                                                      *model->device, communicator, &faults));
+    return absl::OkStatus();
+  }));
+  if (!faults.empty()) absl::PrintF("%s\n", faults.Summary());
+  absl::PrintF("%s, %d images\n", model->checkpoint, data->size());
+  nlohmann::ordered_json json = {{"checkpoint", model->checkpoint}, {"step", model->info.step}, {"images", data->size()}};
+  for (const auto& [name, value] : report) {
+    absl::PrintF("  %-22s %.4f\n", name, value);
+    json[name] = value;
+  }
+  if (!FLAGS_json.empty()) return WriteFileAtomically(FLAGS_json, json.dump(2) + "\n");
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace trireme
+
+int main(int argc, char** argv) { return trireme::RunTool(argc, argv, trireme::kHelp, trireme::Evaluate); }
