@@ -100,8 +100,7 @@ StatusOr<std::vector<Box>> DefaultBoxes::Generate(int image_height, int image_wi
   std::vector<Box> boxes;
   for (size_t k = 0; k < maps_.size(); ++k) {
     const auto [rows, columns] = map_sizes[k];
-    // The last centre may lie outside by half a step, as on maps whose size was
-    // rounded up.
+    // The last centre may lie outside by half a step, as on maps whose size was rounded up.
     if ((rows - 1) * maps_[k].step > image_height || (columns - 1) * maps_[k].step > image_width) {
       return absl::InvalidArgumentError(
           absl::StrCat("anchors: map ", k, " (", maps_[k].name, ") has ", rows, " x ", columns, " places; a step of ",

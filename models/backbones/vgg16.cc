@@ -21,9 +21,8 @@ struct ConvSpec {
   int dilation = 1;
 };
 
-// Convolutions, each with its relu, and pools, one after the other. Positions
-// are counted as torchvision does, which gives every norm, relu and pool its
-// own, so that the parameters' names agree.
+// Convolutions, each with its relu, and pools, one after the other. Positions are counted as torchvision does, which
+// gives every norm, relu and pool its own, so that the parameters' names agree.
 class Sequence : public Module {
  public:
   Sequence(int64_t channels, const Vgg16Config& config) : channels_(channels), config_(config) {}
@@ -170,8 +169,7 @@ std::vector<FeatureSpec> Vgg16::specs() const {
 }
 
 Status Vgg16::CheckImageSize(int height, int width) const {
-  // conv9_2 halves, rounding up, a map that was halved five times; two
-  // convolutions without a border take 4 places.
+  // conv9_2 halves, rounding up, a map that was halved five times; two convolutions without a border take 4 places.
   const auto places = [](int size) {
     const int conv4 = (size / 4 + 1) / 2, fc7 = conv4 / 2;
     return ((fc7 + 1) / 2 + 1) / 2;

@@ -1,6 +1,5 @@
-// Boxes as offsets from anchors, which is what a head predicts: Girshick,
-// Donahue, Darrell, Malik 2014 (appendix C), scaled by the variances of SSD
-// (Liu et al. 2016). Pure functions, one body for host and device.
+// Boxes as offsets from anchors, which is what a head predicts: Girshick, Donahue, Darrell, Malik 2014 (appendix C),
+// scaled by the variances of SSD (Liu et al. 2016). Pure functions, one body for host and device.
 //
 //   x = (cx - anchor cx) / anchor w / v_centre      w' = log(w / anchor w) /
 //   v_size      (y and h alike)
@@ -34,8 +33,7 @@ struct BoxCoder {
     return offsets;
   }
 
-  // A box is at most 62.5 times its anchor's size, so that an untrained head
-  // gives no infinities.
+  // A box is at most 62.5 times its anchor's size, so that an untrained head gives no infinities.
   TRIREME_HD Box Decode(const BoxOffsets& offsets, const Box& anchor) const {
     const float width = anchor.width(), height = anchor.height();
     const float x = 0.5f * (anchor.x1 + anchor.x2) + offsets.x * centre_variance * width;

@@ -1,8 +1,6 @@
-// Measures of boxes, as every detector needs them: pure functions, one body for
-// host and device.
+// Measures of boxes, as every detector needs them: pure functions, one body for host and device.
 //
-// Boxes are corners in pixels (core/api/sample.h). A box without area has no
-// intersection with anything.
+// Boxes are corners in pixels (core/api/sample.h). A box without area has no intersection with anything.
 #ifndef TRIREME_MODELS_BOXES_BOX_GEOMETRY_H_
 #define TRIREME_MODELS_BOXES_BOX_GEOMETRY_H_
 
@@ -11,8 +9,7 @@
 
 namespace trireme {
 
-// Plain comparisons: they compile to single instructions, which fminf and its
-// rules for NaN do not.
+// Plain comparisons: they compile to single instructions, which fminf and its rules for NaN do not.
 TRIREME_HD inline float Smaller(float a, float b) { return a < b ? a : b; }
 TRIREME_HD inline float Larger(float a, float b) { return a > b ? a : b; }
 

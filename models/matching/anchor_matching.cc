@@ -11,8 +11,7 @@ static_assert(sizeof(BoxOffsets) == 4 * sizeof(float), "offsets are rows of a te
 
 TRIREME_HD inline bool IsObject(const Box& box, int32_t label) { return label >= 0 && HasArea(box); }
 
-// [N, G]: the anchor that overlaps the object most; -1 for padding and for what
-// overlaps none.
+// [N, G]: the anchor that overlaps the object most; -1 for padding and for what overlaps none.
 Tensor BestAnchors(const Tensor& anchors, const Tensor& boxes, const Tensor& labels, Stream& stream) {
   Tensor best = Tensor::Empty(stream.device(), labels.shape(), DataType::kInt32);
   const Box* anchor = reinterpret_cast<const Box*>(anchors.data<float>());

@@ -1,12 +1,10 @@
-// Which anchor is to find which object: SSD's matching (Liu et al. 2016,
-// section 2.2). An anchor gets the object it overlaps most, if their IoU
-// reaches the threshold; then every object gets the anchor that overlaps it
-// most, however little that is. Equal overlaps: the lowest index wins. An
-// anchor that is the best of several objects gets the last of them.
+// Which anchor is to find which object: SSD's matching (Liu et al. 2016, section 2.2). An anchor gets the object it
+// overlaps most, if their IoU reaches the threshold; then every object gets the anchor that overlaps it most, however
+// little that is. Equal overlaps: the lowest index wins. An anchor that is the best of several objects gets the last
+// of them.
 //
-// Runs on the device in stream order, with shapes that do not depend on how
-// many objects there are, and reads nothing back. A place with a negative label
-// or a box without area is padding; an image of nothing but padding is all
+// Runs on the device in stream order, with shapes that do not depend on how many objects there are, and reads nothing
+// back. A place with a negative label or a box without area is padding; an image of nothing but padding is all
 // background. An object that overlaps no anchor at all gets none.
 #ifndef TRIREME_MODELS_MATCHING_ANCHOR_MATCHING_H_
 #define TRIREME_MODELS_MATCHING_ANCHOR_MATCHING_H_

@@ -27,8 +27,7 @@ Detections SelectDetections(const Box* boxes, const float* scores, int64_t num_b
     float score;
     int64_t index;
   };
-  // One pass over the rows, which lie side by side, instead of one over the
-  // columns of each class.
+  // One pass over the rows, which lie side by side, instead of one over the columns of each class.
   std::vector<std::vector<Candidate>> by_class(num_classes);
   for (int64_t i = 0; i < num_boxes; ++i) {
     if (!HasArea(boxes[i])) continue;

@@ -20,8 +20,7 @@ struct Selection {
   int64_t at_threshold;  // how many of those equal to it are
 };
 
-// The `count` largest keys among the background anchors of one image; there are
-// at least `count` > 0 of these.
+// The `count` largest keys among the background anchors of one image; there are at least `count` > 0 of these.
 TRIREME_HD inline Selection SelectLargest(const int32_t* label, const float* loss, int64_t num_anchors, int64_t count) {
   uint32_t prefix = 0;
   for (int shift = 24; shift >= 0; shift -= 8) {
@@ -30,8 +29,7 @@ TRIREME_HD inline Selection SelectLargest(const int32_t* label, const float* los
     for (int64_t a = 0; a < num_anchors; ++a) {
       if (label[a] != 0) continue;
       const uint32_t key = SortKey(loss[a]);
-      // Only keys that agree with the digits found so far; before the first
-      // there are none.
+      // Only keys that agree with the digits found so far; before the first there are none.
       if (shift == 24 || key >> (shift + 8) == prefix) ++histogram[key >> shift & 255];
     }
     int bin = 255;

@@ -5,8 +5,7 @@
 namespace trireme {
 namespace {
 
-// [N, H, W, boxes * values] as [N, H * W * boxes, values]: NHWC has them in
-// this order.
+// [N, H, W, boxes * values] as [N, H * W * boxes, values]: NHWC has them in this order.
 Var AsRows(Context& context, const Var& map, int values) {
   const int64_t rows = map.shape().size() / (map.dim(0) * values);
   return ops::Reshape(context, map, {map.dim(0), rows, values});

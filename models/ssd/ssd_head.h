@@ -1,6 +1,5 @@
-// SSD's head: on every feature map one 3x3 convolution for the class scores and
-// one for the box offsets. Liu et al. 2016 (section 2.1). Parameter names are
-// torchvision's: "classification_head.module_list.0.weight".
+// SSD's head: on every feature map one 3x3 convolution for the class scores and one for the box offsets. Liu et al.
+// 2016 (section 2.1). Parameter names are torchvision's: "classification_head.module_list.0.weight".
 #ifndef TRIREME_MODELS_SSD_SSD_HEAD_H_
 #define TRIREME_MODELS_SSD_SSD_HEAD_H_
 
@@ -20,8 +19,7 @@ struct SsdHeadOutputs {
 
 class SsdHead : public Module {
  public:
-  // `boxes_per_place`, one a map. Weights start from Xavier's uniform, biases
-  // from 0.
+  // `boxes_per_place`, one a map. Weights start from Xavier's uniform, biases from 0.
   SsdHead(const std::vector<FeatureSpec>& maps, const std::vector<int>& boxes_per_place, int num_classes);
 
   SsdHeadOutputs Forward(Context& context, const std::vector<Var>& features) const;

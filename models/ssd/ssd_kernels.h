@@ -13,8 +13,7 @@ Tensor SumOfCounts(const Tensor& values, Stream& stream);
 // In place: max(1, value).
 void AtLeastOne(const Tensor& value, Stream& stream);
 
-// offsets [N, A, 4] of anchors [A, 4] to boxes [N, A, 4], clipped to an image
-// of this size.
+// offsets [N, A, 4] of anchors [A, 4] to boxes [N, A, 4], clipped to an image of this size.
 Tensor DecodeBoxes(const Tensor& offsets, const Tensor& anchors, const BoxCoder& coder, float width, float height,
                    Stream& stream);
 
