@@ -26,6 +26,9 @@ class Backbone : public Module {
   // Of the maps that Forward returns, finest first.
   virtual std::vector<FeatureSpec> specs() const = 0;
 
+  // InvalidArgument, with the reason, for images that Forward cannot take: too small for the last map, say.
+  virtual Status CheckImageSize(int /*height*/, int /*width*/) const { return absl::OkStatus(); }
+
   // `images`: float32 [N, H, W, 3], normalised (see normalisation()). Returns [N, h, w, channels] each.
   virtual std::vector<Var> Forward(Context& context, const Var& images) = 0;
 

@@ -43,9 +43,9 @@ Var Conv2d::Forward(Context& context, const Var& x) const {
   return ops::Conv2d(context, x, weight_.var, bias_ ? bias_->var : Var(), options_);
 }
 
-BatchNorm2d::BatchNorm2d(int64_t channels, const NormConfig& config, bool relu)
+BatchNorm2d::BatchNorm2d(int64_t channels, const NormConfig& config, bool relu, float initial_gamma)
     : options_(ToOptions(config, relu)),
-      gamma_(AddParameter("weight", {channels}, init::Constant(1), AffineOptions(config))),
+      gamma_(AddParameter("weight", {channels}, init::Constant(initial_gamma), AffineOptions(config))),
       beta_(AddParameter("bias", {channels}, init::Constant(0), AffineOptions(config))),
       running_mean_(AddBuffer("running_mean", {channels}, 0)),
       running_variance_(AddBuffer("running_var", {channels}, 1)) {}

@@ -25,10 +25,10 @@ class Conv2d : public Module {
   Parameter* bias_ = nullptr;
 };
 
-// gamma 1, beta 0, running mean 0, running variance 1 at the start.
+// gamma `initial_gamma`, beta 0, running mean 0, running variance 1 at the start.
 class BatchNorm2d : public Module {
  public:
-  BatchNorm2d(int64_t channels, const NormConfig& config, bool relu);
+  BatchNorm2d(int64_t channels, const NormConfig& config, bool relu, float initial_gamma = 1);
   // `residual` is added before the relu.
   Var Forward(Context& context, const Var& x, const Var& residual = Var()) const;
 

@@ -1,0 +1,225 @@
+#include "models/backbones/resnet_small.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/registry.h"
+#include "core/nn/layers.h"
+#include "core/ops/pooling.h"
+#include "models/backbones/upsample_add.h"
+
+namespace trireme {
+namespace {
+
+ops::ConvOptions Strided(int kernel, int stride) {
+  ops::ConvOptions options;
+  options.stride = stride;
+  options.padding = kernel / 2;
+  return options;
+}
+
+// Two 3x3 convolutions and a way around them.
+class BasicBlock : public Module {
+ public:
+  BasicBlock(int64_t inputs, int64_t outputs, int stride, const ResNetSmallConfig& config)
+      : conv1_(AddModule<Conv2d>("conv1", inputs, outputs, 3, Strided(3, stride), /*bias=*/false)),
+        norm1_(AddModule<BatchNorm2d>("bn1", outputs, config.norm(),
+                                      /*relu=*/true)),
+        conv2_(AddModule<Conv2d>("conv2", outputs, outputs, 3, Strided(3, 1),
+                                 /*bias=*/false)),
+        norm2_(AddModule<BatchNorm2d>("bn2", outputs, config.norm(), /*relu=*/true,
+                                      config.zero_init_residual() ? 0.0f : 1.0f)) {
+    if (stride == 1 && inputs == outputs) return;
+    projection_ = &AddModule<Conv2d>("downsample.0", inputs, outputs, 1, Strided(1, stride), /*bias=*/false);
+    projection_norm_ = &AddModule<BatchNorm2d>("downsample.1", outputs, config.norm(), /*relu=*/false);
+  }
+
+  Var Forward(Context& context, const Var& x) const {
+    Var around = x;
+    if (projection_ != nullptr) around = projection_norm_->Forward(context, projection_->Forward(context, x));
+    const Var inner = norm1_.Forward(context, conv1_.Forward(context, x));
+    return norm2_.Forward(context, conv2_.Forward(context, inner), around);
+  }
+
+ private:
+  const Conv2d& conv1_;
+  const BatchNorm2d& norm1_;
+  const Conv2d& conv2_;
+  const BatchNorm2d& norm2_;
+  const Conv2d* projection_ = nullptr;
+  const BatchNorm2d* projection_norm_ = nullptr;
+};
+
+// A convolution with norm and relu.
+struct NormedConv {
+  const Conv2d* conv = nullptr;
+  const BatchNorm2d* norm = nullptr;
+
+  Var Forward(Context& context, const Var& x) const { return norm->Forward(context, conv->Forward(context, x)); }
+};
+
+class ResNetSmall : public Backbone {
+ public:
+  explicit ResNetSmall(const ResNetSmallConfig& config);
+
+  std::vector<FeatureSpec> specs() const override { return specs_; }
+  std::vector<Var> Forward(Context& context, const Var& images) override;
+
+ private:
+  NormedConv AddNormedConv(const std::string& conv_name, const std::string& norm_name, int64_t inputs, int64_t outputs,
+                           int kernel, int stride);
+  // The stages' maps, coarsest last, in place.
+  void FlowTopDown(Context& context, std::vector<Var>* maps) const;
+
+  const ResNetSmallConfig config_;
+  NormedConv stem_;
+  struct Stage {
+    std::vector<const BasicBlock*> blocks;
+    bool is_map = false;
+  };
+  std::vector<Stage> stages_;
+  std::vector<const Conv2d*> lateral_;
+  std::vector<NormedConv> smooth_;
+  std::vector<NormedConv> extra_;
+  std::vector<FeatureSpec> specs_;
+};
+
+NormedConv ResNetSmall::AddNormedConv(const std::string& conv_name, const std::string& norm_name, int64_t inputs,
+                                      int64_t outputs, int kernel, int stride) {
+  NormedConv made;
+  made.conv = &AddModule<Conv2d>(conv_name, inputs, outputs, kernel, Strided(kernel, stride), /*bias=*/false);
+  made.norm = &AddModule<BatchNorm2d>(norm_name, outputs, config_.norm(),
+                                      /*relu=*/true);
+  return made;
+}
+
+ResNetSmall::ResNetSmall(const ResNetSmallConfig& config) : config_(config) {
+  stem_ = AddNormedConv("conv1", "bn1", 3, config.stem_channels(), config.stem_kernel(), 2);
+  int64_t channels = config.stem_channels();
+  int stride = config.stem_pool() ? 4 : 2;
+  for (int s = 0; s < config.stage_size(); ++s) {
+    const ResNetSmallConfig::Stage& stage_config = config.stage(s);
+    Stage stage;
+    for (int b = 0; b < stage_config.blocks(); ++b) {
+      stage.blocks.push_back(&AddModule<BasicBlock>(absl::StrCat("layer", s + 1, ".", b), channels,
+                                                    stage_config.channels(), b == 0 ? stage_config.stride() : 1,
+                                                    config));
+      channels = stage_config.channels();
+    }
+    stride *= stage_config.stride();
+    const bool last_of_stride = s + 1 == config.stage_size() || config.stage(s + 1).stride() > 1;
+    stage.is_map = stride >= config.finest_stride() && last_of_stride;
+    if (stage.is_map) specs_.push_back({absl::StrCat("layer", s + 1), stride, channels});
+    stages_.push_back(std::move(stage));
+  }
+
+  const int64_t width = config.top_down_channels();
+  if (width > 0) {
+    for (size_t k = 0; k < specs_.size(); ++k) {
+      lateral_.push_back(&AddModule<Conv2d>(absl::StrCat("fpn.inner_blocks.", k, ".0"), specs_[k].channels, width, 1,
+                                            Strided(1, 1), /*bias=*/true));
+      smooth_.push_back(AddNormedConv(absl::StrCat("fpn.layer_blocks.", k, ".0"),
+                                      absl::StrCat("fpn.layer_blocks.", k, ".1"), width, width, 3, 1));
+      specs_[k].channels = width;
+    }
+  }
+  for (int k = 0; k < config.extra_channels_size(); ++k) {
+    stride *= 2;
+    extra_.push_back(AddNormedConv(absl::StrCat("extra.", k, ".0"), absl::StrCat("extra.", k, ".1"), channels,
+                                   config.extra_channels(k), 3, 2));
+    channels = config.extra_channels(k);
+    specs_.push_back({absl::StrCat("extra", k), stride, channels});
+  }
+}
+
+void ResNetSmall::FlowTopDown(Context& context, std::vector<Var>* maps) const {
+  Var coarser;
+  for (int k = static_cast<int>(maps->size()) - 1; k >= 0; --k) {
+    const Var lateral = lateral_[k]->Forward(context, (*maps)[k]);
+    coarser = coarser.defined() ? UpsampleAdd(context, coarser, lateral) : lateral;
+    (*maps)[k] = smooth_[k].Forward(context, coarser);
+  }
+}
+
+std::vector<Var> ResNetSmall::Forward(Context& context, const Var& images) {
+  Var x = stem_.Forward(context, images);
+  if (config_.stem_pool()) {
+    ops::PoolOptions pool;
+    pool.kernel = 3;
+    pool.padding = 1;
+    x = ops::MaxPool2d(context, x, pool);
+  }
+  std::vector<Var> maps;
+  for (const Stage& stage : stages_) {
+    for (const BasicBlock* block : stage.blocks) x = block->Forward(context, x);
+    if (stage.is_map) maps.push_back(x);
+  }
+  if (!lateral_.empty()) FlowTopDown(context, &maps);
+  for (const NormedConv& conv : extra_) {
+    x = conv.Forward(context, x);
+    maps.push_back(x);
+  }
+  return maps;
+}
+
+void AddStage(ResNetSmallConfig* config, int channels, int blocks) {
+  ResNetSmallConfig::Stage* stage = config->add_stage();
+  stage->set_channels(channels);
+  stage->set_blocks(blocks);
+}
+
+Status Check(const ResNetSmallConfig& config) {
+  if (config.stem_channels() < 1 || config.stem_kernel() < 1 || config.stem_kernel() % 2 == 0) {
+    return absl::InvalidArgumentError(absl::StrCat("stem_channels is ", config.stem_channels(), " and stem_kernel is ",
+                                                   config.stem_kernel(),
+                                                   "; both have to be positive, and the kernel odd"));
+  }
+  int stride = config.stem_pool() ? 4 : 2;
+  bool has_map = false;
+  for (int s = 0; s < config.stage_size(); ++s) {
+    const ResNetSmallConfig::Stage& stage = config.stage(s);
+    if (stage.channels() < 1 || stage.blocks() < 1 || stage.stride() < 1) {
+      return absl::InvalidArgumentError(absl::StrCat("stage[", s, "] has ", stage.channels(), " channels, ",
+                                                     stage.blocks(), " blocks and the stride ", stage.stride(),
+                                                     "; each has to be positive"));
+    }
+    if (config.top_down_channels() > 0 && has_map && stage.stride() > 2) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("top_down_channels takes stages of stride 2, but stage[", s, "] has ", stage.stride()));
+    }
+    stride *= stage.stride();
+    has_map = has_map || stride >= config.finest_stride();
+  }
+  if (!has_map) {
+    return absl::InvalidArgumentError(absl::StrCat("the last stage has the stride ", stride,
+                                                   ", so none gives a map of finest_stride ", config.finest_stride(),
+                                                   "; lower it, or add stages"));
+  }
+  if (config.top_down_channels() < 0) return absl::InvalidArgumentError("top_down_channels is negative");
+  for (int channels : config.extra_channels()) {
+    if (channels < 1)
+      return absl::InvalidArgumentError(absl::StrCat("extra_channels has ", channels, "; it has to be positive"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Backbone>> MakeResNetSmall(const ResNetSmallConfig& given, const Backbone::BuildArgs&) {
+  ResNetSmallConfig config = given;
+  if (config.stage_size() == 0) {
+    AddStage(&config, 32, 1);
+    AddStage(&config, 64, 2);
+    AddStage(&config, 128, 2);
+    AddStage(&config, 256, 2);
+  }
+  TRIREME_RETURN_IF_ERROR(Check(config));
+  return std::make_unique<ResNetSmall>(config);
+}
+
+TRIREME_REGISTER_COMPONENT("backbone/resnet_small", Backbone, ResNetSmallConfig, MakeResNetSmall);
+
+}  // namespace trireme

@@ -1,0 +1,89 @@
+#include "models/matching/anchor_matching.h"
+
+#include "core/device/parallel_for.h"
+#include "models/boxes/box_geometry.h"
+
+namespace trireme {
+namespace {
+
+static_assert(sizeof(Box) == 4 * sizeof(float), "boxes are rows of a tensor");
+static_assert(sizeof(BoxOffsets) == 4 * sizeof(float), "offsets are rows of a tensor");
+
+TRIREME_HD inline bool IsObject(const Box& box, int32_t label) { return label >= 0 && HasArea(box); }
+
+// [N, G]: the anchor that overlaps the object most; -1 for padding and for what overlaps none.
+Tensor BestAnchors(const Tensor& anchors, const Tensor& boxes, const Tensor& labels, Stream& stream) {
+  Tensor best = Tensor::Empty(stream.device(), labels.shape(), DataType::kInt32);
+  const Box* anchor = reinterpret_cast<const Box*>(anchors.data<float>());
+  const Box* box = reinterpret_cast<const Box*>(boxes.data<float>());
+  const int32_t* label = labels.data<int32_t>();
+  int32_t* out = best.data<int32_t>();
+  const int64_t num_anchors = anchors.dim(0);
+  ParallelFor(
+      stream, labels.size(),
+      [=] TRIREME_HD(int64_t i) {
+        int32_t best_index = -1;
+        if (IsObject(box[i], label[i])) {
+          const Box object = box[i];
+          float best_iou = 0.0f;
+          for (int64_t a = 0; a < num_anchors; ++a) {
+            const float iou = Iou(anchor[a], object);
+            if (iou > best_iou) {
+              best_iou = iou;
+              best_index = static_cast<int32_t>(a);
+            }
+          }
+        }
+        out[i] = best_index;
+      },
+      /*grain=*/1);
+  return best;
+}
+
+}  // namespace
+
+AnchorTargets MatchAnchors(const Tensor& anchors, const Tensor& boxes, const Tensor& labels, float iou_threshold,
+                           const BoxCoder& coder, Stream& stream) {
+  const int64_t num_images = labels.dim(0), num_objects = labels.dim(1), num_anchors = anchors.dim(0);
+  CHECK_EQ(boxes.size(), labels.size() * 4);
+  Device& device = stream.device();
+  AnchorTargets targets;
+  targets.label = Tensor::Empty(device, {num_images, num_anchors}, DataType::kInt32);
+  targets.offsets = Tensor::Empty(device, {num_images, num_anchors, 4});
+  targets.positive = Tensor::Empty(device, {num_images, num_anchors});
+
+  const Tensor best_anchors = BestAnchors(anchors, boxes, labels, stream);
+  const Box* anchor = reinterpret_cast<const Box*>(anchors.data<float>());
+  const Box* box = reinterpret_cast<const Box*>(boxes.data<float>());
+  const int32_t* label = labels.data<int32_t>();
+  const int32_t* best_anchor = best_anchors.data<int32_t>();
+  int32_t* out_label = targets.label.data<int32_t>();
+  BoxOffsets* out_offsets = reinterpret_cast<BoxOffsets*>(targets.offsets.data<float>());
+  float* out_positive = targets.positive.data<float>();
+  ParallelFor(
+      stream, num_images * num_anchors,
+      [=] TRIREME_HD(int64_t i) {
+        const int64_t first = i / num_anchors * num_objects;
+        const int32_t a = static_cast<int32_t>(i % num_anchors);
+        const Box own = anchor[a];
+        int64_t matched = -1, forced = -1;
+        float best_iou = 0.0f;
+        for (int64_t g = first; g < first + num_objects; ++g) {
+          if (!IsObject(box[g], label[g])) continue;
+          const float iou = Iou(own, box[g]);
+          if (iou >= iou_threshold && iou > best_iou) {
+            best_iou = iou;
+            matched = g;
+          }
+          if (best_anchor[g] == a) forced = g;
+        }
+        if (forced >= 0) matched = forced;
+        out_label[i] = matched >= 0 ? label[matched] + 1 : 0;
+        out_positive[i] = matched >= 0 ? 1.0f : 0.0f;
+        out_offsets[i] = matched >= 0 ? coder.Encode(box[matched], own) : BoxOffsets();
+      },
+      /*grain=*/256);
+  return targets;
+}
+
+}  // namespace trireme

@@ -1,0 +1,193 @@
+#include "models/ssd/ssd.h"
+
+#include "absl/strings/str_join.h"
+#include "core/api/backbone.h"
+#include "core/api/communicator.h"
+#include "core/base/registry.h"
+#include "core/device/parallel_for.h"
+#include "core/ops/losses.h"
+#include "core/ops/pointwise.h"
+#include "models/anchors/default_boxes.h"
+#include "models/matching/anchor_matching.h"
+#include "models/nms/nms.h"
+#include "models/ssd/hard_negative_mining.h"
+#include "models/ssd/ssd_head.h"
+#include "models/ssd/ssd_kernels.h"
+
+namespace trireme {
+namespace {
+
+class Ssd : public Detector {
+ public:
+  Ssd(const SsdConfig& config, const ImageSpec& image_spec, int num_classes, std::unique_ptr<Backbone> backbone,
+      DefaultBoxes default_boxes)
+      : config_(config), image_spec_(image_spec), num_classes_(num_classes), default_boxes_(std::move(default_boxes)) {
+    backbone_ = &AdoptModule("backbone", std::move(backbone));
+    head_ = &AddModule<SsdHead>("head", backbone_->specs(), default_boxes_.BoxesPerPlace(), num_classes);
+  }
+
+  ImageSpec image_spec() const override { return image_spec_; }
+  StatusOr<NamedLosses> Loss(Context& context, const Batch& batch) override;
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) override;
+
+ private:
+  Status CheckImages(const Tensor& images) const;
+  SsdHeadOutputs Predict(Context& context, const Tensor& images);
+  // [A, 4] for these maps, on the device; made once.
+  StatusOr<Tensor> Anchors(Device& device, const std::vector<std::pair<int64_t, int64_t>>& map_sizes);
+
+  const SsdConfig config_;
+  const ImageSpec image_spec_;
+  const int num_classes_;
+  const DefaultBoxes default_boxes_;
+  const BoxCoder coder_;
+  Backbone* backbone_ = nullptr;
+  SsdHead* head_ = nullptr;
+  Tensor anchors_;
+};
+
+Status Ssd::CheckImages(const Tensor& images) const {
+  const Shape& shape = images.shape();
+  if (shape.rank() == 4 && shape[1] == image_spec_.height && shape[2] == image_spec_.width && shape[3] == 3 &&
+      images.type() == DataType::kUint8) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("model/ssd takes images uint8 [N, ", image_spec_.height, ", ",
+                                                 image_spec_.width, ", 3], not ", DataTypeName(images.type()), " ",
+                                                 shape.ToString()));
+}
+
+SsdHeadOutputs Ssd::Predict(Context& context, const Tensor& images) {
+  const Backbone::Normalisation normalisation = backbone_->normalisation();
+  const Var pixels = ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation);
+  return head_->Forward(context, backbone_->Forward(context, pixels));
+}
+
+StatusOr<Tensor> Ssd::Anchors(Device& device, const std::vector<std::pair<int64_t, int64_t>>& map_sizes) {
+  if (!anchors_.defined()) {
+    TRIREME_ASSIGN_OR_RETURN(const std::vector<Box> boxes,
+                             default_boxes_.Generate(image_spec_.height, image_spec_.width, map_sizes));
+    anchors_ = Tensor::Empty(device, {static_cast<int64_t>(boxes.size()), 4});
+    anchors_.CopyFromHost(boxes.data());
+  }
+  return anchors_;
+}
+
+StatusOr<NamedLosses> Ssd::Loss(Context& context, const Batch& batch) {
+  TRIREME_RETURN_IF_ERROR(CheckImages(batch.images));
+  Stream& stream = context.stream();
+  const SsdHeadOutputs outputs = Predict(context, batch.images);
+  TRIREME_ASSIGN_OR_RETURN(const Tensor anchors, Anchors(context.device, outputs.map_sizes));
+  CHECK_EQ(anchors.dim(0), outputs.logits.dim(1))
+      << "the maps of " << image_spec_.height << " x " << image_spec_.width << " images changed their sizes";
+  const int64_t rows = outputs.logits.dim(0) * outputs.logits.dim(1);
+  const Var logits = ops::Reshape(context, outputs.logits, {rows, num_classes_ + 1});
+  const Var offsets = ops::Reshape(context, outputs.offsets, {rows, 4});
+
+  const AnchorTargets targets =
+      MatchAnchors(anchors, batch.boxes, batch.labels, config_.iou_threshold(), coder_, stream);
+  const Tensor label = targets.label.Reshape({rows});
+  const Tensor row_losses = ops::SoftmaxCrossEntropyRows(context, logits.value(), label);
+  const MinedAnchors mined = MineHardNegatives(targets.label, row_losses, config_.negatives_per_positive(), stream);
+
+  const Tensor normaliser = SumOfCounts(mined.positives, stream);
+  if (context.communicator != nullptr && context.communicator->size() > 1) {
+    TRIREME_RETURN_IF_ERROR(context.communicator->AllReduce(normaliser, ReduceOperation::kSum, stream));
+  }
+  AtLeastOne(normaliser, stream);
+
+  Var localization =
+      ops::SmoothL1(context, offsets, targets.offsets.Reshape({rows, 4}), targets.positive.Reshape({rows}), normaliser);
+  Var classification = ops::SoftmaxCrossEntropy(context, logits, label, mined.weight.Reshape({rows}), normaliser);
+  if (config_.localization_weight() != 1) {
+    localization = ops::Scale(context, localization, config_.localization_weight());
+  }
+  if (config_.classification_weight() != 1) {
+    classification = ops::Scale(context, classification, config_.classification_weight());
+  }
+  return NamedLosses{{"localization", localization}, {"classification", classification}};
+}
+
+StatusOr<std::vector<Detections>> Ssd::Detect(Context& context, const Tensor& images) {
+  TRIREME_RETURN_IF_ERROR(CheckImages(images));
+  Context inference = context;
+  inference.tape = nullptr;
+  inference.training = false;
+  inference.communicator = nullptr;
+  const SsdHeadOutputs outputs = Predict(inference, images);
+  TRIREME_ASSIGN_OR_RETURN(const Tensor anchors, Anchors(context.device, outputs.map_sizes));
+  const int64_t num_images = images.dim(0), num_anchors = anchors.dim(0);
+
+  const Tensor probabilities =
+      ops::Softmax(inference, outputs.logits.value().Reshape({num_images * num_anchors, num_classes_ + 1}));
+  const Tensor decoded = DecodeBoxes(outputs.offsets.value(), anchors, coder_, static_cast<float>(image_spec_.width),
+                                     static_cast<float>(image_spec_.height), context.stream());
+  const std::vector<float> scores = probabilities.ToVector<float>();
+  std::vector<Box> boxes(num_images * num_anchors);
+  decoded.CopyToHost(boxes.data());
+
+  DetectionSelection selection;
+  selection.score_threshold = config_.score_threshold();
+  selection.iou_threshold = config_.nms_threshold();
+  selection.top_k = config_.top_k();
+  selection.detections_per_image = config_.detections_per_image();
+  std::vector<Detections> detections(num_images);
+  CpuParallelRanges(context.device, num_images, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      detections[n] =
+          SelectDetections(boxes.data() + n * num_anchors, scores.data() + n * num_anchors * (num_classes_ + 1),
+                           num_anchors, num_classes_, selection);
+    }
+  });
+  return detections;
+}
+
+StatusOr<int> NumClasses(const SsdConfig& config, const std::vector<std::string>& names) {
+  const int named = static_cast<int>(names.size());
+  if (!config.has_num_classes()) {
+    if (named > 0) return named;
+    return absl::InvalidArgumentError("num_classes is not set, and the data names no classes");
+  }
+  if (config.num_classes() < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("num_classes is ", config.num_classes(), "; it has to be positive"));
+  }
+  if (named > 0 && named != config.num_classes()) {
+    return absl::InvalidArgumentError(absl::StrCat("num_classes is ", config.num_classes(), ", but the data names ",
+                                                   named, " classes: ", absl::StrJoin(names, ", "),
+                                                   "; set num_classes to ", named, " (the background is not counted)"));
+  }
+  return config.num_classes();
+}
+
+Status CheckRange(const char* field, double value, double least, double most) {
+  if (value >= least && value <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, "; it has to be from ", least, " to ", most));
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Detector>> MakeSsd(const SsdConfig& config, const Detector::BuildArgs& args) {
+  TRIREME_ASSIGN_OR_RETURN(const int num_classes, NumClasses(config, args.class_names));
+  ImageSpec image_spec;
+  image_spec.height = config.has_image_height() ? config.image_height() : config.image_size();
+  image_spec.width = config.has_image_width() ? config.image_width() : config.image_size();
+  constexpr double kMost = 1 << 20;
+  TRIREME_RETURN_IF_ERROR(CheckRange("the images' height", image_spec.height, 1, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckRange("the images' width", image_spec.width, 1, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckRange("iou_threshold", config.iou_threshold(), 0, 1));
+  TRIREME_RETURN_IF_ERROR(CheckRange("nms_threshold", config.nms_threshold(), 0, 1));
+  TRIREME_RETURN_IF_ERROR(CheckRange("score_threshold", config.score_threshold(), 0, 1));
+  TRIREME_RETURN_IF_ERROR(CheckRange("negatives_per_positive", config.negatives_per_positive(), 0, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckRange("top_k", config.top_k(), 1, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckRange("detections_per_image", config.detections_per_image(), 1, kMost));
+
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
+                           CreateComponent<Backbone>(config.backbone(), "backbone", {}));
+  TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));
+  TRIREME_ASSIGN_OR_RETURN(DefaultBoxes default_boxes, DefaultBoxes::Make(config.anchors(), backbone->specs()));
+  return std::make_unique<Ssd>(config, image_spec, num_classes, std::move(backbone), std::move(default_boxes));
+}
+
+TRIREME_REGISTER_COMPONENT("model/ssd", Detector, SsdConfig, MakeSsd);
+
+}  // namespace trireme

@@ -1,0 +1,46 @@
+#include "models/ssd/ssd_head.h"
+
+#include "core/ops/pointwise.h"
+
+namespace trireme {
+namespace {
+
+// [N, H, W, boxes * values] as [N, H * W * boxes, values]: NHWC has them in this order.
+Var AsRows(Context& context, const Var& map, int values) {
+  const int64_t rows = map.shape().size() / (map.dim(0) * values);
+  return ops::Reshape(context, map, {map.dim(0), rows, values});
+}
+
+}  // namespace
+
+SsdHead::SsdHead(const std::vector<FeatureSpec>& maps, const std::vector<int>& boxes_per_place, int num_classes)
+    : num_outputs_(num_classes + 1) {
+  CHECK_EQ(maps.size(), boxes_per_place.size());
+  ops::ConvOptions same;
+  same.padding = 1;
+  for (size_t k = 0; k < maps.size(); ++k) {
+    classification_.push_back(&AddModule<Conv2d>(absl::StrCat("classification_head.module_list.", k), maps[k].channels,
+                                                 boxes_per_place[k] * num_outputs_, 3, same, /*bias=*/true,
+                                                 init::XavierUniform()));
+  }
+  for (size_t k = 0; k < maps.size(); ++k) {
+    regression_.push_back(&AddModule<Conv2d>(absl::StrCat("regression_head.module_list.", k), maps[k].channels,
+                                             boxes_per_place[k] * 4, 3, same, /*bias=*/true, init::XavierUniform()));
+  }
+}
+
+SsdHeadOutputs SsdHead::Forward(Context& context, const std::vector<Var>& features) const {
+  CHECK_EQ(features.size(), classification_.size());
+  std::vector<Var> logits, offsets;
+  SsdHeadOutputs outputs;
+  for (size_t k = 0; k < features.size(); ++k) {
+    outputs.map_sizes.emplace_back(features[k].dim(1), features[k].dim(2));
+    logits.push_back(AsRows(context, classification_[k]->Forward(context, features[k]), num_outputs_));
+    offsets.push_back(AsRows(context, regression_[k]->Forward(context, features[k]), 4));
+  }
+  outputs.logits = ops::Concat(context, logits, 1);
+  outputs.offsets = ops::Concat(context, offsets, 1);
+  return outputs;
+}
+
+}  // namespace trireme
