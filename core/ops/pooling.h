@@ -9,15 +9,17 @@ namespace trireme::ops {
 struct PoolOptions {
   int kernel = 2;
   int stride = 2;
-  int padding = 0;        // never the maximum; counted as zeros in no average
-  bool ceil_mode = false; // the last window may hang over the edge, if it begins inside (torch's rule)
+  int padding = 0;         // never the maximum; counted as zeros in no average
+  bool ceil_mode = false;  // the last window may hang over the edge, if it
+                           // begins inside (torch's rule)
 };
 
 // input [N, H, W, C]; the first of equal maxima gets the gradient.
 Var MaxPool2d(Context& context, const Var& input, const PoolOptions& options);
 
 // Averages over the elements inside the image.
-Var AveragePool2d(Context& context, const Var& input, const PoolOptions& options);
+Var AveragePool2d(Context& context, const Var& input,
+                  const PoolOptions& options);
 
 // [N, H, W, C] to [N, C].
 Var GlobalAveragePool(Context& context, const Var& input);

@@ -1,0 +1,256 @@
+#include "core/ops/conv_cpu.h"
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "absl/container/flat_hash_map.h"
+#include "core/ops/onednn.h"
+#include "core/tensor/tensor.h"
+
+namespace trireme::ops {
+namespace {
+
+using onednn::Memory;
+using onednn::MemoryDesc;
+
+// One argument of a primitive: as the caller stores it, and as the primitive
+// wants it.
+struct Operand {
+  MemoryDesc outer, inner;
+  dnnl::reorder reorder;  // between the two; undefined if they are equal
+
+  void SetInput(const MemoryDesc& caller, const MemoryDesc& primitive) {
+    outer = caller;
+    inner = primitive;
+    if (outer != inner) {
+      reorder = dnnl::reorder(dnnl::reorder::primitive_desc(
+          onednn::Engine(), outer, onednn::Engine(), inner));
+    }
+  }
+  void SetOutput(const MemoryDesc& caller, const MemoryDesc& primitive) {
+    outer = caller;
+    inner = primitive;
+    if (outer != inner) {
+      reorder = dnnl::reorder(dnnl::reorder::primitive_desc(
+          onednn::Engine(), inner, onednn::Engine(), outer));
+    }
+  }
+  bool reordered() const { return static_cast<bool>(reorder); }
+};
+
+Memory Wrap(const MemoryDesc& desc, const float* data) {
+  return Memory(desc, onednn::Engine(), const_cast<float*>(data));
+}
+
+Tensor Scratch(Device& device, const MemoryDesc& desc) {
+  return Tensor::Empty(device, {static_cast<int64_t>(desc.get_size())},
+                       DataType::kUint8);
+}
+
+// A primitive of two inputs and one output, and the reorders around it.
+// Immutable once made, so that any number of threads may run it.
+struct Plan {
+  dnnl::primitive primitive;
+  MemoryDesc scratchpad;
+  Operand first, second, output;
+  int first_argument, second_argument, output_argument;
+
+  void Run(Device& device, const float* first_data, const float* second_data,
+           const float* bias, float* output_data) const {
+    dnnl::stream& stream = onednn::ThisThreadStream();
+    Tensor first_inner, second_inner, output_inner;
+    std::unordered_map<int, Memory> arguments;
+    const auto bring = [&](const Operand& operand, const float* data,
+                           Tensor& own) {
+      if (!operand.reordered()) return Wrap(operand.inner, data);
+      own = Scratch(device, operand.inner);
+      Memory from = Wrap(operand.outer, data);
+      Memory to(operand.inner, onednn::Engine(), own.raw());
+      operand.reorder.execute(stream, from, to);
+      return to;
+    };
+    arguments[first_argument] = bring(first, first_data, first_inner);
+    arguments[second_argument] = bring(second, second_data, second_inner);
+    if (bias != nullptr) {
+      const MemoryDesc desc = onednn::Strided({output.outer.dims()[1]}, {1});
+      arguments[DNNL_ARG_BIAS] = Wrap(desc, bias);
+    }
+    if (output.reordered()) output_inner = Scratch(device, output.inner);
+    Memory result(output.inner, onednn::Engine(),
+                  output.reordered() ? output_inner.raw() : output_data);
+    arguments[output_argument] = result;
+    Tensor scratch;
+    if (scratchpad.get_size() > 0) {
+      scratch = Scratch(device, scratchpad);
+      arguments[DNNL_ARG_SCRATCHPAD] =
+          Memory(scratchpad, onednn::Engine(), scratch.raw());
+    }
+    primitive.execute(stream, arguments);
+    if (output.reordered()) {
+      Memory to = Wrap(output.outer, output_data);
+      output.reorder.execute(stream, result, to);
+    }
+    stream.wait();
+  }
+};
+
+enum class Pass { kForward, kBackwardData, kBackwardWeights };
+
+struct Layouts {
+  MemoryDesc source, weights, destination;
+};
+
+MemoryDesc Nhwc(int64_t n, int64_t h, int64_t w, int64_t c) {
+  return onednn::Strided({n, c, h, w}, {h * w * c, 1, w * c, c});
+}
+
+// As Trireme stores them.
+Layouts Stored(const ConvShape& s) {
+  Layouts stored;
+  stored.source = Nhwc(s.batch, s.in_height, s.in_width, s.in_channels);
+  stored.destination = Nhwc(s.batch, s.out_height, s.out_width, s.out_channels);
+  const int64_t i = s.in_channels / s.groups;
+  const int64_t filter = s.kernel_height * s.kernel_width * i;
+  if (s.groups == 1) {
+    stored.weights =
+        onednn::Strided({s.out_channels, i, s.kernel_height, s.kernel_width},
+                        {filter, 1, s.kernel_width * i, i});
+  } else {
+    const int64_t o = s.out_channels / s.groups;
+    stored.weights =
+        onednn::Strided({s.groups, o, i, s.kernel_height, s.kernel_width},
+                        {o * filter, filter, 1, s.kernel_width * i, i});
+  }
+  return stored;
+}
+
+// Zeros after the last column or row that a window may still read; negative
+// where windows leave some out.
+int64_t PaddingAfter(int64_t in, int64_t out, int64_t kernel,
+                     const ConvShape& s) {
+  return (out - 1) * s.stride + (kernel - 1) * s.dilation + 1 - in - s.padding;
+}
+
+std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias,
+                                     bool relu) {
+  const Layouts stored = Stored(s);
+  onednn::Convolution c;
+  c.source = stored.source;
+  c.destination = stored.destination;
+  c.weights = onednn::Any(stored.weights.dims());
+  if (bias) c.bias = onednn::Strided({s.out_channels}, {1});
+  c.strides = {s.stride, s.stride};
+  c.dilations = {s.dilation - 1, s.dilation - 1};
+  c.padding_left = {s.padding, s.padding};
+  c.padding_right = {
+      PaddingAfter(s.in_height, s.out_height, s.kernel_height, s),
+      PaddingAfter(s.in_width, s.out_width, s.kernel_width, s)};
+  c.relu = relu;
+  auto plan = std::make_shared<Plan>();
+  switch (pass) {
+    case Pass::kForward: {
+      const auto desc = onednn::Forward(c);
+      plan->primitive = dnnl::convolution_forward(desc);
+      plan->scratchpad = desc.scratchpad_desc();
+      plan->first.SetInput(stored.source, desc.src_desc());
+      plan->second.SetInput(stored.weights, desc.weights_desc());
+      plan->output.SetOutput(stored.destination, desc.dst_desc());
+      plan->first_argument = DNNL_ARG_SRC;
+      plan->second_argument = DNNL_ARG_WEIGHTS;
+      plan->output_argument = DNNL_ARG_DST;
+      break;
+    }
+    case Pass::kBackwardData: {
+      const auto desc = onednn::BackwardData(c);
+      plan->primitive = dnnl::convolution_backward_data(desc);
+      plan->scratchpad = desc.scratchpad_desc();
+      plan->first.SetInput(stored.destination, desc.diff_dst_desc());
+      plan->second.SetInput(stored.weights, desc.weights_desc());
+      plan->output.SetOutput(stored.source, desc.diff_src_desc());
+      plan->first_argument = DNNL_ARG_DIFF_DST;
+      plan->second_argument = DNNL_ARG_WEIGHTS;
+      plan->output_argument = DNNL_ARG_DIFF_SRC;
+      break;
+    }
+    case Pass::kBackwardWeights: {
+      const auto desc = onednn::BackwardWeights(c);
+      plan->primitive = dnnl::convolution_backward_weights(desc);
+      plan->scratchpad = desc.scratchpad_desc();
+      plan->first.SetInput(stored.source, desc.src_desc());
+      plan->second.SetInput(stored.destination, desc.diff_dst_desc());
+      plan->output.SetOutput(stored.weights, desc.diff_weights_desc());
+      plan->first_argument = DNNL_ARG_SRC;
+      plan->second_argument = DNNL_ARG_DIFF_DST;
+      plan->output_argument = DNNL_ARG_DIFF_WEIGHTS;
+      break;
+    }
+  }
+  return plan;
+}
+
+std::shared_ptr<const Plan> FindPlan(const ConvShape& s, Pass pass, bool bias,
+                                     bool relu, int threads) {
+  using Key = std::array<int64_t, 17>;
+  struct Cache {
+    std::mutex mutex;
+    absl::flat_hash_map<Key, std::shared_ptr<const Plan>> plans;
+  };
+  static auto* const cache = new Cache;
+  constexpr size_t kMost = 4096;
+  const Key key = {s.batch,        s.in_height,
+                   s.in_width,     s.in_channels,
+                   s.out_height,   s.out_width,
+                   s.out_channels, s.kernel_height,
+                   s.kernel_width, s.stride,
+                   s.padding,      s.dilation,
+                   s.groups,       static_cast<int64_t>(pass),
+                   bias,           relu,
+                   threads};
+  std::lock_guard<std::mutex> lock(cache->mutex);
+  auto& plan = cache->plans[key];
+  if (plan == nullptr) {
+    if (cache->plans.size() > kMost) {
+      cache->plans.clear();
+      return cache->plans[key] = MakePlan(s, pass, bias, relu);
+    }
+    plan = MakePlan(s, pass, bias, relu);
+  }
+  return plan;
+}
+
+}  // namespace
+
+void ConvForwardCpu(Device& device, const ConvShape& shape, const float* input,
+                    const float* weight, const float* bias, bool relu,
+                    float* output) {
+  FindPlan(shape, Pass::kForward, bias != nullptr, relu, device.threads())
+      ->Run(device, input, weight, bias, output);
+}
+
+void ConvBackwardDataCpu(Device& device, const ConvShape& shape,
+                         const float* output_gradient, const float* weight,
+                         float* input_gradient) {
+  FindPlan(shape, Pass::kBackwardData, false, false, device.threads())
+      ->Run(device, output_gradient, weight, nullptr, input_gradient);
+}
+
+void ConvBackwardWeightsCpu(Device& device, const ConvShape& shape,
+                            const float* input, const float* output_gradient,
+                            float* weight_gradient) {
+  FindPlan(shape, Pass::kBackwardWeights, false, false, device.threads())
+      ->Run(device, input, output_gradient, nullptr, weight_gradient);
+}
+
+void MatmulCpu(bool transpose_a, bool transpose_b, int64_t m, int64_t n,
+               int64_t k, const float* a, const float* b, float beta,
+               float* c) {
+  if (m == 0 || n == 0) return;
+  const dnnl::status status = dnnl::sgemm(
+      transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a,
+      transpose_a ? m : k, b, transpose_b ? k : n, beta, c, n);
+  CHECK(status == dnnl::status::success) << m << " x " << n << " x " << k;
+}
+
+}  // namespace trireme::ops
