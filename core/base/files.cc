@@ -71,8 +71,12 @@ Status WriteFileDurably(const std::string& path, const std::string& bytes) {
 
 Status WriteFileAtomically(const std::string& path, const std::string& bytes) {
   const std::string temporary = absl::StrCat(path, ".tmp", getpid());
-  TRIREME_RETURN_IF_ERROR(WriteFileDurably(temporary, bytes));
-  if (rename(temporary.c_str(), path.c_str()) != 0) return SystemError("cannot be replaced", path);
+  Status written = WriteFileDurably(temporary, bytes);
+  if (written.ok() && rename(temporary.c_str(), path.c_str()) != 0) written = SystemError("cannot be replaced", path);
+  if (!written.ok()) {
+    unlink(temporary.c_str());
+    return written;
+  }
   const std::string folder = std::filesystem::path(path).parent_path().string();
   return SyncFolder(folder.empty() ? "." : folder);
 }

@@ -15,14 +15,18 @@
 
 namespace trireme {
 
-// NotFound if there is no such file, InvalidArgument if it is no plugin, FailedPrecondition if its ABI version
-// is another, AlreadyExists if it registers a key that is taken. Loading one twice is OK. A plugin stays
-// loaded until the process ends. Not thread-safe: tools load plugins before they start workers.
+// NotFound if there is no such file, InvalidArgument if it is no plugin (damaged ones included) or a key of its is no
+// kind/name, FailedPrecondition if its ABI version is another or it needs symbols that this program lacks,
+// AlreadyExists if it registers a key that is taken. After a fault the registry is as it was. Loading one twice is
+// OK. A plugin stays loaded until the process ends. Not thread-safe: tools load plugins before they start workers.
+//
+// What cannot be refused: a plugin with a .proto of the same path as one that is loaded already; protobuf ends the
+// process. A folder of its own makes the path its own.
 Status LoadPlugin(const std::string& path);
 
 }  // namespace trireme
 
-// In one .cc file of a plugin, at global scope.
+// In one .cc file of a plugin, at global scope, with a semicolon.
 #define TRIREME_PLUGIN(name)                                                                     \
   extern "C" __attribute__((visibility("default"))) const char trireme_plugin_name[] = name;     \
   extern "C" __attribute__((visibility("default"))) const int trireme_plugin_abi_version =       \

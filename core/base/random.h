@@ -24,6 +24,25 @@ enum class RandomUse : uint32_t {
   kSampling = 6,
 };
 
+// One block of Philox4x32-10: four numbers that depend on nothing but counter and key.
+TRIREME_HD inline void Philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t numbers[4]) {
+  uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]};
+  uint32_t k0 = key[0], k1 = key[1];
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t p0 = static_cast<uint64_t>(0xD2511F53u) * c[0];
+    const uint64_t p1 = static_cast<uint64_t>(0xCD9E8D57u) * c[2];
+    const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0;
+    const uint32_t n2 = static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1;
+    c[1] = static_cast<uint32_t>(p1);
+    c[3] = static_cast<uint32_t>(p0);
+    c[0] = n0;
+    c[2] = n2;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  for (int i = 0; i < 4; ++i) numbers[i] = c[i];
+}
+
 class Random {
  public:
   // `a` and `b` name the stream within its use, e.g. epoch and image id.
@@ -53,21 +72,7 @@ class Random {
 
  private:
   TRIREME_HD void Refill() {
-    uint32_t c[4] = {counter_[0], counter_[1], counter_[2], counter_[3]};
-    uint32_t k0 = key_[0], k1 = key_[1];
-    for (int round = 0; round < 10; ++round) {
-      const uint64_t p0 = static_cast<uint64_t>(0xD2511F53u) * c[0];
-      const uint64_t p1 = static_cast<uint64_t>(0xCD9E8D57u) * c[2];
-      const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0;
-      const uint32_t n2 = static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1;
-      c[1] = static_cast<uint32_t>(p1);
-      c[3] = static_cast<uint32_t>(p0);
-      c[0] = n0;
-      c[2] = n2;
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
-    }
-    for (int i = 0; i < 4; ++i) block_[i] = c[i];
+    Philox4x32(counter_, key_, block_);
     ++counter_[0];
     used_ = 0;
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
@@ -26,6 +27,15 @@ int EditDistance(absl::string_view a, absl::string_view b) {
   return row[b.size()];
 }
 
+// What the text format takes between brackets.
+bool IsKindAndName(absl::string_view key) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(key, '/');
+  return parts.size() == 2 && std::all_of(parts.begin(), parts.end(), [](absl::string_view part) {
+           return !part.empty() && !absl::ascii_isdigit(part[0]) &&
+                  std::all_of(part.begin(), part.end(), [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
+         });
+}
+
 absl::string_view KindOf(absl::string_view key) { return key.substr(0, key.find('/')); }
 
 }  // namespace
@@ -37,18 +47,24 @@ ComponentRegistry& ComponentRegistry::Global() {
 
 void ComponentRegistry::Add(Entry entry) {
   std::lock_guard<std::mutex> lock(mutex_);
-  CHECK(entry.key.find('/') != std::string::npos) << entry.source << ": a key is kind/name, not " << entry.key;
   entry.plugin = loading_;
-  const std::string key = entry.key;
-  const auto found = entries_.find(key);
-  if (found == entries_.end()) {
+  const auto found = entries_.find(entry.key);
+  Status fault;
+  if (!IsKindAndName(entry.key)) {
+    fault = absl::InvalidArgumentError(
+        absl::StrCat("a key is kind/name in letters, digits and _, not \"", entry.key, "\" (", entry.source, ")"));
+  } else if (found != entries_.end()) {
+    fault = absl::AlreadyExistsError(absl::StrCat(
+        entry.key, " (", entry.source, ") is registered already, at ", found->second.source,
+        found->second.plugin.empty() ? "" : absl::StrCat(" of ", found->second.plugin), "; give it another key"));
+  }
+  if (fault.ok()) {
+    const std::string key = entry.key;
     entries_.emplace(key, std::move(entry));
     return;
   }
-  CHECK(!loading_.empty()) << key << " is registered at " << entry.source << " and at " << found->second.source;
-  loading_status_ = absl::AlreadyExistsError(
-      absl::StrCat(loading_, ": ", key, " (", entry.source, ") is registered already, at ", found->second.source,
-                   found->second.plugin.empty() ? "" : absl::StrCat(" of ", found->second.plugin), "; give it another key"));
+  CHECK(!loading_.empty()) << fault.message();
+  if (loading_status_.ok()) loading_status_ = Annotate(fault, loading_);
 }
 
 const ComponentRegistry::Entry* ComponentRegistry::FindOrNull(absl::string_view key) const {
@@ -67,7 +83,8 @@ StatusOr<const ComponentRegistry::Entry*> ComponentRegistry::Find(absl::string_v
   std::lock_guard<std::mutex> lock(mutex_);
   return absl::NotFoundError(absl::StrCat(
       "there is no component ", key, nearest == known.end() ? "" : absl::StrCat("; did you mean ", *nearest, "?"),
-      " Known: ", absl::StrJoin(known, ", "), "; plugins loaded: ", plugins_.empty() ? "none" : absl::StrJoin(plugins_, ", ")));
+      " Known: ", absl::StrJoin(known, ", "),
+      "; plugins loaded: ", plugins_.empty() ? "none" : absl::StrJoin(plugins_, ", ")));
 }
 
 std::vector<std::string> ComponentRegistry::Keys(absl::string_view kind) const {
@@ -85,9 +102,10 @@ void ComponentRegistry::BeginPlugin(const std::string& path) {
   loading_status_ = absl::OkStatus();
 }
 
-Status ComponentRegistry::EndPlugin() {
+Status ComponentRegistry::EndPlugin(const Status& opened) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (loading_status_.ok()) {
+  const Status status = opened.ok() ? loading_status_ : opened;
+  if (status.ok()) {
     plugins_.push_back(loading_);
   } else {
     for (auto it = entries_.begin(); it != entries_.end();) {
@@ -95,7 +113,7 @@ Status ComponentRegistry::EndPlugin() {
     }
   }
   loading_.clear();
-  return loading_status_;
+  return status;
 }
 
 }  // namespace trireme

@@ -43,8 +43,8 @@ class ComponentRegistry {
 
   static ComponentRegistry& Global();
 
-  // A key that is taken already is a programmer's error, unless a plugin is being loaded: then the
-  // load fails with a sentence (see plugin_loader.h).
+  // A key that is taken already, or is no kind/name, is a programmer's error, unless a plugin is being
+  // loaded: then the load fails with a sentence (see plugin_loader.h).
   void Add(Entry entry);
 
   // NotFound names the nearest key, all keys of the kind, and the loaded plugins.
@@ -53,10 +53,11 @@ class ComponentRegistry {
   // Sorted; of one kind ("model"), or all for "".
   std::vector<std::string> Keys(absl::string_view kind = "") const;
 
-  // Between these two calls entries are ascribed to the plugin; End returns AlreadyExists, and drops
-  // what the plugin added, if it registered a key twice.
+  // Between these two calls entries are ascribed to the plugin. `opened` tells End whether the plugin could
+  // be opened at all. If not, or if it registered a key that is taken (AlreadyExists) or is no kind/name
+  // (InvalidArgument), End drops all that the plugin added and returns the first fault.
   void BeginPlugin(const std::string& path);
-  Status EndPlugin();
+  Status EndPlugin(const Status& opened);
 
  private:
   mutable std::mutex mutex_;

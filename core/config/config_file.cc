@@ -5,8 +5,7 @@
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
-#include <fstream>
-#include <sstream>
+#include <algorithm>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
@@ -14,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "core/base/files.h"
 #include "core/base/registry.h"
 
 namespace trireme {
@@ -99,10 +99,10 @@ StatusOr<std::vector<PathElement>> ParsePath(absl::string_view path) {
   return elements;
 }
 
-std::string QuoteIfNeeded(const FieldDescriptor& field, const std::string& value) {
+std::string QuoteIfNeeded(const FieldDescriptor& field, bool whole_list, const std::string& value) {
   if (field.cpp_type() != FieldDescriptor::CPPTYPE_STRING) return value;
   if (!value.empty() && (value[0] == '"' || value[0] == '\'')) return value;
-  if (field.is_repeated() && !value.empty() && value[0] == '[') return value;
+  if (whole_list && !value.empty() && value[0] == '[') return value;
   return absl::StrCat("\"", absl::CEscape(value), "\"");
 }
 
@@ -113,7 +113,7 @@ Status SetPath(const std::vector<PathElement>& path, size_t at, const std::strin
 Status SetInAny(const std::vector<PathElement>& path, size_t at, const std::string& value,
                 const std::string& assignment, Any* any) {
   if (any->type_url().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(assignment, ": the config sets no ", path[at - 1].field,
+    return absl::InvalidArgumentError(absl::StrCat("--set ", assignment, ": the config sets no ", path[at - 1].field,
                                                    ", so it has no field ", path[at].field));
   }
   TRIREME_ASSIGN_OR_RETURN(const ComponentRegistry::Entry* entry, ComponentRegistry::Global().Find(any->type_url()));
@@ -157,8 +157,15 @@ Status SetPath(const std::vector<PathElement>& path, size_t at, const std::strin
   // The last element: parse the value as the file's own syntax would, into a fresh message.
   std::unique_ptr<Message> parsed(message->New());
   const bool braces = is_message && !value.empty() && value[0] == '{';
-  const std::string text = absl::StrCat(field->name(), braces ? " " : ": ", QuoteIfNeeded(*field, value));
+  const std::string text =
+      absl::StrCat(field->name(), braces ? " " : ": ", QuoteIfNeeded(*field, field->is_repeated() && index < 0, value));
   TRIREME_RETURN_IF_ERROR(Annotate(Parse(text, "value", true, parsed.get()), absl::StrCat("--set ", assignment)));
+  std::vector<const FieldDescriptor*> fields;
+  parsed->GetReflection()->ListFields(*parsed, &fields);
+  const bool other_fields = std::any_of(fields.begin(), fields.end(), [&](const auto* f) { return f != field; });
+  if (other_fields || (index >= 0 && parsed->GetReflection()->FieldSize(*parsed, field) != 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("--set ", assignment, ": that is more than one value"));
+  }
   if (index >= 0) {
     if (is_message) {
       reflection.MutableRepeatedMessage(message, field, index)
@@ -188,11 +195,8 @@ Status ParseText(const std::string& text, const std::string& name, Message* mess
 }
 
 Status ParseTextFile(const std::string& path, Message* message) {
-  std::ifstream file(path);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": there is no such file, or it cannot be read"));
-  std::stringstream text;
-  text << file.rdbuf();
-  return ParseText(text.str(), path, message);
+  TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  return ParseText(text, path, message);
 }
 
 std::string PrintText(const Message& message) {
@@ -219,9 +223,10 @@ StatusOr<std::vector<std::string>> PluginsNamedIn(const std::string& text, const
     if (token.text == "{" || token.text == "<") ++depth;
     if (token.text == "}" || token.text == ">") --depth;
     if (token.type == google::protobuf::io::Tokenizer::TYPE_STRING && after_plugin) {
-      std::string value;
-      google::protobuf::io::Tokenizer::ParseString(token.text, &value);
-      plugins.push_back(value);
+      // Strings side by side are one, as in C.
+      const bool continues = tokenizer.previous().type == google::protobuf::io::Tokenizer::TYPE_STRING;
+      if (!continues) plugins.emplace_back();
+      google::protobuf::io::Tokenizer::ParseStringAppend(token.text, &plugins.back());
     } else if (token.type == google::protobuf::io::Tokenizer::TYPE_IDENTIFIER) {
       after_plugin = depth == 0 && token.text == "plugin";
     }
@@ -236,8 +241,14 @@ Status ApplyOverride(const std::string& assignment, Message* message) {
     return absl::InvalidArgumentError(absl::StrCat("--set ", assignment, ": write path.to.field=value"));
   }
   const std::string value(absl::StripAsciiWhitespace(assignment.substr(equals + 1)));
-  TRIREME_ASSIGN_OR_RETURN(const std::vector<PathElement> path, ParsePath(assignment.substr(0, equals)));
-  return SetPath(path, 0, value, assignment, message);
+  const auto path = ParsePath(absl::StripAsciiWhitespace(absl::string_view(assignment).substr(0, equals)));
+  if (!path.ok()) return Annotate(path.status(), absl::StrCat("--set ", assignment));
+  // What is refused leaves no trace.
+  std::unique_ptr<Message> changed(message->New());
+  changed->CopyFrom(*message);
+  TRIREME_RETURN_IF_ERROR(SetPath(*path, 0, value, assignment, changed.get()));
+  message->GetReflection()->Swap(message, changed.get());
+  return absl::OkStatus();
 }
 
 }  // namespace trireme

@@ -33,7 +33,7 @@ StatusOr<std::vector<std::string>> PluginsNamedIn(const std::string& text, const
 // ("train_data.root"); an element of a repeated field is named by its index ("transforms[0].probability"),
 // a whole one is replaced by a list ("milestones=[100, 200]"). The value is what would stand in the file;
 // quotes around a string may be left out; a message is written in braces. InvalidArgument names the field
-// that does not exist and those that do.
+// that does not exist and those that do; `message` is unchanged then.
 Status ApplyOverride(const std::string& assignment, google::protobuf::Message* message);
 
 }  // namespace trireme

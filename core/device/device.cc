@@ -44,8 +44,7 @@ StatusOr<std::unique_ptr<Device>> MakeDevice(absl::string_view name, int threads
   if (absl::StartsWith(name, "cuda:") && absl::SimpleAtoi(name.substr(5), &index) && index >= 0) {
     return MakeCudaDevice(index);
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("there is no device \"", name, "\"; say cpu, cuda, cuda:N or auto"));
+  return absl::InvalidArgumentError(absl::StrCat("there is no device \"", name, "\"; say cpu, cuda, cuda:N or auto"));
 }
 
 }  // namespace trireme

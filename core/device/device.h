@@ -51,7 +51,8 @@ class DeviceError : public std::runtime_error {
 // Runs `work`, which returns a Status; a DeviceError from within becomes that status.
 Status CatchDeviceError(const std::function<Status()>& work);
 
-// A point in a stream, for other streams and the host to wait for. Recording again moves it.
+// A point in a stream, for other streams and the host to wait for. Recording again moves it. It may be
+// destroyed before the streams have come to the point.
 class Event {
  public:
   virtual ~Event() = default;

@@ -22,9 +22,10 @@
 
 namespace trireme {
 
-// Cuts [0, n) into at most device.threads() ranges of at least `grain` and runs body(begin, end) on
-// each, on the calling thread if there is one range. The cuts depend only on n, grain and the number
-// of threads. Host work only; returns when all is done.
+// Cuts [0, n) into at most device.threads() ranges of at least `grain` (or one of n) and runs
+// body(begin, end) on each, on the calling thread if there is one range, as there always is on the thread
+// of a further stream. The cuts depend only on n, grain and the number of threads. Host work only;
+// returns when all is done.
 void CpuParallelRanges(Device& device, int64_t n, int64_t grain, absl::FunctionRef<void(int64_t begin, int64_t end)> body);
 
 // Roughly how many cheap iterations are worth a second thread.

@@ -55,9 +55,10 @@ SafetensorsContent StateContent(const ParameterArena& arena, const Optimizer& op
   }
   const int64_t size = arena.buffer_values().size();
   for (int rank = 0; rank < world_size; ++rank) {
-    content.arrays.push_back({BuffersName(rank),
-                              {size},
-                              std::vector<float>(all_buffers.begin() + rank * size, all_buffers.begin() + (rank + 1) * size)});
+    content.arrays.push_back(
+        {BuffersName(rank),
+         {size},
+         std::vector<float>(all_buffers.begin() + rank * size, all_buffers.begin() + (rank + 1) * size)});
   }
   return content;
 }
@@ -69,8 +70,28 @@ std::vector<fs::path> ListCheckpoints(const fs::path& run_folder) {
     const std::string name = entry.path().filename().string();
     if (absl::StartsWith(name, "step_") && name.find('.') == std::string::npos) found.push_back(entry.path());
   }
-  std::sort(found.begin(), found.end());
+  // By number: a step of nine digits has a longer name.
+  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) {
+    const std::string x = a.string(), y = b.string();
+    return x.size() != y.size() ? x.size() < y.size() : x < y;
+  });
   return found;
+}
+
+// What a process that was killed while it wrote left behind.
+void RemoveUnfinished(const fs::path& folder) {
+  std::vector<fs::path> unfinished;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (absl::StartsWith(name, "step_") && absl::StrContains(name, ".tmp")) unfinished.push_back(entry.path());
+  }
+  for (const fs::path& path : unfinished) fs::remove_all(path, error);
+}
+
+// Class names come from the user's files; what is no UTF-8 in them is replaced.
+std::string Dump(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
@@ -79,8 +100,7 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   TRIREME_RETURN_IF_ERROR(MakeFolder(folder.string()));
   const fs::path target = folder / absl::StrFormat("step_%08d", info.step);
   const fs::path temporary = absl::StrCat(target.string(), ".tmp", getpid());
-  std::error_code error;
-  fs::remove_all(temporary, error);
+  RemoveUnfinished(folder);
   TRIREME_RETURN_IF_ERROR(MakeFolder(temporary.string()));
   TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kModelFile).string(), model));
   TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kStateFile).string(), state));
@@ -90,9 +110,10 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
                                        {"world_size", info.world_size},
                                        {"global_batch_size", info.global_batch_size},
                                        {"class_names", info.class_names}};
-  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), json.dump(2) + "\n"));
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), Dump(json)));
   TRIREME_RETURN_IF_ERROR(SyncFolder(temporary.string()));
   // A run that was resumed may reach a step a second time.
+  std::error_code error;
   fs::remove_all(target, error);
   fs::rename(temporary, target, error);
   if (error) return absl::UnavailableError(absl::StrCat(target.string(), ": cannot be written: ", error.message()));
@@ -129,9 +150,9 @@ class ArrayLookup {
       faults_.push_back(absl::StrCat(name, " ", array->shape.ToString(), " is not in the model"));
     }
     if (faults_.empty()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(file_, " does not fit the model, nothing was loaded: ",
-                                                   faults_.size(), faults_.size() == 1 ? " difference:\n  " : " differences:\n  ",
-                                                   absl::StrJoin(faults_, "\n  ")));
+    return absl::InvalidArgumentError(
+        absl::StrCat(file_, " does not fit the model, nothing was loaded: ", faults_.size(),
+                     faults_.size() == 1 ? " difference:\n  " : " differences:\n  ", absl::StrJoin(faults_, "\n  ")));
   }
 
  private:
@@ -164,7 +185,8 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
 }
 
 StatusOr<std::string> FindCheckpoint(const std::string& path) {
-  if (fs::exists(fs::path(path) / kInfoFile)) return path;
+  std::error_code error;
+  if (fs::exists(fs::path(path) / kInfoFile, error)) return path;
   const std::vector<fs::path> all = ListCheckpoints(path);
   if (all.empty()) {
     return absl::NotFoundError(

@@ -33,7 +33,8 @@ Status WriteSafetensors(const std::string& path, const SafetensorsContent& conte
     header[array.name] = {{"dtype", "F32"}, {"shape", shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string bytes = header.dump();
+  // Names come from files and users; what is no UTF-8 in them is replaced, never thrown about.
+  std::string bytes = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   // The format lets the header be padded with spaces; this aligns the data.
   bytes.resize((bytes.size() + 7) / 8 * 8, ' ');
   const uint64_t length = bytes.size();
@@ -62,8 +63,10 @@ StatusOr<SafetensorsContent> ReadSafetensors(const std::string& path) {
   const uint64_t data_size = file.size() - sizeof(length) - length;
 
   SafetensorsContent content;
+  uint64_t used = 0;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") {
+      if (!entry.is_object()) return Damaged(path, "its metadata are no map");
       for (const auto& [key, value] : entry.items()) {
         if (!value.is_string()) return Damaged(path, "its metadata are not strings");
         content.metadata[key] = value.get<std::string>();
@@ -77,8 +80,8 @@ StatusOr<SafetensorsContent> ReadSafetensors(const std::string& path) {
                              entry["data_offsets"][1].is_number_unsigned();
     if (!well_formed) return Damaged(path, absl::StrCat("the entry of ", name, " is malformed"));
     if (entry["dtype"] != "F32") {
-      return absl::DataLossError(absl::StrCat(path, ": ", name, " is of type ", entry["dtype"].get<std::string>(),
-                                              "; only F32 can be read"));
+      return absl::DataLossError(
+          absl::StrCat(path, ": ", name, " is of type ", entry["dtype"].get<std::string>(), "; only F32 can be read"));
     }
     NamedArray array;
     array.name = name;
@@ -97,10 +100,13 @@ StatusOr<SafetensorsContent> ReadSafetensors(const std::string& path) {
       return Damaged(path, absl::StrCat("the bytes of ", name, " (", from, " to ", to, ") do not fit its shape ",
                                         array.shape.ToString(), " or the file"));
     }
+    used += to - from;
     array.values.resize(count);
     if (count > 0) std::memcpy(array.values.data(), data + from, to - from);
     content.arrays.push_back(std::move(array));
   }
+  // The format allows neither holes nor overlaps; a file that was cut or grown shows here.
+  if (used != data_size) return Damaged(path, absl::StrCat("its arrays are ", used, " bytes of ", data_size));
   return content;
 }
 

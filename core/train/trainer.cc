@@ -9,9 +9,7 @@
 namespace trireme {
 namespace {
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
@@ -99,8 +97,8 @@ Status Trainer::ShareStep(int64_t step, const std::vector<int64_t>& image_ids, d
   // Which worker's loss is not finite is lost in a sum, so each speaks for itself.
   for (const auto& [name, value] : report->losses) {
     if (!std::isfinite(value)) {
-      return absl::InternalError(absl::StrCat("step ", step, ", rank ", communicator.rank(), ": the loss ", name, " is ",
-                                              value, " (images ", absl::StrJoin(image_ids, ", "),
+      return absl::InternalError(absl::StrCat("step ", step, ", rank ", communicator.rank(), ": the loss ", name,
+                                              " is ", value, " (images ", absl::StrJoin(image_ids, ", "),
                                               "); the weights are still those of the step before: lower the learning "
                                               "rate, or look at these images"));
     }

@@ -17,10 +17,8 @@ namespace trireme {
 namespace {
 
 // Counts recordings and completions, so that a wait is for the recording it saw.
-class CpuEvent : public Event {
+class Recordings {
  public:
-  void Synchronize() override { WaitFor(recorded()); }
-
   int64_t recorded() {
     std::lock_guard<std::mutex> lock(mutex_);
     return recorded_;
@@ -48,14 +46,24 @@ class CpuEvent : public Event {
   int64_t completed_ = 0;
 };
 
+// Streams share the recordings, so that an event may be destroyed while they still hold work that refers to it.
+class CpuEvent : public Event {
+ public:
+  void Synchronize() override { recordings_->WaitFor(recordings_->recorded()); }
+  static std::shared_ptr<Recordings> Of(Event& event) { return static_cast<CpuEvent&>(event).recordings_; }
+
+ private:
+  const std::shared_ptr<Recordings> recordings_ = std::make_shared<Recordings>();
+};
+
 class InlineStream : public Stream {
  public:
   explicit InlineStream(Device& device) : device_(device) {}
   Device& device() override { return device_; }
   void Enqueue(std::function<void()> work) override { work(); }
   void Record(Event& event) override {
-    auto& cpu_event = static_cast<CpuEvent&>(event);
-    cpu_event.Complete(cpu_event.BeginRecord());
+    const auto recordings = CpuEvent::Of(event);
+    recordings->Complete(recordings->BeginRecord());
   }
   void Wait(Event& event) override { event.Synchronize(); }
   void Synchronize() override {}
@@ -93,14 +101,12 @@ class ThreadStream : public Stream {
     changed_.notify_all();
   }
   void Record(Event& event) override {
-    auto& cpu_event = static_cast<CpuEvent&>(event);
-    const int64_t recording = cpu_event.BeginRecord();
-    Enqueue([&cpu_event, recording] { cpu_event.Complete(recording); });
+    const auto recordings = CpuEvent::Of(event);
+    Enqueue([recordings, recording = recordings->BeginRecord()] { recordings->Complete(recording); });
   }
   void Wait(Event& event) override {
-    auto& cpu_event = static_cast<CpuEvent&>(event);
-    const int64_t recording = cpu_event.recorded();
-    Enqueue([&cpu_event, recording] { cpu_event.WaitFor(recording); });
+    const auto recordings = CpuEvent::Of(event);
+    Enqueue([recordings, recording = recordings->recorded()] { recordings->WaitFor(recording); });
   }
   void Synchronize() override {
     std::unique_lock<std::mutex> lock(mutex_);

@@ -10,6 +10,7 @@ namespace trireme {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kAddressSpace = size_t{1} << 47;
 
 // Few distinct sizes, so that blocks fit again: multiples of 64 bytes up to 4 KiB, then eighths of a
 // power of two (at most 12.5 % lost), from 2 MiB on whole huge pages.
@@ -32,6 +33,7 @@ HugePagePool::~HugePagePool() {
 }
 
 void* HugePagePool::Allocate(size_t bytes, MemoryKind kind) {
+  if (bytes > kAddressSpace) return nullptr;
   const size_t capacity = CapacityFor(bytes);
   std::lock_guard<std::mutex> lock(mutex_);
   void* pointer = nullptr;

@@ -1,0 +1,117 @@
+#include "core/base/plugin_loader.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include "core/base/files.h"
+#include "core/base/registry.h"
+
+namespace trireme {
+namespace {
+
+constexpr char kVersionSymbol[] = "trireme_plugin_abi_version";
+
+// Every read of the file goes through here, so that no offset in it, however
+// wrong, leads outside.
+template <class T>
+bool ReadAt(const std::string& file, uint64_t offset, T* value) {
+  if (offset > file.size() || file.size() - offset < sizeof(T)) return false;
+  std::memcpy(value, file.data() + offset, sizeof(T));
+  return true;
+}
+
+bool NameIs(const std::string& file, uint64_t offset, const char* name) {
+  const size_t bytes = std::strlen(name) + 1;
+  return offset <= file.size() && file.size() - offset >= bytes && std::memcmp(file.data() + offset, name, bytes) == 0;
+}
+
+// The value of an exported `const int`, from the file's own bytes (System V
+// ABI, chapters 4 and 5).
+bool FindExportedInt(const std::string& file, const char* name, int* value) {
+  ElfW(Ehdr) header;
+  if (!ReadAt(file, 0, &header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return false;
+  if (header.e_ident[EI_CLASS] != (sizeof(void*) == 8 ? ELFCLASS64 : ELFCLASS32) || header.e_type != ET_DYN)
+    return false;
+  const auto section = [&](uint64_t index, ElfW(Shdr) * found) {
+    return index < header.e_shnum && ReadAt(file, header.e_shoff + index * sizeof(ElfW(Shdr)), found);
+  };
+  ElfW(Shdr) symbols, names, data;
+  for (uint64_t s = 0; section(s, &symbols); ++s) {
+    if (symbols.sh_type != SHT_DYNSYM || !section(symbols.sh_link, &names)) continue;
+    ElfW(Sym) symbol;
+    for (uint64_t at = 0; at < symbols.sh_size && ReadAt(file, symbols.sh_offset + at, &symbol); at += sizeof(symbol)) {
+      if (symbol.st_name >= names.sh_size || !NameIs(file, names.sh_offset + symbol.st_name, name)) continue;
+      return section(symbol.st_shndx, &data) && data.sh_type == SHT_PROGBITS &&
+             ReadAt(file, data.sh_offset + (symbol.st_value - data.sh_addr), value);
+    }
+  }
+  return false;
+}
+
+// The loader maps segments without asking whether the file is long enough, and
+// dies where it is not.
+bool HoldsItsSegments(const std::string& file) {
+  ElfW(Ehdr) header;
+  if (!ReadAt(file, 0, &header)) return false;
+  for (uint64_t i = 0; i < header.e_phnum; ++i) {
+    ElfW(Phdr) segment;
+    if (!ReadAt(file, header.e_phoff + i * sizeof(segment), &segment)) return false;
+    if (segment.p_type != PT_LOAD) continue;
+    if (segment.p_offset > file.size() || segment.p_filesz > file.size() - segment.p_offset) return false;
+  }
+  return true;
+}
+
+Status CheckFile(const std::string& path) {
+  auto file = ReadFile(path);
+  if (!file.ok()) return Annotate(file.status(), "the plugin");
+  int version = 0;
+  if (!FindExportedInt(*file, kVersionSymbol, &version) || !HoldsItsSegments(*file)) {
+    return absl::InvalidArgumentError(absl::StrCat(path,
+                                                   " is no Trireme plugin: it has to be a shared object for "
+                                                   "this machine, with TRIREME_PLUGIN in one of its "
+                                                   "files (see docs/adding_a_plugin.md)"));
+  }
+  if (version != TRIREME_PLUGIN_ABI_VERSION) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " was built for version ", version, " of Trireme's plugin interface, this program has version ",
+        TRIREME_PLUGIN_ABI_VERSION, "; build the plugin again from the sources of this program"));
+  }
+  return absl::OkStatus();
+}
+
+Status Open(const std::string& path) {
+  // All of it now, or nothing: a symbol that is missing is found before any
+  // initialiser runs.
+  if (dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the plugin cannot be loaded: ", dlerror(),
+                                                    "; it uses something that neither this program nor a "
+                                                    "library it is linked with has: build it with "
+                                                    "trireme_plugin from the sources of this program"));
+}
+
+}  // namespace
+
+Status LoadPlugin(const std::string& path) {
+  // A plugin that was refused stays in memory, because its messages stay known
+  // to protobuf, and opening it again would run nothing: so the first answer is
+  // the answer.
+  static auto* answers = new std::map<std::string, Status>;
+  std::error_code error;
+  const std::string file = std::filesystem::canonical(path, error).string();
+  const auto known = answers->find(file);
+  if (!error && known != answers->end()) return known->second;
+  TRIREME_RETURN_IF_ERROR(CheckFile(error ? path : file));
+  ComponentRegistry::Global().BeginPlugin(file);
+  const Status opened = Open(file);
+  const Status status = ComponentRegistry::Global().EndPlugin(opened);
+  if (opened.ok()) answers->emplace(file, status);
+  return status;
+}
+
+}  // namespace trireme

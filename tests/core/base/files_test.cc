@@ -1,0 +1,62 @@
+#include "core/base/files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/core/testing/temporary_folder.h"
+
+namespace trireme {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TemporaryFolder;
+
+std::vector<std::string> Names(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  return names;
+}
+
+TEST(FilesTest, BytesComeBack) {
+  const TemporaryFolder folder;
+  for (size_t size : {size_t{0}, size_t{1}, size_t{65535}, size_t{65536}, size_t{65537}, size_t{300000}}) {
+    std::string bytes(size, '\0');
+    for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 31);
+    const std::string path = folder / "file";
+    ASSERT_TRUE(WriteFileDurably(path, bytes).ok());
+    EXPECT_EQ(*ReadFile(path), bytes);
+    ASSERT_TRUE(WriteFileAtomically(path, bytes + "x").ok());
+    EXPECT_EQ(*ReadFile(path), bytes + "x");
+  }
+  EXPECT_THAT(Names(folder.path()), ::testing::ElementsAre("file"));
+}
+
+TEST(FilesTest, FaultsNameThePathAndTheReason) {
+  const TemporaryFolder folder;
+  const Status missing = ReadFile(folder / "missing").status();
+  EXPECT_EQ(missing.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(missing.message()), HasSubstr(folder / "missing"));
+  EXPECT_THAT(std::string(missing.message()), HasSubstr("No such file"));
+  EXPECT_EQ(ReadFile(folder.path()).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(WriteFileDurably(folder / "no/such/folder", "x").code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(MakeFolder(folder.Write("file", "") + "/below").ok());
+  EXPECT_FALSE(SyncFolder(folder / "missing").ok());
+}
+
+TEST(FilesTest, AWriteThatFailsLeavesNothingBehind) {
+  const TemporaryFolder folder;
+  // A folder cannot be replaced by a file.
+  ASSERT_TRUE(MakeFolder(folder / "taken/inner").ok());
+  EXPECT_FALSE(WriteFileAtomically(folder / "taken", "bytes").ok());
+  EXPECT_THAT(Names(folder.path()), ::testing::ElementsAre("taken"));
+}
+
+TEST(FilesTest, MakesFoldersWithParents) {
+  const TemporaryFolder folder;
+  EXPECT_TRUE(MakeFolder(folder / "a/b/c").ok());
+  EXPECT_TRUE(MakeFolder(folder / "a/b/c").ok());
+  EXPECT_TRUE(std::filesystem::is_directory(folder / "a/b/c"));
+}
+
+}  // namespace
+}  // namespace trireme

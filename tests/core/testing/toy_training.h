@@ -1,0 +1,85 @@
+// The smallest parts that a Trainer can be made of, on CPU: a detector of a few weights, an optimizer with one array
+// of state, and a strategy that reduces everything at the end.
+#ifndef TRIREME_TESTS_CORE_TESTING_TOY_TRAINING_H_
+#define TRIREME_TESTS_CORE_TESTING_TOY_TRAINING_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/api/batch.h"
+#include "core/api/detector.h"
+#include "core/api/optimizer.h"
+#include "core/api/schedule.h"
+#include "core/api/strategy.h"
+
+namespace trireme::testing {
+
+// Losses "fit" = sum over boxes of (weight . box - label)^2 and "size" = |weight|^2 / 100; each worker counts the boxes
+// that it has seen in the buffer "seen". A label of kBadLabel makes "fit" infinite.
+class ToyDetector : public Detector {
+ public:
+  static constexpr int kBadLabel = 1000;
+  ToyDetector();
+  ImageSpec image_spec() const override { return {1, 1}; }
+  StatusOr<NamedLosses> Loss(Context& context, const Batch& batch) override;
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) override;
+
+ private:
+  Parameter& weight_;
+  Parameter& unused_;
+  Buffer& seen_;
+};
+
+// momentum = 0.9 momentum + gradient; value -= learning_rate momentum.
+class ToyOptimizer : public Optimizer {
+ public:
+  Status Setup(ParameterArena* arena) override;
+  void Update(int64_t begin, int64_t end, const UpdateInfo& info, Stream& stream) override;
+  std::vector<std::pair<std::string, Tensor>> State() const override { return {{"momentum", momentum_}}; }
+
+ private:
+  ParameterArena* arena_ = nullptr;
+  Tensor momentum_;
+};
+
+class ToyStrategy : public Strategy {
+ public:
+  explicit ToyStrategy(const BuildArgs& args) : args_(args) {}
+  Status Setup() override;
+  void BeginStep(int64_t) override { ready_.clear(); }
+  void OnGradientReady(int index) override { ready_.push_back(index); }
+  Status Step(const UpdateInfo& info) override;
+  bool synchronous() const override { return true; }
+  double exposed_communication_seconds() const override { return 0; }
+  // Of the last step.
+  const std::vector<int>& ready() const { return ready_; }
+
+ private:
+  const BuildArgs args_;
+  std::vector<int> ready_;
+};
+
+class ToySchedule : public Schedule {
+ public:
+  float LearningRate(int64_t step) const override { return 0.01f / static_cast<float>(1 + step); }
+};
+
+// One box an image, made from the step and the rank alone.
+class ToyBatches : public BatchSource {
+ public:
+  ToyBatches(Device& device, int rank, int images, int64_t bad_step = -1)
+      : device_(device), rank_(rank), images_(images), bad_step_(bad_step) {}
+  Status Next(int64_t step, Batch* batch) override;
+  double wait_seconds() const override { return 0; }
+
+ private:
+  Device& device_;
+  const int rank_;
+  const int images_;
+  const int64_t bad_step_;
+};
+
+}  // namespace trireme::testing
+
+#endif  // TRIREME_TESTS_CORE_TESTING_TOY_TRAINING_H_
