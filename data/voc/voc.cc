@@ -38,10 +38,10 @@ class VocDataset : public Dataset {
 
   Status Get(int64_t index, Sample* sample) const override {
     const Entry& entry = entries_[index];
-    TRIREME_ASSIGN_OR_RETURN(sample->image, ReadImage(entry.image_path));
-    sample->objects = entry.objects;
     sample->id = entry.id;
     sample->name = entry.image_path;
+    sample->objects = entry.objects;
+    TRIREME_ASSIGN_OR_RETURN(sample->image, ReadImage(entry.image_path));
     return absl::OkStatus();
   }
 
