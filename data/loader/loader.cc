@@ -1,0 +1,184 @@
+#include "data/loader/loader.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/base/random.h"
+#include "data/image/resize.h"
+
+namespace trireme {
+
+StatusOr<std::unique_ptr<Loader>> Loader::Create(const Dataset* dataset, std::vector<const Transform*> transforms,
+                                                 FaultLog* faults, Device& device, const LoaderOptions& options) {
+  CHECK(dataset != nullptr && faults != nullptr);
+  CHECK(options.image_height > 0 && options.image_width > 0) << "the detector's size";
+  CHECK(options.world_size > 0 && options.rank >= 0 && options.rank < options.world_size);
+  const auto refuse = [](const auto&... what) { return absl::InvalidArgumentError(absl::StrCat(what...)); };
+  if (dataset->size() < 1) return refuse("the data set has no images");
+  if (options.global_batch_size < 1 || options.global_batch_size % options.world_size != 0) {
+    return refuse("global_batch_size: ", options.global_batch_size, " does not divide by ", options.world_size,
+                  " workers");
+  }
+  if (dataset->size() < options.world_size) {
+    return refuse(options.world_size, " workers are more than the ", dataset->size(),
+                  " images of the data set; take fewer workers");
+  }
+  if (options.threads < 1) return refuse("loader.threads is ", options.threads, "; at least 1 is needed");
+  if (options.prefetch < 1) return refuse("loader.prefetch is ", options.prefetch, "; at least 1 is needed");
+  if (options.max_objects < 0) return refuse("max_objects is ", options.max_objects);
+  return std::unique_ptr<Loader>(new Loader(dataset, std::move(transforms), faults, device, options));
+}
+
+Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms, FaultLog* faults, Device& device,
+               const LoaderOptions& options)
+    : dataset_(*dataset),
+      transforms_(std::move(transforms)),
+      faults_(*faults),
+      device_(device),
+      options_(options),
+      share_(options.global_batch_size / options.world_size),
+      max_objects_(std::max(1, options.max_objects > 0 ? options.max_objects : dataset->max_objects())),
+      sampler_(dataset->size(), options.seed, options.shuffle) {
+  for (int i = 0; i < options_.prefetch; ++i) {
+    auto slot = std::make_unique<Slot>();
+    slot->images.resize(static_cast<size_t>(share_) * options_.image_height * options_.image_width * 3);
+    slot->boxes.resize(static_cast<size_t>(share_) * max_objects_ * 4);
+    slot->labels.resize(static_cast<size_t>(share_) * max_objects_);
+    slot->ids.resize(share_);
+    slots_.push_back(std::move(slot));
+  }
+  for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
+}
+
+Loader::~Loader() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Loader::Work() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    work_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    if (stopping_) return;
+    const Job job = jobs_.front();
+    jobs_.pop_front();
+    ++running_;
+    lock.unlock();
+    const Status status = Fill(job);
+    lock.lock();
+    --running_;
+    job.slot->status.Update(status);
+    if (--job.slot->remaining == 0 || running_ == 0) done_.notify_all();
+  }
+}
+
+Status Loader::Read(int64_t index, Sample* sample) const {
+  Status first;
+  for (int64_t i = 0; i < dataset_.size(); ++i) {
+    *sample = Sample();
+    Status status = dataset_.Get((index + i) % dataset_.size(), sample);
+    if (status.ok() && sample->image.empty()) status = absl::InternalError("the data set gave an image without pixels");
+    if (status.ok()) return status;
+    faults_.Add("image does not decode",
+                sample->name.empty() ? absl::StrCat("image ", (index + i) % dataset_.size()) : sample->name,
+                absl::StrCat(status.message(), "; the next one takes its place"));
+    first.Update(status);
+  }
+  return Annotate(first, "no image of the data set can be read; the first");
+}
+
+Status Loader::Fill(const Job& job) {
+  const int64_t position = job.step * options_.global_batch_size + options_.rank * share_ + job.place;
+  const Sampler::Place place = sampler_.At(position);
+  Sample sample;
+  TRIREME_RETURN_IF_ERROR(Read(place.index, &sample));
+  Random random(options_.seed, RandomUse::kAugmentation, static_cast<uint64_t>(place.epoch),
+                static_cast<uint64_t>(place.index));
+  for (const Transform* transform : transforms_) transform->Apply(&sample, &random);
+  CHECK(!sample.image.empty()) << "a transform left no image";
+
+  const int width = options_.image_width, height = options_.image_height;
+  Slot& slot = *job.slot;
+  ResizeImage(sample.image, width, height, &slot.images[static_cast<size_t>(job.place) * height * width * 3]);
+  float* boxes = &slot.boxes[static_cast<size_t>(job.place) * max_objects_ * 4];
+  int32_t* labels = &slot.labels[static_cast<size_t>(job.place) * max_objects_];
+  std::fill(boxes, boxes + 4 * max_objects_, 0.0f);
+  std::fill(labels, labels + max_objects_, -1);
+  const float scale_x = static_cast<float>(width) / static_cast<float>(sample.image.width);
+  const float scale_y = static_cast<float>(height) / static_cast<float>(sample.image.height);
+  int count = 0;
+  for (const Object& object : sample.objects) {
+    const float x1 = std::max(0.0f, object.box.x1 * scale_x), y1 = std::max(0.0f, object.box.y1 * scale_y);
+    const float x2 = std::min(static_cast<float>(width), object.box.x2 * scale_x);
+    const float y2 = std::min(static_cast<float>(height), object.box.y2 * scale_y);
+    if (!(x2 > x1 && y2 > y1)) continue;
+    if (count == max_objects_) {
+      faults_.Add("more objects than the batch has room for", sample.name,
+                  absl::StrCat(sample.objects.size(), " objects, room for ", max_objects_, "; the last are left out"));
+      break;
+    }
+    const float corners[] = {x1, y1, x2, y2};
+    std::copy(corners, corners + 4, boxes + 4 * count);
+    labels[count++] = object.label;
+  }
+  slot.ids[job.place] = sample.id;
+  return absl::OkStatus();
+}
+
+void Loader::Schedule(Slot* slot, int64_t step) {
+  slot->step = step;
+  slot->remaining = share_;
+  slot->status = absl::OkStatus();
+  scheduled_.push_back(slot);
+  for (int i = 0; i < share_; ++i) jobs_.push_back({slot, step, i});
+  work_.notify_all();
+}
+
+void Loader::Restart(int64_t step, std::unique_lock<std::mutex>* lock) {
+  jobs_.clear();
+  done_.wait(*lock, [this] { return running_ == 0; });
+  scheduled_.clear();
+  for (size_t i = 0; i < slots_.size(); ++i) Schedule(slots_[i].get(), step + static_cast<int64_t>(i));
+}
+
+Status Loader::Next(int64_t step, Batch* batch) {
+  CHECK_GE(step, 0);
+  const auto start = std::chrono::steady_clock::now();
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (scheduled_.empty() || scheduled_.front()->step != step) Restart(step, &lock);
+  Slot* const slot = scheduled_.front();
+  done_.wait(lock, [slot] { return slot->remaining == 0; });
+  wait_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!slot->status.ok()) {
+    const Status status = slot->status;
+    scheduled_.clear();  // a later call starts anew
+    return status;
+  }
+  lock.unlock();
+  CopyToDevice(*slot, batch);
+  lock.lock();
+  scheduled_.pop_front();
+  Schedule(slot, (scheduled_.empty() ? step : scheduled_.back()->step) + 1);
+  return absl::OkStatus();
+}
+
+void Loader::CopyToDevice(const Slot& slot, Batch* batch) const {
+  const auto copy = [this](const Shape& shape, DataType type, const void* from, Tensor* to) {
+    if (!to->defined() || to->shape() != shape || to->type() != type || &to->device() != &device_ || !to->unique()) {
+      *to = Tensor::Empty(device_, shape, type);
+    }
+    to->CopyFromHost(from);
+  };
+  copy({share_, options_.image_height, options_.image_width, 3}, DataType::kUint8, slot.images.data(), &batch->images);
+  copy({share_, max_objects_, 4}, DataType::kFloat32, slot.boxes.data(), &batch->boxes);
+  copy({share_, max_objects_}, DataType::kInt32, slot.labels.data(), &batch->labels);
+  batch->image_ids = slot.ids;
+}
+
+}  // namespace trireme

@@ -1,0 +1,121 @@
+// Loader: batches for one worker, made ahead of time by threads of its own.
+//
+// Step s of worker r takes sample positions s * global_batch_size + r * share + i, i < share = global_batch_size /
+// world_size, in the order of Sampler. Image `index` of an epoch is augmented with Random(seed, kAugmentation, epoch,
+// index), then stretched to the detector's size (resize.h): so a batch depends on (seed, step) and its place
+// alone, never on threads, prefetching, or how many workers share the batch.
+//
+// Faults: an image that cannot be read goes to the fault log, and the next index of the data set that can be
+// read takes its place. Where none can, Next returns that status. Next also returns what a transform left behind only
+// as images and boxes; boxes are clipped to the image, and objects of which nothing is left are dropped. More
+// objects than the batch has room for (max_objects) are cut off and counted in the fault log.
+//
+// Ownership: the data set, transforms, fault log and device outlive the loader. Tensors of the Batch that Next is
+// given are filled in place where they fit and nothing else holds them (so their addresses stay), else made
+// anew; making them may throw DeviceError. The destructor stops and joins the threads.
+#ifndef TRIREME_DATA_LOADER_LOADER_H_
+#define TRIREME_DATA_LOADER_LOADER_H_
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/api/batch.h"
+#include "core/api/dataset.h"
+#include "core/api/transform.h"
+#include "core/base/fault_log.h"
+#include "core/device/device.h"
+#include "data/loader/sampler.h"
+
+namespace trireme {
+
+struct LoaderOptions {
+  int global_batch_size = 16;
+  int rank = 0;
+  int world_size = 1;
+  uint64_t seed = 1;
+  bool shuffle = true;
+  // What the detector takes.
+  int image_height = 0;
+  int image_width = 0;
+  int threads = 1;
+  // Batches made ahead, including the one that is being waited for.
+  int prefetch = 3;
+  // Room for objects in an image, the same on every worker; 0 takes the data set's.
+  int max_objects = 0;
+};
+
+class Loader : public BatchSource {
+ public:
+  // InvalidArgument where the batch does not divide by the workers, the data set is empty, has fewer images than
+  // there are workers, or a number makes no sense.
+  static StatusOr<std::unique_ptr<Loader>> Create(const Dataset* dataset, std::vector<const Transform*> transforms,
+                                                  FaultLog* faults, Device& device, const LoaderOptions& options);
+  ~Loader() override;
+
+  Status Next(int64_t step, Batch* batch) override;
+  double wait_seconds() const override { return wait_seconds_; }
+
+  // The epoch that the first sample of the step belongs to, over all workers.
+  int64_t epoch_of(int64_t step) const { return step * options_.global_batch_size / dataset_.size(); }
+  // Steps in an epoch; fractional, as epochs join without a gap.
+  double steps_per_epoch() const {
+    return static_cast<double>(dataset_.size()) / static_cast<double>(options_.global_batch_size);
+  }
+
+ private:
+  // A batch in the making, in host memory.
+  struct Slot {
+    int64_t step = -1;
+    int remaining = 0;  // samples that are not there yet
+    Status status;
+    std::vector<uint8_t> images;
+    std::vector<float> boxes;
+    std::vector<int32_t> labels;
+    std::vector<int64_t> ids;
+  };
+  struct Job {
+    Slot* slot = nullptr;
+    int64_t step = 0;
+    int place = 0;  // in this worker's share
+  };
+
+  Loader(const Dataset* dataset, std::vector<const Transform*> transforms, FaultLog* faults, Device& device,
+         const LoaderOptions& options);
+
+  void Work();
+  Status Fill(const Job& job);
+  // Reads `index`, or the first readable one after it.
+  Status Read(int64_t index, Sample* sample) const;
+  // Hands the slot out for `step`; holding mutex_.
+  void Schedule(Slot* slot, int64_t step);
+  // Drops what is under way and starts anew at `step`; holding mutex_.
+  void Restart(int64_t step, std::unique_lock<std::mutex>* lock);
+  void CopyToDevice(const Slot& slot, Batch* batch) const;
+
+  const Dataset& dataset_;
+  const std::vector<const Transform*> transforms_;
+  FaultLog& faults_;
+  Device& device_;
+  const LoaderOptions options_;
+  const int share_;
+  const int max_objects_;
+  const Sampler sampler_;
+
+  std::mutex mutex_;
+  std::condition_variable work_, done_;
+  std::deque<Job> jobs_;
+  int running_ = 0;  // jobs that a thread is at
+  bool stopping_ = false;
+  std::deque<Slot*> scheduled_;  // in the order of their steps
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<std::thread> threads_;
+  double wait_seconds_ = 0;
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_DATA_LOADER_LOADER_H_
