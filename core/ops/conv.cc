@@ -10,8 +10,7 @@ int64_t OutputExtent(int64_t in, int64_t kernel, const ConvOptions& o) {
   return (in + 2 * o.padding - o.dilation * (kernel - 1) - 1) / o.stride + 1;
 }
 
-ConvShape MakeShape(const Var& input, const Var& weight, const Var& bias,
-                    const ConvOptions& o) {
+ConvShape MakeShape(const Var& input, const Var& weight, const Var& bias, const ConvOptions& o) {
   CHECK_EQ(input.shape().rank(), 4) << input.shape();
   CHECK_EQ(weight.shape().rank(), 4) << weight.shape();
   ConvShape s;
@@ -26,62 +25,48 @@ ConvShape MakeShape(const Var& input, const Var& weight, const Var& bias,
   s.padding = o.padding;
   s.dilation = o.dilation;
   s.groups = o.groups;
-  CHECK_EQ(s.in_channels % s.groups, 0)
-      << input.shape() << " in " << o.groups << " groups";
-  CHECK_EQ(s.out_channels % s.groups, 0)
-      << weight.shape() << " in " << o.groups << " groups";
-  CHECK_EQ(s.in_channels, weight.dim(3) * s.groups)
-      << "input " << input.shape() << ", weight " << weight.shape();
+  CHECK_EQ(s.in_channels % s.groups, 0) << input.shape() << " in " << o.groups << " groups";
+  CHECK_EQ(s.out_channels % s.groups, 0) << weight.shape() << " in " << o.groups << " groups";
+  CHECK_EQ(s.in_channels, weight.dim(3) * s.groups) << "input " << input.shape() << ", weight " << weight.shape();
   if (bias.defined()) CHECK_EQ(bias.value().size(), s.out_channels);
   s.out_height = OutputExtent(s.in_height, s.kernel_height, o);
   s.out_width = OutputExtent(s.in_width, s.kernel_width, o);
-  CHECK(s.out_height > 0 && s.out_width > 0)
-      << weight.shape() << " filters do not fit " << input.shape();
+  CHECK(s.out_height > 0 && s.out_width > 0) << weight.shape() << " filters do not fit " << input.shape();
   return s;
 }
 
 void RequireCpu(const Context& context) {
   if (context.device.kind() == DeviceKind::kCpu) return;
-  throw DeviceError(absl::UnimplementedError(
-      "convolution on CUDA comes with the CUDA runtime"));
+  throw DeviceError(absl::UnimplementedError("convolution on CUDA comes with the CUDA runtime"));
 }
 
 }  // namespace
 
-Var Conv2d(Context& context, const Var& input, const Var& weight,
-           const Var& bias, const ConvOptions& options) {
+Var Conv2d(Context& context, const Var& input, const Var& weight, const Var& bias, const ConvOptions& options) {
   RequireCpu(context);
   const ConvShape shape = MakeShape(input, weight, bias, options);
   Device& device = context.device;
-  Tensor output = Tensor::Empty(device, {shape.batch, shape.out_height,
-                                         shape.out_width, shape.out_channels});
-  ConvForwardCpu(device, shape, input.value().data<float>(),
-                 weight.value().data<float>(),
-                 bias.defined() ? bias.value().data<float>() : nullptr,
-                 options.relu, output.data<float>());
+  Tensor output = Tensor::Empty(device, {shape.batch, shape.out_height, shape.out_width, shape.out_channels});
+  ConvForwardCpu(device, shape, input.value().data<float>(), weight.value().data<float>(),
+                 bias.defined() ? bias.value().data<float>() : nullptr, options.relu, output.data<float>());
 
   const Tensor rectified = options.relu ? output : Tensor();
   return Record(
       context, "conv2d", output, {input, weight, bias},
       [&device, shape, input, weight, bias, rectified](Tensor gradient) {
         Stream& stream = device.compute_stream();
-        gradient =
-            BackwardBiasRelu(std::move(gradient), rectified, bias, stream);
+        gradient = BackwardBiasRelu(std::move(gradient), rectified, bias, stream);
         bool accumulate = false;
         if (weight.requires_gradient()) {
           const Tensor target = weight.GradientTarget(&accumulate);
-          const Tensor to =
-              accumulate ? Tensor::Empty(device, weight.shape()) : target;
-          ConvBackwardWeightsCpu(device, shape, input.value().data<float>(),
-                                 gradient.data<float>(), to.data<float>());
+          const Tensor to = accumulate ? Tensor::Empty(device, weight.shape()) : target;
+          ConvBackwardWeightsCpu(device, shape, input.value().data<float>(), gradient.data<float>(), to.data<float>());
           if (accumulate) AddTo(target, to, stream);
         }
         if (input.requires_gradient()) {
           const Tensor target = input.GradientTarget(&accumulate);
-          const Tensor to =
-              accumulate ? Tensor::Empty(device, input.shape()) : target;
-          ConvBackwardDataCpu(device, shape, gradient.data<float>(),
-                              weight.value().data<float>(), to.data<float>());
+          const Tensor to = accumulate ? Tensor::Empty(device, input.shape()) : target;
+          ConvBackwardDataCpu(device, shape, gradient.data<float>(), weight.value().data<float>(), to.data<float>());
           if (accumulate) AddTo(target, to, stream);
         }
       });

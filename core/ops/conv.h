@@ -21,13 +21,11 @@ struct ConvOptions {
 
 // input [N, H, W, I], weight [O, KH, KW, I / groups], bias [O] or undefined.
 // Returns [N, (H + 2 padding - dilation (KH - 1) - 1) / stride + 1, ..., O].
-Var Conv2d(Context& context, const Var& input, const Var& weight,
-           const Var& bias, const ConvOptions& options);
+Var Conv2d(Context& context, const Var& input, const Var& weight, const Var& bias, const ConvOptions& options);
 
 // input [M, I], weight [O, I], bias [O] or undefined. Returns input weight^T +
 // bias, [M, O].
-Var Linear(Context& context, const Var& input, const Var& weight,
-           const Var& bias, bool relu = false);
+Var Linear(Context& context, const Var& input, const Var& weight, const Var& bias, bool relu = false);
 
 }  // namespace trireme::ops
 

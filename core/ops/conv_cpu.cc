@@ -15,8 +15,7 @@ namespace {
 using onednn::Memory;
 using onednn::MemoryDesc;
 
-// One argument of a primitive: as the caller stores it, and as the primitive
-// wants it.
+// One argument of a primitive: as the caller stores it, and as the primitive wants it.
 struct Operand {
   MemoryDesc outer, inner;
   dnnl::reorder reorder;  // between the two; undefined if they are equal
@@ -25,16 +24,14 @@ struct Operand {
     outer = caller;
     inner = primitive;
     if (outer != inner) {
-      reorder = dnnl::reorder(dnnl::reorder::primitive_desc(
-          onednn::Engine(), outer, onednn::Engine(), inner));
+      reorder = dnnl::reorder(dnnl::reorder::primitive_desc(onednn::Engine(), outer, onednn::Engine(), inner));
     }
   }
   void SetOutput(const MemoryDesc& caller, const MemoryDesc& primitive) {
     outer = caller;
     inner = primitive;
     if (outer != inner) {
-      reorder = dnnl::reorder(dnnl::reorder::primitive_desc(
-          onednn::Engine(), inner, onednn::Engine(), outer));
+      reorder = dnnl::reorder(dnnl::reorder::primitive_desc(onednn::Engine(), inner, onednn::Engine(), outer));
     }
   }
   bool reordered() const { return static_cast<bool>(reorder); }
@@ -45,25 +42,23 @@ Memory Wrap(const MemoryDesc& desc, const float* data) {
 }
 
 Tensor Scratch(Device& device, const MemoryDesc& desc) {
-  return Tensor::Empty(device, {static_cast<int64_t>(desc.get_size())},
-                       DataType::kUint8);
+  return Tensor::Empty(device, {static_cast<int64_t>(desc.get_size())}, DataType::kUint8);
 }
 
-// A primitive of two inputs and one output, and the reorders around it.
-// Immutable once made, so that any number of threads may run it.
+// A primitive of two inputs and one output, and the reorders around it. Immutable once made, so that any number
+// of threads may run it.
 struct Plan {
   dnnl::primitive primitive;
   MemoryDesc scratchpad;
   Operand first, second, output;
   int first_argument, second_argument, output_argument;
 
-  void Run(Device& device, const float* first_data, const float* second_data,
-           const float* bias, float* output_data) const {
+  void Run(Device& device, const float* first_data, const float* second_data, const float* bias,
+           float* output_data) const {
     dnnl::stream& stream = onednn::ThisThreadStream();
     Tensor first_inner, second_inner, output_inner;
     std::unordered_map<int, Memory> arguments;
-    const auto bring = [&](const Operand& operand, const float* data,
-                           Tensor& own) {
+    const auto bring = [&](const Operand& operand, const float* data, Tensor& own) {
       if (!operand.reordered()) return Wrap(operand.inner, data);
       own = Scratch(device, operand.inner);
       Memory from = Wrap(operand.outer, data);
@@ -78,14 +73,12 @@ struct Plan {
       arguments[DNNL_ARG_BIAS] = Wrap(desc, bias);
     }
     if (output.reordered()) output_inner = Scratch(device, output.inner);
-    Memory result(output.inner, onednn::Engine(),
-                  output.reordered() ? output_inner.raw() : output_data);
+    Memory result(output.inner, onednn::Engine(), output.reordered() ? output_inner.raw() : output_data);
     arguments[output_argument] = result;
     Tensor scratch;
     if (scratchpad.get_size() > 0) {
       scratch = Scratch(device, scratchpad);
-      arguments[DNNL_ARG_SCRATCHPAD] =
-          Memory(scratchpad, onednn::Engine(), scratch.raw());
+      arguments[DNNL_ARG_SCRATCHPAD] = Memory(scratchpad, onednn::Engine(), scratch.raw());
     }
     primitive.execute(stream, arguments);
     if (output.reordered()) {
@@ -115,26 +108,21 @@ Layouts Stored(const ConvShape& s) {
   const int64_t filter = s.kernel_height * s.kernel_width * i;
   if (s.groups == 1) {
     stored.weights =
-        onednn::Strided({s.out_channels, i, s.kernel_height, s.kernel_width},
-                        {filter, 1, s.kernel_width * i, i});
+        onednn::Strided({s.out_channels, i, s.kernel_height, s.kernel_width}, {filter, 1, s.kernel_width * i, i});
   } else {
     const int64_t o = s.out_channels / s.groups;
-    stored.weights =
-        onednn::Strided({s.groups, o, i, s.kernel_height, s.kernel_width},
-                        {o * filter, filter, 1, s.kernel_width * i, i});
+    stored.weights = onednn::Strided({s.groups, o, i, s.kernel_height, s.kernel_width},
+                                     {o * filter, filter, 1, s.kernel_width * i, i});
   }
   return stored;
 }
 
-// Zeros after the last column or row that a window may still read; negative
-// where windows leave some out.
-int64_t PaddingAfter(int64_t in, int64_t out, int64_t kernel,
-                     const ConvShape& s) {
+// Zeros after the last column or row that a window may still read; negative where windows leave some out.
+int64_t PaddingAfter(int64_t in, int64_t out, int64_t kernel, const ConvShape& s) {
   return (out - 1) * s.stride + (kernel - 1) * s.dilation + 1 - in - s.padding;
 }
 
-std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias,
-                                     bool relu) {
+std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias, bool relu) {
   const Layouts stored = Stored(s);
   onednn::Convolution c;
   c.source = stored.source;
@@ -144,9 +132,8 @@ std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias,
   c.strides = {s.stride, s.stride};
   c.dilations = {s.dilation - 1, s.dilation - 1};
   c.padding_left = {s.padding, s.padding};
-  c.padding_right = {
-      PaddingAfter(s.in_height, s.out_height, s.kernel_height, s),
-      PaddingAfter(s.in_width, s.out_width, s.kernel_width, s)};
+  c.padding_right = {PaddingAfter(s.in_height, s.out_height, s.kernel_height, s),
+                     PaddingAfter(s.in_width, s.out_width, s.kernel_width, s)};
   c.relu = relu;
   auto plan = std::make_shared<Plan>();
   switch (pass) {
@@ -190,8 +177,7 @@ std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias,
   return plan;
 }
 
-std::shared_ptr<const Plan> FindPlan(const ConvShape& s, Pass pass, bool bias,
-                                     bool relu, int threads) {
+std::shared_ptr<const Plan> FindPlan(const ConvShape& s, Pass pass, bool bias, bool relu, int threads) {
   using Key = std::array<int64_t, 17>;
   struct Cache {
     std::mutex mutex;
@@ -222,34 +208,28 @@ std::shared_ptr<const Plan> FindPlan(const ConvShape& s, Pass pass, bool bias,
 
 }  // namespace
 
-void ConvForwardCpu(Device& device, const ConvShape& shape, const float* input,
-                    const float* weight, const float* bias, bool relu,
-                    float* output) {
-  FindPlan(shape, Pass::kForward, bias != nullptr, relu, device.threads())
-      ->Run(device, input, weight, bias, output);
+void ConvForwardCpu(Device& device, const ConvShape& shape, const float* input, const float* weight, const float* bias,
+                    bool relu, float* output) {
+  FindPlan(shape, Pass::kForward, bias != nullptr, relu, device.threads())->Run(device, input, weight, bias, output);
 }
 
-void ConvBackwardDataCpu(Device& device, const ConvShape& shape,
-                         const float* output_gradient, const float* weight,
+void ConvBackwardDataCpu(Device& device, const ConvShape& shape, const float* output_gradient, const float* weight,
                          float* input_gradient) {
   FindPlan(shape, Pass::kBackwardData, false, false, device.threads())
       ->Run(device, output_gradient, weight, nullptr, input_gradient);
 }
 
-void ConvBackwardWeightsCpu(Device& device, const ConvShape& shape,
-                            const float* input, const float* output_gradient,
+void ConvBackwardWeightsCpu(Device& device, const ConvShape& shape, const float* input, const float* output_gradient,
                             float* weight_gradient) {
   FindPlan(shape, Pass::kBackwardWeights, false, false, device.threads())
       ->Run(device, input, output_gradient, nullptr, weight_gradient);
 }
 
-void MatmulCpu(bool transpose_a, bool transpose_b, int64_t m, int64_t n,
-               int64_t k, const float* a, const float* b, float beta,
-               float* c) {
+void MatmulCpu(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
+               float beta, float* c) {
   if (m == 0 || n == 0) return;
-  const dnnl::status status = dnnl::sgemm(
-      transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a,
-      transpose_a ? m : k, b, transpose_b ? k : n, beta, c, n);
+  const dnnl::status status = dnnl::sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a,
+                                          transpose_a ? m : k, b, transpose_b ? k : n, beta, c, n);
   CHECK(status == dnnl::status::success) << m << " x " << n << " x " << k;
 }
 

@@ -1,6 +1,5 @@
-// The three passes of a convolution on CPU. Storage is NHWC / OHWI outside;
-// what a pass computes on inside is its own business. Private to core/ops; any
-// thread.
+// The three passes of a convolution on CPU. Storage is NHWC / OHWI outside; what a pass computes on inside is
+// its own business. Private to core/ops; any thread.
 #ifndef TRIREME_CORE_OPS_CONV_CPU_H_
 #define TRIREME_CORE_OPS_CONV_CPU_H_
 
@@ -18,21 +17,18 @@ struct ConvShape {
 };
 
 // `bias` may be null. Overwrites `output`.
-void ConvForwardCpu(Device& device, const ConvShape& shape, const float* input,
-                    const float* weight, const float* bias, bool relu,
-                    float* output);
+void ConvForwardCpu(Device& device, const ConvShape& shape, const float* input, const float* weight, const float* bias,
+                    bool relu, float* output);
 // Overwrites `input_gradient`.
-void ConvBackwardDataCpu(Device& device, const ConvShape& shape,
-                         const float* output_gradient, const float* weight,
+void ConvBackwardDataCpu(Device& device, const ConvShape& shape, const float* output_gradient, const float* weight,
                          float* input_gradient);
 // Overwrites `weight_gradient`.
-void ConvBackwardWeightsCpu(Device& device, const ConvShape& shape,
-                            const float* input, const float* output_gradient,
+void ConvBackwardWeightsCpu(Device& device, const ConvShape& shape, const float* input, const float* output_gradient,
                             float* weight_gradient);
 
 // Row-major c [m, n] = op(a) op(b) + beta c, where op transposes if told.
-void MatmulCpu(bool transpose_a, bool transpose_b, int64_t m, int64_t n,
-               int64_t k, const float* a, const float* b, float beta, float* c);
+void MatmulCpu(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
+               float beta, float* c);
 
 }  // namespace trireme::ops
 

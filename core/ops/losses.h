@@ -12,20 +12,18 @@ namespace trireme::ops {
 // normaliser, a scalar [1]. smooth_l1(x) = x^2 / (2 beta) for |x| < beta, else
 // |x| - beta / 2. Girshick: Fast R-CNN, 2015 (equation 3). prediction, target
 // [M, D]; weight [M]; normaliser [1].
-Var SmoothL1(Context& context, const Var& prediction, const Tensor& target,
-             const Tensor& weight, const Tensor& normaliser, float beta = 1.0f);
+Var SmoothL1(Context& context, const Var& prediction, const Tensor& target, const Tensor& weight,
+             const Tensor& normaliser, float beta = 1.0f);
 
 // sum_i weight[i] * -log softmax(logits[i])[label[i]] / normaliser, a scalar
 // [1]. logits [M, C]; label int32 [M], ignored where weight is 0; weight [M];
 // normaliser [1].
-Var SoftmaxCrossEntropy(Context& context, const Var& logits,
-                        const Tensor& label, const Tensor& weight,
+Var SoftmaxCrossEntropy(Context& context, const Var& logits, const Tensor& label, const Tensor& weight,
                         const Tensor& normaliser);
 
 // -log softmax(logits[i])[label[i]] for every row, [M]; no gradient. What hard
 // negative mining sorts.
-Tensor SoftmaxCrossEntropyRows(Context& context, const Tensor& logits,
-                               const Tensor& label);
+Tensor SoftmaxCrossEntropyRows(Context& context, const Tensor& logits, const Tensor& label);
 
 // Rows of softmax(logits), no gradient: [M, C].
 Tensor Softmax(Context& context, const Tensor& logits);

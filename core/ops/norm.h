@@ -16,9 +16,8 @@ enum class BatchNormMode {
 struct BatchNormOptions {
   BatchNormMode mode = BatchNormMode::kSynchronized;
   float epsilon = 1e-5f;
-  float momentum =
-      0.1f;  // running = (1 - momentum) running + momentum batch, as torch's
-  bool relu = false;  // max(0, .) at the end, fused
+  float momentum = 0.1f;  // running = (1 - momentum) running + momentum batch, as torch's
+  bool relu = false;      // max(0, .) at the end, fused
 };
 
 // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual] [then
@@ -26,14 +25,12 @@ struct BatchNormOptions {
 // beta [C]; running_mean, running_variance [C] are updated in training mode.
 // The running variance is the unbiased one, as torch's. Statistics and their
 // gradients are summed in float64 partial sums of a fixed order.
-Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta,
-              const Tensor& running_mean, const Tensor& running_variance,
-              const Var& residual, const BatchNormOptions& options);
+Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta, const Tensor& running_mean,
+              const Tensor& running_variance, const Var& residual, const BatchNormOptions& options);
 
 // y = x / ||x|| * scale, the norm taken over the channels of each place: SSD's
 // conv4_3 (Liu, Rabinovich, Berg: ParseNet, 2015). scale [C].
-Var L2Normalize(Context& context, const Var& x, const Var& scale,
-                float epsilon = 1e-12f);
+Var L2Normalize(Context& context, const Var& x, const Var& scale, float epsilon = 1e-12f);
 
 }  // namespace trireme::ops
 

@@ -7,8 +7,7 @@ using dnnl::algorithm;
 using dnnl::prop_kind;
 
 algorithm Algorithm(const Convolution& c) {
-  return c.winograd ? algorithm::convolution_winograd
-                    : algorithm::convolution_direct;
+  return c.winograd ? algorithm::convolution_winograd : algorithm::convolution_direct;
 }
 
 dnnl::primitive_attr Attributes(const Convolution& c) {
@@ -28,8 +27,7 @@ dnnl::primitive_attr Attributes(const Convolution& c) {
 
 #if DNNL_VERSION_MAJOR >= 3
 
-dnnl::convolution_forward::primitive_desc ForwardDesc(
-    const Convolution& c, const dnnl::primitive_attr& attributes) {
+dnnl::convolution_forward::primitive_desc ForwardDesc(const Convolution& c, const dnnl::primitive_attr& attributes) {
   return {Engine(),        prop_kind::forward_training,
           Algorithm(c),    c.source,
           c.weights,       c.bias,
@@ -40,11 +38,9 @@ dnnl::convolution_forward::primitive_desc ForwardDesc(
 
 #else
 
-dnnl::convolution_forward::primitive_desc ForwardDesc(
-    const Convolution& c, const dnnl::primitive_attr& attributes) {
-  const dnnl::convolution_forward::desc desc(
-      prop_kind::forward_training, Algorithm(c), c.source, c.weights, c.bias,
-      c.destination, c.strides, c.dilations, c.padding_left, c.padding_right);
+dnnl::convolution_forward::primitive_desc ForwardDesc(const Convolution& c, const dnnl::primitive_attr& attributes) {
+  const dnnl::convolution_forward::desc desc(prop_kind::forward_training, Algorithm(c), c.source, c.weights, c.bias,
+                                             c.destination, c.strides, c.dilations, c.padding_left, c.padding_right);
   return {desc, attributes, Engine()};
 }
 
@@ -66,42 +62,32 @@ MemoryDesc Strided(const Memory::dims& dims, const Memory::dims& strides) {
   return MemoryDesc(dims, Memory::data_type::f32, strides);
 }
 
-MemoryDesc Any(const Memory::dims& dims) {
-  return MemoryDesc(dims, Memory::data_type::f32, Memory::format_tag::any);
-}
+MemoryDesc Any(const Memory::dims& dims) { return MemoryDesc(dims, Memory::data_type::f32, Memory::format_tag::any); }
 
-dnnl::convolution_forward::primitive_desc Forward(const Convolution& c) {
-  return ForwardDesc(c, Attributes(c));
-}
+dnnl::convolution_forward::primitive_desc Forward(const Convolution& c) { return ForwardDesc(c, Attributes(c)); }
 
-dnnl::convolution_backward_data::primitive_desc BackwardData(
-    const Convolution& c) {
+dnnl::convolution_backward_data::primitive_desc BackwardData(const Convolution& c) {
   const dnnl::primitive_attr attributes = Attributes(c);
   const auto hint = ForwardDesc(c, attributes);
 #if DNNL_VERSION_MAJOR >= 3
-  return {Engine(),        Algorithm(c), c.source,    c.weights,
-          c.destination,   c.strides,    c.dilations, c.padding_left,
-          c.padding_right, hint,         attributes};
+  return {Engine(),    Algorithm(c),   c.source,        c.weights, c.destination, c.strides,
+          c.dilations, c.padding_left, c.padding_right, hint,      attributes};
 #else
-  const dnnl::convolution_backward_data::desc desc(
-      Algorithm(c), c.source, c.weights, c.destination, c.strides, c.dilations,
-      c.padding_left, c.padding_right);
+  const dnnl::convolution_backward_data::desc desc(Algorithm(c), c.source, c.weights, c.destination, c.strides,
+                                                   c.dilations, c.padding_left, c.padding_right);
   return {desc, attributes, Engine(), hint};
 #endif
 }
 
-dnnl::convolution_backward_weights::primitive_desc BackwardWeights(
-    const Convolution& c) {
+dnnl::convolution_backward_weights::primitive_desc BackwardWeights(const Convolution& c) {
   const dnnl::primitive_attr attributes = Attributes(c);
   const auto hint = ForwardDesc(c, attributes);
 #if DNNL_VERSION_MAJOR >= 3
-  return {Engine(),        Algorithm(c), c.source,    c.weights,
-          c.destination,   c.strides,    c.dilations, c.padding_left,
-          c.padding_right, hint,         attributes};
+  return {Engine(),    Algorithm(c),   c.source,        c.weights, c.destination, c.strides,
+          c.dilations, c.padding_left, c.padding_right, hint,      attributes};
 #else
-  const dnnl::convolution_backward_weights::desc desc(
-      Algorithm(c), c.source, c.weights, c.destination, c.strides, c.dilations,
-      c.padding_left, c.padding_right);
+  const dnnl::convolution_backward_weights::desc desc(Algorithm(c), c.source, c.weights, c.destination, c.strides,
+                                                      c.dilations, c.padding_left, c.padding_right);
   return {desc, attributes, Engine(), hint};
 #endif
 }

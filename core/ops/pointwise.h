@@ -20,8 +20,7 @@ Var Reshape(Context& context, const Var& x, const Shape& shape);
 Var Concat(Context& context, const std::vector<Var>& parts, int axis);
 
 // 8-bit images [N, H, W, 3] to float32: (value - mean[c]) / deviation[c].
-Var NormalizeImages(Context& context, const Tensor& images, const float mean[3],
-                    const float deviation[3]);
+Var NormalizeImages(Context& context, const Tensor& images, const float mean[3], const float deviation[3]);
 
 }  // namespace trireme::ops
 

@@ -18,8 +18,7 @@ struct PoolOptions {
 Var MaxPool2d(Context& context, const Var& input, const PoolOptions& options);
 
 // Averages over the elements inside the image.
-Var AveragePool2d(Context& context, const Var& input,
-                  const PoolOptions& options);
+Var AveragePool2d(Context& context, const Var& input, const PoolOptions& options);
 
 // [N, H, W, C] to [N, C].
 Var GlobalAveragePool(Context& context, const Var& input);

@@ -9,21 +9,17 @@ namespace {
 // log sum_c exp(row[c]), without overflow.
 TRIREME_HD float LogSumExp(const float* row, int64_t classes) {
   float highest = row[0];
-  for (int64_t c = 1; c < classes; ++c)
-    highest = row[c] > highest ? row[c] : highest;
+  for (int64_t c = 1; c < classes; ++c) highest = row[c] > highest ? row[c] : highest;
   float sum = 0;
   for (int64_t c = 0; c < classes; ++c) sum += expf(row[c] - highest);
   return highest + logf(sum);
 }
 
-int64_t Grain(int64_t classes) {
-  return std::max<int64_t>(1, kParallelGrain / 16 / classes);
-}
+int64_t Grain(int64_t classes) { return std::max<int64_t>(1, kParallelGrain / 16 / classes); }
 
 }  // namespace
 
-Var SoftmaxCrossEntropy(Context& context, const Var& logits,
-                        const Tensor& label, const Tensor& weight,
+Var SoftmaxCrossEntropy(Context& context, const Var& logits, const Tensor& label, const Tensor& weight,
                         const Tensor& normaliser) {
   const int64_t classes = logits.dim(-1);
   const int64_t rows = logits.value().size() / classes;
@@ -39,19 +35,15 @@ Var SoftmaxCrossEntropy(Context& context, const Var& logits,
   const Tensor total = OrderedSum(stream, rows, [=] TRIREME_HD(int64_t row) {
     if (w[row] == 0) return 0.0;
     const float* from = z + row * classes;
-    return static_cast<double>(w[row]) *
-           (LogSumExp(from, classes) - from[expected[row]]);
+    return static_cast<double>(w[row]) * (LogSumExp(from, classes) - from[expected[row]]);
   });
   const double* sum = static_cast<const double*>(total.raw());
   Tensor loss = Tensor::Empty(device, {1});
   float* out = loss.data<float>();
-  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) {
-    out[0] = static_cast<float>(sum[0] / n[0]);
-  });
+  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) { out[0] = static_cast<float>(sum[0] / n[0]); });
 
   return Record(context, "softmax_cross_entropy", loss, {logits},
-                [&device, logits, label, weight, normaliser, rows,
-                 classes](Tensor gradient) {
+                [&device, logits, label, weight, normaliser, rows, classes](Tensor gradient) {
                   Tensor dlogits = Tensor::Empty(device, logits.shape());
                   const float* z = logits.value().data<float>();
                   const int32_t* expected = label.data<int32_t>();
@@ -70,18 +62,15 @@ Var SoftmaxCrossEntropy(Context& context, const Var& logits,
                         }
                         const float factor = g[0] * w[row] / n[0];
                         const float log_sum = LogSumExp(from, classes);
-                        for (int64_t c = 0; c < classes; ++c)
-                          dz[c] = factor * expf(from[c] - log_sum);
+                        for (int64_t c = 0; c < classes; ++c) dz[c] = factor * expf(from[c] - log_sum);
                         dz[expected[row]] -= factor;
                       },
                       Grain(classes));
-                  logits.AccumulateGradient(std::move(dlogits),
-                                            device.compute_stream());
+                  logits.AccumulateGradient(std::move(dlogits), device.compute_stream());
                 });
 }
 
-Tensor SoftmaxCrossEntropyRows(Context& context, const Tensor& logits,
-                               const Tensor& label) {
+Tensor SoftmaxCrossEntropyRows(Context& context, const Tensor& logits, const Tensor& label) {
   const int64_t classes = logits.dim(-1);
   const int64_t rows = logits.size() / classes;
   CHECK_EQ(label.size(), rows);
@@ -110,8 +99,7 @@ Tensor Softmax(Context& context, const Tensor& logits) {
       [=] TRIREME_HD(int64_t row) {
         const float* from = z + row * classes;
         const float log_sum = LogSumExp(from, classes);
-        for (int64_t c = 0; c < classes; ++c)
-          out[row * classes + c] = expf(from[c] - log_sum);
+        for (int64_t c = 0; c < classes; ++c) out[row * classes + c] = expf(from[c] - log_sum);
       },
       Grain(classes));
   return probabilities;

@@ -15,17 +15,25 @@ std::string Describe(const std::vector<FeatureSpec>& maps) {
   });
 }
 
-// The scales of the published models, which count in whole percent.
-std::vector<double> PublishedScales(double min_ratio, double max_ratio, int maps) {
-  const int least = static_cast<int>(std::lround(100 * min_ratio));
-  const int most = static_cast<int>(std::lround(100 * max_ratio));
-  const int step = (most - least) / std::max(1, maps - 2);
-  std::vector<double> scales = {(least / 2) / 100.0};
-  for (int k = 0; k < maps; ++k) scales.push_back((least + k * step) / 100.0);
+constexpr int kPublishedMaps = 6;
+
+std::vector<double> UsualScales(double min_ratio, double max_ratio, int maps) {
+  std::vector<double> scales;
+  if (maps == kPublishedMaps) {
+    // Counted in whole percent, as the published models do.
+    const int least = static_cast<int>(std::lround(100 * min_ratio));
+    const int most = static_cast<int>(std::lround(100 * max_ratio));
+    const int step = (most - least) / (maps - 2);
+    scales.push_back((least / 2) / 100.0);
+    for (int k = 0; k < maps; ++k) scales.push_back((least + k * step) / 100.0);
+    return scales;
+  }
+  const double least = min_ratio / 2, growth = std::pow(max_ratio / least, 1.0 / std::max(1, maps - 1));
+  for (int k = 0; k <= maps; ++k) scales.push_back(least * std::pow(growth, k));
   return scales;
 }
 
-std::vector<float> PublishedAspectRatios(int map, int maps) {
+std::vector<float> UsualAspectRatios(int map, int maps) {
   return map >= 1 && map < maps - 2 ? std::vector<float>{2, 3} : std::vector<float>{2};
 }
 
@@ -48,14 +56,14 @@ StatusOr<DefaultBoxes> DefaultBoxes::Make(const DefaultBoxConfig& config, const 
   }
   const std::vector<double> scales = config.scales_size() > 0
                                          ? std::vector<double>(config.scales().begin(), config.scales().end())
-                                         : PublishedScales(config.min_ratio(), config.max_ratio(), count);
+                                         : UsualScales(config.min_ratio(), config.max_ratio(), count);
 
   DefaultBoxes boxes;
   boxes.clip_ = config.clip();
   for (int k = 0; k < count; ++k) {
     const DefaultBoxConfig::Map* map_config = config.map_size() > 0 ? &config.map(k) : nullptr;
     std::vector<double> squares = {scales[k], std::sqrt(scales[k] * scales[k + 1])};
-    std::vector<float> ratios = PublishedAspectRatios(k, count);
+    std::vector<float> ratios = UsualAspectRatios(k, count);
     if (map_config != nullptr) {
       ratios.assign(map_config->aspect_ratios().begin(), map_config->aspect_ratios().end());
       if (map_config->scales_size() > 0) squares.assign(map_config->scales().begin(), map_config->scales().end());

@@ -215,6 +215,7 @@ StatusOr<std::unique_ptr<Backbone>> MakeResNetSmall(const ResNetSmallConfig& giv
     AddStage(&config, 64, 2);
     AddStage(&config, 128, 2);
     AddStage(&config, 256, 2);
+    if (config.extra_channels_size() == 0) config.add_extra_channels(128);
   }
   TRIREME_RETURN_IF_ERROR(Check(config));
   return std::make_unique<ResNetSmall>(config);

@@ -1,0 +1,65 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "models/ssd/ssd.h"
+#include "tests/models/model_fixture.h"
+
+namespace trireme {
+namespace {
+
+SsdConfig Ssd300(int num_classes) {
+  SsdConfig config;
+  config.set_num_classes(num_classes);
+  config.mutable_backbone()->set_type_url("backbone/vgg16");
+  return config;
+}
+
+// For COCO's 90 labels torchvision's ssd300_vgg16 has 35,641,826 weights.
+TEST(Ssd300, HasAsManyWeightsAsTorchvisions) {
+  const auto detector = *MakeSsd(Ssd300(90), {});
+  std::vector<std::pair<std::string, Parameter*>> parameters;
+  std::vector<std::pair<std::string, Buffer*>> buffers;
+  detector->Collect("", &parameters, &buffers);
+  int64_t count = 0;
+  std::vector<std::string> names;
+  for (const auto& [name, parameter] : parameters) {
+    count += parameter->shape.size();
+    names.push_back(name);
+  }
+  EXPECT_EQ(count, 35641826);
+  EXPECT_EQ(names.front(), "backbone.scale_weight");
+  EXPECT_NE(std::find(names.begin(), names.end(), "head.classification_head.module_list.5.bias"), names.end());
+  EXPECT_EQ(names.back(), "head.regression_head.module_list.5.bias");
+}
+
+TEST(Ssd300, TrainsEveryParameterAndDetects) {
+  TestModel model(Ssd300(2), 2);
+  const Batch batch = model.MakeBatch({3}, 4, 1);
+  const std::vector<float> losses = model.Step(batch, true);
+  EXPECT_TRUE(std::isfinite(losses[0] + losses[1]));
+  EXPECT_GT(losses[0], 0);
+  EXPECT_GT(losses[1], 0);
+  const float* gradient = model.arena().gradients().data<float>();
+  for (const Parameter* parameter : model.arena().parameters()) {
+    double sum = 0;
+    for (int64_t i = 0; i < parameter->shape.size(); ++i) sum += std::abs(gradient[parameter->offset + i]);
+    EXPECT_GT(sum, 0) << parameter->name;
+    EXPECT_TRUE(std::isfinite(sum)) << parameter->name;
+  }
+  Context context(model.device());
+  const auto detections = model.detector().Detect(context, batch.images);
+  ASSERT_TRUE(detections.ok()) << detections.status();
+  EXPECT_LE((*detections)[0].size(), 200u);
+}
+
+TEST(Ssd300, SaysWhyAnImageIsTooSmall) {
+  SsdConfig config = Ssd300(2);
+  config.set_image_size(128);
+  const Status status = MakeSsd(config, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("at least 268 x 268"), absl::string_view::npos) << status;
+}
+
+}  // namespace
+}  // namespace trireme
