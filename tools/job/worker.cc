@@ -41,12 +41,12 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   loader_options.rank = rank;
   loader_options.world_size = world;
   loader_options.seed = config.seed();
-  loader_options.image_height = detector->image_spec().height;
-  loader_options.image_width = detector->image_spec().width;
+  loader_options.height = detector->image_spec().height;
+  loader_options.width = detector->image_spec().width;
   loader_options.threads = config.loader().threads();
   loader_options.prefetch = config.loader().prefetch();
-  TRIREME_ASSIGN_OR_RETURN(auto loader,
-                           Loader::Create(job.train_data.get(), transforms, job.faults.get(), device, loader_options));
+  TRIREME_RETURN_IF_ERROR(Loader::Check(*job.train_data, loader_options));
+  Loader loader(job.train_data.get(), transforms, job.faults.get(), &device, loader_options);
 
   TrainerOptions options;
   options.first_step = job.resumed.step;
@@ -62,7 +62,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   parts.arena = arena.get();
   parts.schedule = schedule.get();
   parts.strategy = strategy.get();
-  parts.batches = loader.get();
+  parts.batches = &loader;
   parts.observer = rank == 0 ? observer : nullptr;
   parts.stop_requested = stop_requested;
   parts.save_checkpoint = [&](int64_t steps_done) {
