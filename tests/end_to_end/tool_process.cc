@@ -129,8 +129,8 @@ std::string TinyConfig() {
         backbone { [backbone/resnet_small] {} }
       }
     }
-    train_data { [dataset/shapes] { num_images: 64 image_width: 64 image_height: 64 seed: 1 } }
-    eval_data { [dataset/shapes] { num_images: 8 image_width: 64 image_height: 64 seed: 2 } }
+    train_data { [dataset/shapes] { num_images: 64 width: 64 height: 64 seed: 1 } }
+    eval_data { [dataset/shapes] { num_images: 8 width: 64 height: 64 seed: 2 } }
     transforms { [transform/flip] {} }
     device: "cpu"
     threads_per_worker: 1
