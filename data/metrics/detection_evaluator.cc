@@ -181,7 +181,8 @@ std::string DetectionEvaluator::Serialize() const {
 
 Status DetectionEvaluator::Merge(const std::string& serialized) {
   EvaluationShard shard;
-  if (!shard.ParseFromString(serialized)) return absl::InvalidArgumentError("these bytes are no shard of an evaluation");
+  if (!shard.ParseFromString(serialized))
+    return absl::InvalidArgumentError("these bytes are no shard of an evaluation");
   if (shard.num_classes() != num_classes_) {
     return absl::InvalidArgumentError(
         absl::StrCat("a shard of ", shard.num_classes(), " classes does not fit to one of ", num_classes_));
