@@ -9,8 +9,7 @@ namespace trireme::ops {
 enum class BatchNormMode {
   kFrozen,        // running statistics always; they do not change
   kPerWorker,     // statistics of this worker's share
-  kSynchronized,  // statistics of the global batch, through
-                  // context.communicator
+  kSynchronized,  // statistics of the global batch, through context.communicator
 };
 
 struct BatchNormOptions {
@@ -20,16 +19,15 @@ struct BatchNormOptions {
   bool relu = false;      // max(0, .) at the end, fused
 };
 
-// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual] [then
-// relu]. Ioffe, Szegedy 2015. x, residual (or undefined) [N, H, W, C]; gamma,
-// beta [C]; running_mean, running_variance [C] are updated in training mode.
-// The running variance is the unbiased one, as torch's. Statistics and their
-// gradients are summed in float64 partial sums of a fixed order.
+// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual] [then relu]. Ioffe, Szegedy 2015.
+// x, residual (or undefined) [N, H, W, C]; gamma, beta [C]; running_mean, running_variance [C] are updated
+// in training mode. The running variance is the unbiased one, as torch's. Statistics and their gradients
+// are summed in float64 partial sums of a fixed order.
 Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta, const Tensor& running_mean,
               const Tensor& running_variance, const Var& residual, const BatchNormOptions& options);
 
-// y = x / ||x|| * scale, the norm taken over the channels of each place: SSD's
-// conv4_3 (Liu, Rabinovich, Berg: ParseNet, 2015). scale [C].
+// y = x / ||x|| * scale, the norm taken over the channels of each place: SSD's conv4_3 (Liu, Rabinovich, Berg:
+// ParseNet, 2015). scale [C].
 Var L2Normalize(Context& context, const Var& x, const Var& scale, float epsilon = 1e-12f);
 
 }  // namespace trireme::ops

@@ -10,8 +10,7 @@ struct PoolOptions {
   int kernel = 2;
   int stride = 2;
   int padding = 0;         // never the maximum; counted as zeros in no average
-  bool ceil_mode = false;  // the last window may hang over the edge, if it
-                           // begins inside (torch's rule)
+  bool ceil_mode = false;  // the last window may hang over the edge, if it begins inside (torch's rule)
 };
 
 // input [N, H, W, C]; the first of equal maxima gets the gradient.

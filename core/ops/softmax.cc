@@ -6,14 +6,19 @@
 namespace trireme::ops {
 namespace {
 
-// log sum_c exp(row[c]), without overflow.
-TRIREME_HD float LogSumExp(const float* row, int64_t classes) {
-  float highest = row[0];
-  for (int64_t c = 1; c < classes; ++c) highest = row[c] > highest ? row[c] : highest;
-  float sum = 0;
-  for (int64_t c = 0; c < classes; ++c) sum += expf(row[c] - highest);
-  return highest + logf(sum);
-}
+// log sum_c exp(row[c]) in two parts, since their sum would lose digits where logits are large.
+struct LogSumExp {
+  float highest, rest;
+
+  TRIREME_HD LogSumExp(const float* row, int64_t classes) : highest(row[0]) {
+    for (int64_t c = 1; c < classes; ++c) highest = row[c] > highest ? row[c] : highest;
+    float sum = 0;
+    for (int64_t c = 0; c < classes; ++c) sum += expf(row[c] - highest);
+    rest = logf(sum);
+  }
+  TRIREME_HD float Loss(float logit) const { return rest + (highest - logit); }
+  TRIREME_HD float Probability(float logit) const { return expf((logit - highest) - rest); }
+};
 
 int64_t Grain(int64_t classes) { return std::max<int64_t>(1, kParallelGrain / 16 / classes); }
 
@@ -35,7 +40,7 @@ Var SoftmaxCrossEntropy(Context& context, const Var& logits, const Tensor& label
   const Tensor total = OrderedSum(stream, rows, [=] TRIREME_HD(int64_t row) {
     if (w[row] == 0) return 0.0;
     const float* from = z + row * classes;
-    return static_cast<double>(w[row]) * (LogSumExp(from, classes) - from[expected[row]]);
+    return static_cast<double>(w[row]) * LogSumExp(from, classes).Loss(from[expected[row]]);
   });
   const double* sum = static_cast<const double*>(total.raw());
   Tensor loss = Tensor::Empty(device, {1});
@@ -61,8 +66,8 @@ Var SoftmaxCrossEntropy(Context& context, const Var& logits, const Tensor& label
                           return;
                         }
                         const float factor = g[0] * w[row] / n[0];
-                        const float log_sum = LogSumExp(from, classes);
-                        for (int64_t c = 0; c < classes; ++c) dz[c] = factor * expf(from[c] - log_sum);
+                        const LogSumExp sum(from, classes);
+                        for (int64_t c = 0; c < classes; ++c) dz[c] = factor * sum.Probability(from[c]);
                         dz[expected[row]] -= factor;
                       },
                       Grain(classes));
@@ -82,7 +87,7 @@ Tensor SoftmaxCrossEntropyRows(Context& context, const Tensor& logits, const Ten
       context.stream(), rows,
       [=] TRIREME_HD(int64_t row) {
         const float* from = z + row * classes;
-        out[row] = LogSumExp(from, classes) - from[expected[row]];
+        out[row] = LogSumExp(from, classes).Loss(from[expected[row]]);
       },
       Grain(classes));
   return losses;
@@ -98,8 +103,8 @@ Tensor Softmax(Context& context, const Tensor& logits) {
       context.stream(), rows,
       [=] TRIREME_HD(int64_t row) {
         const float* from = z + row * classes;
-        const float log_sum = LogSumExp(from, classes);
-        for (int64_t c = 0; c < classes; ++c) out[row * classes + c] = expf(from[c] - log_sum);
+        const LogSumExp sum(from, classes);
+        for (int64_t c = 0; c < classes; ++c) out[row * classes + c] = sum.Probability(from[c]);
       },
       Grain(classes));
   return probabilities;
