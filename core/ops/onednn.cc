@@ -1,5 +1,7 @@
 #include "core/ops/onednn.h"
 
+#include <glog/logging.h>
+
 namespace trireme::ops::onednn {
 namespace {
 
@@ -46,6 +48,16 @@ dnnl::convolution_forward::primitive_desc ForwardDesc(const Convolution& c, cons
 
 #endif
 
+// oneDNN 2.6's AVX-512 kernel for strided 1x1 filters gathers the input into scratchpad with channels rounded up to
+// 16, but asks for scratchpad without the rounding: with two threads it writes past the end, and threads write over
+// one another. Any other kernel will do.
+bool OverrunsScratchpad(const Convolution& c) {
+  const int64_t channels = c.source.dims()[1];
+  const bool is_1x1 = c.weights.dims().end()[-1] == 1 && c.weights.dims().end()[-2] == 1;
+  const bool is_strided = c.strides[0] > 1 || c.strides[1] > 1;
+  return is_1x1 && is_strided && channels % 16 != 0;
+}
+
 }  // namespace
 
 dnnl::engine& Engine() {
@@ -83,13 +95,16 @@ dnnl::convolution_backward_weights::primitive_desc BackwardWeights(const Convolu
   const dnnl::primitive_attr attributes = Attributes(c);
   const auto hint = ForwardDesc(c, attributes);
 #if DNNL_VERSION_MAJOR >= 3
-  return {Engine(),    Algorithm(c),   c.source,        c.weights, c.destination, c.strides,
-          c.dilations, c.padding_left, c.padding_right, hint,      attributes};
+  dnnl::convolution_backward_weights::primitive_desc made = {Engine(),        Algorithm(c), c.source,    c.weights,
+                                                             c.destination,   c.strides,    c.dilations, c.padding_left,
+                                                             c.padding_right, hint,         attributes};
 #else
   const dnnl::convolution_backward_weights::desc desc(Algorithm(c), c.source, c.weights, c.destination, c.strides,
                                                       c.dilations, c.padding_left, c.padding_right);
-  return {desc, attributes, Engine(), hint};
+  dnnl::convolution_backward_weights::primitive_desc made(desc, attributes, Engine(), hint);
 #endif
+  if (OverrunsScratchpad(c)) CHECK(made.next_impl()) << "oneDNN has no second kernel for a strided 1x1 convolution";
+  return made;
 }
 
 }  // namespace trireme::ops::onednn

@@ -72,11 +72,13 @@ TEST(Ssd, GradientIsTheSlopeOfTheLoss) {
   backbone.set_top_down_channels(8);
   backbone.add_extra_channels(8);
   SsdConfig config = TinySsd(backbone);
-  config.mutable_anchors()->add_scales(1.2f);
+  // So that objects match anchors of the last map, too.
+  config.mutable_anchors()->clear_scales();
+  for (float scale : {0.1f, 0.2f, 0.3f, 0.5f}) config.mutable_anchors()->add_scales(scale);
   config.set_localization_weight(2);
   config.set_classification_weight(0.5f);
   TestModel model(config);
-  const Batch batch = model.MakeBatch({2, 3}, 3, 4);
+  const Batch batch = model.MakeBatch({4, 5}, 5, 4);
   model.Step(batch, true);
   const std::vector<float> gradients = model.arena().gradients().ToVector<float>();
   float* values = model.arena().values().data<float>();
