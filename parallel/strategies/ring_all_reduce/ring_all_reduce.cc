@@ -18,7 +18,10 @@
 namespace trireme {
 namespace {
 
-constexpr int64_t kPieceBytes = int64_t{1} << 20;
+// What two threads hand over at once. Smaller pieces stay in the cache but wake the peer more often: 64 MiB over two
+// threads took 13 ms in pieces of 4 MiB, 15 ms in pieces of 1 MiB or whole, 42 ms in pieces of 64 KiB (two Zen 3
+// cores).
+constexpr int64_t kPieceBytes = int64_t{4} << 20;
 
 class RingAllReduceStrategy : public Strategy {
  public:
