@@ -1,4 +1,4 @@
-// Times training steps of SSD300-VGG16 on random images: forward, backward, and an update with momentum and weight
+// Times training steps of a detector, SSD300-VGG16 unless --model says another, on random images: forward, backward, and an update with momentum and weight
 // decay. Prints one JSON object. torch_ssd_step.py does the same with torchvision, compare_ssd_step.py compares.
 #include <gflags/gflags.h>
 #include <glog/logging.h>
@@ -11,11 +11,15 @@
 #include "core/api/detector.h"
 #include "core/autograd/tape.h"
 #include "core/base/random.h"
+#include "core/base/registry.h"
+#include "core/base/status.h"
+#include "core/config/config.pb.h"
+#include "core/config/config_file.h"
 #include "core/device/device.h"
 #include "core/device/parallel_for.h"
 #include "core/nn/parameter_arena.h"
-#include "models/ssd/ssd.h"
 
+DEFINE_string(model, "[model/ssd] { backbone { [backbone/vgg16] {} } }", "as in a config's `model { }`");
 DEFINE_int32(threads, 1, "CPU threads");
 DEFINE_int32(batch, 4, "images in a step");
 DEFINE_int32(classes, 90, "without the background");
@@ -53,10 +57,15 @@ int Run() {
   const auto device = *MakeDevice("cpu", FLAGS_threads);
   device->BindToThisThread();
   Stream& stream = device->compute_stream();
-  SsdConfig config;
-  config.set_num_classes(FLAGS_classes);
-  config.mutable_backbone()->set_type_url("backbone/vgg16");
-  auto detector = MakeSsd(config, {});
+  Config config;
+  const Status parsed = ParseText("model { " + FLAGS_model + " }", "--model", &config);
+  if (!parsed.ok()) {
+    std::cerr << parsed.message() << std::endl;
+    return ExitCode(parsed);
+  }
+  Detector::BuildArgs args;
+  for (int i = 0; i < FLAGS_classes; ++i) args.class_names.push_back(absl::StrCat("class", i));
+  auto detector = CreateComponent<Detector>(config.model(), "model", args);
   CHECK(detector.ok()) << detector.status();
   auto arena = ParameterArena::Build(detector->get(), *device, 1, 1);
   CHECK(arena.ok()) << arena.status();
