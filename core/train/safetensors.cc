@@ -21,7 +21,7 @@ Status Damaged(const std::string& path, absl::string_view what) {
 }  // namespace
 
 Status WriteSafetensors(const std::string& path, const SafetensorsContent& content) {
-  nlohmann::ordered_json header;
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
   uint64_t offset = 0;
   for (const NamedArray& array : content.arrays) {

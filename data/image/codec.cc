@@ -1,19 +1,29 @@
 #include "data/image/codec.h"
 
-#include <algorithm>
+#include <cstdio>
+#include <memory>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "data/image/file.h"
+#include "core/base/files.h"
 #include "data/image/jpeg.h"
 #include "data/image/png.h"
 
 namespace trireme {
 namespace {
 
+// At most `limit` bytes from the start of the file; fewer where it is shorter or cannot be read, so that reading all of
+// it tells why.
+std::string ReadStart(const std::string& path, size_t limit) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  std::string bytes(limit, '\0');
+  bytes.resize(file == nullptr ? 0 : std::fread(bytes.data(), 1, limit, file.get()));
+  return bytes;
+}
+
 Status NeitherFormat(absl::string_view bytes, const std::string& name) {
-  return absl::InvalidArgumentError(
-      bytes.empty() ? absl::StrCat(name, ": an empty file") : absl::StrCat(name, ": neither a JPEG nor a PNG"));
+  return absl::InvalidArgumentError(bytes.empty() ? absl::StrCat(name, ": an empty file")
+                                                  : absl::StrCat(name, ": neither a JPEG nor a PNG"));
 }
 
 }  // namespace
@@ -32,22 +42,22 @@ StatusOr<Image> ReadImage(const std::string& path) {
 StatusOr<ImageSize> ReadImageSize(const std::string& path) {
   // Nearly every header fits; the others carry a colour profile or a thumbnail before it.
   constexpr size_t kUsual = 8 << 10;
-  TRIREME_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path, kUsual));
+  std::string bytes = ReadStart(path, kUsual);
   if (IsPng(bytes)) return PngSize(bytes, path);
-  if (!IsJpeg(bytes)) return NeitherFormat(bytes, path);
-  auto size = JpegSize(bytes, path);
-  if (!size.ok() && bytes.size() == kUsual) {
-    TRIREME_ASSIGN_OR_RETURN(bytes, ReadFile(path));
-    size = JpegSize(bytes, path);
+  if (IsJpeg(bytes)) {
+    const auto size = JpegSize(bytes, path);
+    if (size.ok()) return size;
   }
-  if (!size.ok()) return absl::InvalidArgumentError(size.status().message());
-  return size;
+  TRIREME_ASSIGN_OR_RETURN(bytes, ReadFile(path));
+  if (!IsJpeg(bytes)) return NeitherFormat(bytes, path);
+  return JpegSize(bytes, path);
 }
 
 Status WriteImage(const std::string& path, const Image& image) {
   const std::string lower = absl::AsciiStrToLower(path);
-  if (absl::EndsWith(lower, ".jpg") || absl::EndsWith(lower, ".jpeg")) return WriteFile(path, EncodeJpeg(image));
-  if (absl::EndsWith(lower, ".png")) return WriteFile(path, EncodePng(image));
+  if (absl::EndsWith(lower, ".jpg") || absl::EndsWith(lower, ".jpeg"))
+    return WriteFileAtomically(path, EncodeJpeg(image));
+  if (absl::EndsWith(lower, ".png")) return WriteFileAtomically(path, EncodePng(image));
   return absl::InvalidArgumentError(absl::StrCat(path, ": pictures are written as .jpg, .jpeg or .png"));
 }
 

@@ -1,12 +1,12 @@
 // JPEG and PNG in and out of Image (8 bit RGB), on libjpeg-turbo and libpng.
 //
-// Decoding takes whatever the two formats hold: JPEG in grey, colour or CMYK (ink inverted, as Adobe writes
-// it); PNG of 1 to 16 bits, grey, palette or colour, interlaced or not. 16 bits are rounded to 8, transparency
-// is laid over white. EXIF orientation is not applied: annotations are made on the pixels as stored.
+// Decoding takes whatever the two formats hold: JPEG in grey, colour or CMYK (ink inverted, as Adobe writes it); PNG of
+// 1 to 16 bits, grey, palette or colour, interlaced or not. 16 bits are rounded to 8, transparency is laid over white.
+// EXIF orientation is not applied: annotations are made on the pixels as stored.
 //
-// Errors: InvalidArgument that begins with `name`, for bytes that are neither format and for pictures that are
-// cut off or damaged: what a decoder would only warn about (premature end of data) is an error here, as the
-// rest of such a picture is grey. More than 2^28 pixels are refused. All functions are thread-safe.
+// Errors: InvalidArgument that begins with `name`, for bytes that are neither format and for pictures that are cut off
+// or damaged: what a decoder would only warn about (premature end of data) is an error here, as the rest of such a
+// picture is grey. More than 2^28 pixels are refused. All functions are thread-safe.
 #ifndef TRIREME_DATA_IMAGE_CODEC_H_
 #define TRIREME_DATA_IMAGE_CODEC_H_
 

@@ -33,7 +33,7 @@ StatusOr<Header> ReadHeader(absl::string_view bytes, const std::string& name) {
   if (tjDecompressHeader3(Decompressor(), data, bytes.size(), &header.width, &header.height, &header.subsampling,
                           &header.colorspace) != 0 ||
       header.width <= 0 || header.height <= 0) {
-    return absl::OutOfRangeError(absl::StrCat(name, ": not a readable JPEG: ", tjGetErrorStr2(Decompressor())));
+    return absl::InvalidArgumentError(absl::StrCat(name, ": not a readable JPEG: ", tjGetErrorStr2(Decompressor())));
   }
   return header;
 }
@@ -50,13 +50,12 @@ StatusOr<ImageSize> JpegSize(absl::string_view bytes, const std::string& name) {
 }
 
 StatusOr<Image> DecodeJpeg(absl::string_view bytes, const std::string& name) {
-  auto header = ReadHeader(bytes, name);
-  if (!header.ok()) return absl::InvalidArgumentError(header.status().message());
-  const int width = header->width, height = header->height;
+  TRIREME_ASSIGN_OR_RETURN(const Header header, ReadHeader(bytes, name));
+  const int width = header.width, height = header.height;
   if (static_cast<int64_t>(width) * height > kMaxPixels) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": ", width, " x ", height, " pixels are too many"));
   }
-  const bool cmyk = header->colorspace == TJCS_CMYK || header->colorspace == TJCS_YCCK;
+  const bool cmyk = header.colorspace == TJCS_CMYK || header.colorspace == TJCS_YCCK;
   Image image(width, height);
   std::vector<unsigned char> inks(cmyk ? static_cast<size_t>(width) * height * 4 : 0);
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());

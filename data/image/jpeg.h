@@ -10,7 +10,6 @@ namespace trireme {
 
 bool IsJpeg(absl::string_view bytes);
 StatusOr<Image> DecodeJpeg(absl::string_view bytes, const std::string& name);
-// OutOfRange if the header does not end within `bytes`.
 StatusOr<ImageSize> JpegSize(absl::string_view bytes, const std::string& name);
 
 }  // namespace trireme

@@ -4,10 +4,10 @@
 
 namespace trireme {
 
-CachedDataset::CachedDataset(std::unique_ptr<Dataset> dataset, int64_t megabytes)
-    : dataset_(std::move(dataset)), capacity_(megabytes << 20) {
+CachedDataset::CachedDataset(std::unique_ptr<Dataset> dataset, int64_t capacity)
+    : dataset_(std::move(dataset)), capacity_(capacity) {
   CHECK(dataset_ != nullptr);
-  CHECK_GE(megabytes, 0);
+  CHECK_GE(capacity, 0);
 }
 
 Status CachedDataset::Get(int64_t index, Sample* sample) const {

@@ -1,9 +1,8 @@
 // A data set that keeps what it has decoded: decoding is most of the cost of a sample.
 //
-// The first images that fit stay for good, nothing is evicted: every epoch asks for every image once, in another
-// order, and then any image is as good as another, while the least recently used one would be the next to come.
-// One is shared by all workers of a process. Safe from any thread; two threads that miss the same image at once
-// both decode it.
+// The first images that fit stay for good, nothing is evicted: every epoch asks for every image once, in another order,
+// and then any image is as good as another, while the least recently used one would be the next to come. One is shared
+// by all workers of a process. Safe from any thread; two threads that miss the same image at once both decode it.
 #ifndef TRIREME_DATA_LOADER_CACHED_DATASET_H_
 #define TRIREME_DATA_LOADER_CACHED_DATASET_H_
 
@@ -17,8 +16,8 @@ namespace trireme {
 
 class CachedDataset : public Dataset {
  public:
-  // Keeps at most `megabytes` MiB of pixels; 0 keeps none.
-  CachedDataset(std::unique_ptr<Dataset> dataset, int64_t megabytes);
+  // Keeps at most `capacity` bytes of pixels; 0 keeps none.
+  CachedDataset(std::unique_ptr<Dataset> dataset, int64_t capacity);
 
   int64_t size() const override { return dataset_->size(); }
   Status Get(int64_t index, Sample* sample) const override;

@@ -10,45 +10,50 @@
 
 namespace trireme {
 
-StatusOr<std::unique_ptr<Loader>> Loader::Create(const Dataset* dataset, std::vector<const Transform*> transforms,
-                                                 FaultLog* faults, Device& device, const LoaderOptions& options) {
-  CHECK(dataset != nullptr && faults != nullptr);
-  CHECK(options.image_height > 0 && options.image_width > 0) << "the detector's size";
-  CHECK(options.world_size > 0 && options.rank >= 0 && options.rank < options.world_size);
+Status Loader::Check(const Dataset& dataset, const LoaderOptions& options) {
   const auto refuse = [](const auto&... what) { return absl::InvalidArgumentError(absl::StrCat(what...)); };
-  if (dataset->size() < 1) return refuse("the data set has no images");
+  if (dataset.size() < 1) return refuse("the data set has no images");
+  if (options.world_size < 1 || options.rank < 0 || options.rank >= options.world_size) {
+    return refuse("there is no worker ", options.rank, " of ", options.world_size);
+  }
   if (options.global_batch_size < 1 || options.global_batch_size % options.world_size != 0) {
-    return refuse("global_batch_size: ", options.global_batch_size, " does not divide by ", options.world_size,
+    return refuse("global_batch_size: ", options.global_batch_size, " does not divide among ", options.world_size,
                   " workers");
   }
-  if (dataset->size() < options.world_size) {
-    return refuse(options.world_size, " workers are more than the ", dataset->size(),
+  if (dataset.size() < options.world_size) {
+    return refuse(options.world_size, " workers are more than the ", dataset.size(),
                   " images of the data set; take fewer workers");
   }
+  if (options.height < 1 || options.width < 1) return refuse("images of ", options.width, " x ", options.height);
   if (options.threads < 1) return refuse("loader.threads is ", options.threads, "; at least 1 is needed");
   if (options.prefetch < 1) return refuse("loader.prefetch is ", options.prefetch, "; at least 1 is needed");
   if (options.max_objects < 0) return refuse("max_objects is ", options.max_objects);
-  return std::unique_ptr<Loader>(new Loader(dataset, std::move(transforms), faults, device, options));
+  if (options.first_step < 0 || options.total_steps < 0) return refuse("there are no steps before 0");
+  return absl::OkStatus();
 }
 
-Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms, FaultLog* faults, Device& device,
+Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms, FaultLog* faults, Device* device,
                const LoaderOptions& options)
     : dataset_(*dataset),
       transforms_(std::move(transforms)),
       faults_(*faults),
-      device_(device),
+      device_(*device),
       options_(options),
       share_(options.global_batch_size / options.world_size),
       max_objects_(std::max(1, options.max_objects > 0 ? options.max_objects : dataset->max_objects())),
       sampler_(dataset->size(), options.seed, options.shuffle) {
+  const Status checked = Check(dataset_, options_);
+  CHECK(checked.ok()) << checked;
   for (int i = 0; i < options_.prefetch; ++i) {
     auto slot = std::make_unique<Slot>();
-    slot->images.resize(static_cast<size_t>(share_) * options_.image_height * options_.image_width * 3);
+    slot->images.resize(static_cast<size_t>(share_) * options_.height * options_.width * 3);
     slot->boxes.resize(static_cast<size_t>(share_) * max_objects_ * 4);
     slot->labels.resize(static_cast<size_t>(share_) * max_objects_);
     slot->ids.resize(share_);
     slots_.push_back(std::move(slot));
   }
+  std::unique_lock<std::mutex> lock(mutex_);
+  Restart(options_.first_step, &lock);
   for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
@@ -103,7 +108,7 @@ Status Loader::Fill(const Job& job) {
   for (const Transform* transform : transforms_) transform->Apply(&sample, &random);
   CHECK(!sample.image.empty()) << "a transform left no image";
 
-  const int width = options_.image_width, height = options_.image_height;
+  const int width = options_.width, height = options_.height;
   Slot& slot = *job.slot;
   ResizeImage(sample.image, width, height, &slot.images[static_cast<size_t>(job.place) * height * width * 3]);
   float* boxes = &slot.boxes[static_cast<size_t>(job.place) * max_objects_ * 4];
@@ -144,7 +149,11 @@ void Loader::Restart(int64_t step, std::unique_lock<std::mutex>* lock) {
   jobs_.clear();
   done_.wait(*lock, [this] { return running_ == 0; });
   scheduled_.clear();
-  for (size_t i = 0; i < slots_.size(); ++i) Schedule(slots_[i].get(), step + static_cast<int64_t>(i));
+  // The one that is asked for, whatever it is; the others only if they will be.
+  Schedule(slots_[0].get(), step);
+  for (size_t i = 1; i < slots_.size(); ++i) {
+    if (WillCome(step + static_cast<int64_t>(i))) Schedule(slots_[i].get(), step + static_cast<int64_t>(i));
+  }
 }
 
 Status Loader::Next(int64_t step, Batch* batch) {
@@ -164,7 +173,8 @@ Status Loader::Next(int64_t step, Batch* batch) {
   CopyToDevice(*slot, batch);
   lock.lock();
   scheduled_.pop_front();
-  Schedule(slot, (scheduled_.empty() ? step : scheduled_.back()->step) + 1);
+  const int64_t further = (scheduled_.empty() ? step : scheduled_.back()->step) + 1;
+  if (WillCome(further)) Schedule(slot, further);
   return absl::OkStatus();
 }
 
@@ -175,7 +185,7 @@ void Loader::CopyToDevice(const Slot& slot, Batch* batch) const {
     }
     to->CopyFromHost(from);
   };
-  copy({share_, options_.image_height, options_.image_width, 3}, DataType::kUint8, slot.images.data(), &batch->images);
+  copy({share_, options_.height, options_.width, 3}, DataType::kUint8, slot.images.data(), &batch->images);
   copy({share_, max_objects_, 4}, DataType::kFloat32, slot.boxes.data(), &batch->boxes);
   copy({share_, max_objects_}, DataType::kInt32, slot.labels.data(), &batch->labels);
   batch->image_ids = slot.ids;

@@ -2,17 +2,16 @@
 //
 // Step s of worker r takes sample positions s * global_batch_size + r * share + i, i < share = global_batch_size /
 // world_size, in the order of Sampler. Image `index` of an epoch is augmented with Random(seed, kAugmentation, epoch,
-// index), then stretched to the detector's size (resize.h): so a batch depends on (seed, step) and its place
-// alone, never on threads, prefetching, or how many workers share the batch.
+// index), then stretched to the detector's size (resize.h): so a batch depends on (seed, step) and its place alone,
+// never on threads, prefetching, or how many workers share the batch.
 //
-// Faults: an image that cannot be read goes to the fault log, and the next index of the data set that can be
-// read takes its place. Where none can, Next returns that status. Next also returns what a transform left behind only
-// as images and boxes; boxes are clipped to the image, and objects of which nothing is left are dropped. More
-// objects than the batch has room for (max_objects) are cut off and counted in the fault log.
+// Faults: an image that cannot be read goes to the fault log, and the next index of the data set that can be read takes
+// its place. Where none can, Next returns that status. Boxes are clipped to the image, and objects of which nothing is
+// left are dropped. Objects for which the batch has no room (max_objects) are left out and counted.
 //
-// Ownership: the data set, transforms, fault log and device outlive the loader. Tensors of the Batch that Next is
-// given are filled in place where they fit and nothing else holds them (so their addresses stay), else made
-// anew; making them may throw DeviceError. The destructor stops and joins the threads.
+// Ownership: the data set, transforms, fault log and device outlive the loader. Tensors of the Batch that Next is given
+// are filled in place where they fit and nothing else holds them (so their addresses stay), else made anew; making them
+// may throw DeviceError. The destructor stops and joins the threads.
 #ifndef TRIREME_DATA_LOADER_LOADER_H_
 #define TRIREME_DATA_LOADER_LOADER_H_
 
@@ -39,22 +38,32 @@ struct LoaderOptions {
   uint64_t seed = 1;
   bool shuffle = true;
   // What the detector takes.
-  int image_height = 0;
-  int image_width = 0;
+  int height = 0;
+  int width = 0;
   int threads = 1;
   // Batches made ahead, including the one that is being waited for.
   int prefetch = 3;
+  // Making batches begins with the first step, as soon as the loader is there; another may be asked for, at the cost of
+  // those made in vain.
+  int64_t first_step = 0;
+  // None is made ahead for this step and later ones; 0 knows no end.
+  int64_t total_steps = 0;
   // Room for objects in an image, the same on every worker; 0 takes the data set's.
   int max_objects = 0;
 };
 
 class Loader : public BatchSource {
  public:
-  // InvalidArgument where the batch does not divide by the workers, the data set is empty, has fewer images than
-  // there are workers, or a number makes no sense.
-  static StatusOr<std::unique_ptr<Loader>> Create(const Dataset* dataset, std::vector<const Transform*> transforms,
-                                                  FaultLog* faults, Device& device, const LoaderOptions& options);
+  // InvalidArgument where the batch does not divide by the workers, the data set is empty, has fewer images than there
+  // are workers, or a number makes no sense.
+  static Status Check(const Dataset& dataset, const LoaderOptions& options);
+
+  // Check(dataset, options) has to be OK.
+  Loader(const Dataset* dataset, std::vector<const Transform*> transforms, FaultLog* faults, Device* device,
+         const LoaderOptions& options);
   ~Loader() override;
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
 
   Status Next(int64_t step, Batch* batch) override;
   double wait_seconds() const override { return wait_seconds_; }
@@ -83,13 +92,11 @@ class Loader : public BatchSource {
     int place = 0;  // in this worker's share
   };
 
-  Loader(const Dataset* dataset, std::vector<const Transform*> transforms, FaultLog* faults, Device& device,
-         const LoaderOptions& options);
-
   void Work();
   Status Fill(const Job& job);
   // Reads `index`, or the first readable one after it.
   Status Read(int64_t index, Sample* sample) const;
+  bool WillCome(int64_t step) const { return options_.total_steps == 0 || step < options_.total_steps; }
   // Hands the slot out for `step`; holding mutex_.
   void Schedule(Slot* slot, int64_t step);
   // Drops what is under way and starts anew at `step`; holding mutex_.
@@ -110,7 +117,8 @@ class Loader : public BatchSource {
   std::deque<Job> jobs_;
   int running_ = 0;  // jobs that a thread is at
   bool stopping_ = false;
-  std::deque<Slot*> scheduled_;  // in the order of their steps
+  std::deque<Slot*> scheduled_;  // in the order of their steps; the first
+                                 // belongs to the next step
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::thread> threads_;
   double wait_seconds_ = 0;

@@ -14,7 +14,7 @@ float StarDistance(int n, float notch, float x, float y) {
   const float radius = std::sqrt(x * x + y * y);
   const float sector = kPi / static_cast<float>(n);
   const float turned = std::fmod(std::atan2(y, x) + 2 * kPi + sector, 2 * sector);
-  const float angle = std::fabs(turned - sector);  // 0 at the tip, `sector` at the notch
+  const float angle = std::fabs(turned - sector);                                // 0 at the tip, `sector` at the notch
   const float ex = notch * std::cos(sector) - 1, ey = notch * std::sin(sector);  // from the tip to the notch
   const float length = std::sqrt(ex * ex + ey * ey);
   const float px = radius * std::cos(angle) - 1, py = radius * std::sin(angle);

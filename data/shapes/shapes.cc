@@ -69,7 +69,7 @@ class ShapesDataset : public Dataset {
 
   Status Get(int64_t index, Sample* sample) const override {
     Random random(config_.seed(), RandomUse::kSynthesis, static_cast<uint64_t>(index));
-    Canvas canvas(config_.image_width(), config_.image_height());
+    Canvas canvas(config_.width(), config_.height());
     canvas.PaintBackground(config_.clutter(), &random);
 
     const std::vector<Placed> shapes = Place(&random);
@@ -106,9 +106,10 @@ class ShapesDataset : public Dataset {
  private:
   // From back to front. Every shape has most of itself inside the image.
   std::vector<Placed> Place(Random* random) const {
-    const float width = static_cast<float>(config_.image_width()), height = static_cast<float>(config_.image_height());
-    const int wanted = config_.min_objects() + static_cast<int>(random->Below(static_cast<uint32_t>(
-                                                   config_.max_objects() - config_.min_objects() + 1)));
+    const float width = static_cast<float>(config_.width()), height = static_cast<float>(config_.height());
+    const int wanted =
+        config_.min_objects() +
+        static_cast<int>(random->Below(static_cast<uint32_t>(config_.max_objects() - config_.min_objects() + 1)));
     std::vector<Placed> placed;
     for (int attempt = 0; attempt < 20 * wanted && static_cast<int>(placed.size()) < wanted; ++attempt) {
       Placed shape;
@@ -142,9 +143,9 @@ StatusOr<std::unique_ptr<Dataset>> MakeShapes(const ShapesDatasetConfig& config,
   const auto refuse = [](const auto&... what) { return absl::InvalidArgumentError(absl::StrCat(what...)); };
   if (config.num_images() < 1) return refuse("num_images is ", config.num_images(), "; at least 1 is needed");
   constexpr int kSmallest = 16, kLargest = 4096;
-  for (const int side : {config.image_width(), config.image_height()}) {
+  for (const int side : {config.width(), config.height()}) {
     if (side < kSmallest || side > kLargest) {
-      return refuse("image_width and image_height lie in ", kSmallest, "..", kLargest, ", not at ", side);
+      return refuse("width and height lie in ", kSmallest, "..", kLargest, ", not at ", side);
     }
   }
   if (config.min_objects() < 0 || config.max_objects() < 1 || config.min_objects() > config.max_objects()) {
@@ -155,7 +156,8 @@ StatusOr<std::unique_ptr<Dataset>> MakeShapes(const ShapesDatasetConfig& config,
     return refuse("min_size: ", config.min_size(), " and max_size: ", config.max_size(),
                   " are no range; 0 < min_size <= max_size <= 1");
   }
-  if (!(config.clutter() >= 0 && config.clutter() <= 10)) return refuse("clutter lies in 0..10, not at ", config.clutter());
+  if (!(config.clutter() >= 0 && config.clutter() <= 10))
+    return refuse("clutter lies in 0..10, not at ", config.clutter());
 
   const std::vector<std::string>& known = ShapeNames();
   std::vector<std::string> names(config.class_names().begin(), config.class_names().end());
@@ -163,9 +165,11 @@ StatusOr<std::unique_ptr<Dataset>> MakeShapes(const ShapesDatasetConfig& config,
   std::vector<ShapeKind> kinds;
   for (const std::string& name : names) {
     const auto found = std::find(known.begin(), known.end(), name);
-    if (found == known.end()) return refuse("class_names: no shape is a ", name, "; there are ", absl::StrJoin(known, ", "));
+    if (found == known.end())
+      return refuse("class_names: no shape is a ", name, "; there are ", absl::StrJoin(known, ", "));
     const auto kind = static_cast<ShapeKind>(found - known.begin());
-    if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) return refuse("class_names: ", name, " is there twice");
+    if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end())
+      return refuse("class_names: ", name, " is there twice");
     kinds.push_back(kind);
   }
   return std::unique_ptr<Dataset>(std::make_unique<ShapesDataset>(config, std::move(names), std::move(kinds)));

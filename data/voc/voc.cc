@@ -9,9 +9,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "core/base/files.h"
 #include "core/base/registry.h"
 #include "data/image/codec.h"
-#include "data/image/file.h"
 #include "data/voc/annotation.h"
 
 namespace trireme {
@@ -79,8 +79,8 @@ class Opener {
     TRIREME_RETURN_IF_ERROR(ReadSplit());
     for (const auto& [id, name] : names_) TRIREME_RETURN_IF_ERROR(ReadDraft(id, name));
     if (drafts_.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(split_path_, ": none of its ", names_.size(),
-                                                     " images is usable; faults: ", faults_.Summary()));
+      return absl::InvalidArgumentError(
+          absl::StrCat(split_path_, ": none of its ", names_.size(), " images is usable; faults: ", faults_.Summary()));
     }
     TRIREME_ASSIGN_OR_RETURN(std::vector<std::string> classes, Classes());
     std::vector<Entry> entries;
@@ -91,8 +91,9 @@ class Opener {
     }
     for (size_t label = 0; label < classes.size(); ++label) {
       if (seen.count(static_cast<int>(label)) > 0) continue;
-      faults_.Add("class without objects", absl::StrCat(split_path_, " (", classes[label], ")"),
-                  absl::StrCat("no usable object of class ", classes[label], " in this split; its name may be misspelt"));
+      faults_.Add(
+          "class without objects", absl::StrCat(split_path_, " (", classes[label], ")"),
+          absl::StrCat("no usable object of class ", classes[label], " in this split; its name may be misspelt"));
     }
     return std::unique_ptr<Dataset>(std::make_unique<VocDataset>(std::move(entries), std::move(classes)));
   }
@@ -100,7 +101,9 @@ class Opener {
  private:
   Status CheckConfig() {
     if (config_.root().empty()) {
-      return absl::InvalidArgumentError("root is not set: the folder that holds ImageSets, Annotations and JPEGImages");
+      return absl::InvalidArgumentError(
+          "root is not set: the folder that holds ImageSets, Annotations and "
+          "JPEGImages");
     }
     if (!Exists(config_.root())) return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
     std::set<std::string> unique;
@@ -151,8 +154,8 @@ class Opener {
       if (!absl::IsNotFound(size.status())) break;
     }
     if (absl::IsNotFound(size.status())) {
-      return absl::NotFoundError(absl::StrCat("the image named at ", named_at, ": ", stem,
-                                              ".jpg: no such file (nor .jpeg, .JPG, .png)"));
+      return absl::NotFoundError(
+          absl::StrCat("the image named at ", named_at, ": ", stem, ".jpg: no such file (nor .jpeg, .JPG, .png)"));
     }
     if (!size.ok()) {
       faults_.Add("image does not decode", draft.image_path,
@@ -190,8 +193,9 @@ class Opener {
       }
     }
     if (found.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(split_path_, ": no annotation names a class; set class_names to go on without objects"));
+      return absl::InvalidArgumentError(absl::StrCat(split_path_,
+                                                     ": no annotation names a class; set class_names to go "
+                                                     "on without objects"));
     }
     return std::vector<std::string>(found.begin(), found.end());
   }
@@ -202,8 +206,9 @@ class Opener {
       const std::string where = Place(draft.annotation_path, voc.line);
       const auto found = std::find(classes.begin(), classes.end(), voc.name);
       if (found == classes.end()) {
-        faults_.Add("class that the config does not name", where,
-                    absl::StrCat("'", voc.name, "' is none of ", absl::StrJoin(classes, ", "), "; the object is dropped"));
+        faults_.Add(
+            "class that the config does not name", where,
+            absl::StrCat("'", voc.name, "' is none of ", absl::StrJoin(classes, ", "), "; the object is dropped"));
         continue;
       }
       if (!voc.fault.empty()) {
@@ -236,8 +241,8 @@ class Opener {
   // False if nothing is left of the box.
   bool CheckBox(const VocObject& voc, const ImageSize& size, const std::string& where, Box* box) {
     const double x1 = voc.xmin - 1, y1 = voc.ymin - 1, x2 = voc.xmax, y2 = voc.ymax;
-    // Equal corners of VOC's are one pixel; files that mean a point, or exclusive ends, write them too. Such
-    // a box teaches nothing, so it counts as empty.
+    // Equal corners of VOC's are one pixel; files that mean a point, or exclusive ends, write them too. Such a box
+    // teaches nothing, so it counts as empty.
     if (voc.xmax <= voc.xmin || voc.ymax <= voc.ymin) {
       faults_.Add("box without area", where, absl::StrCat(voc.name, " ", Corners(voc), " is dropped"));
       return false;
@@ -250,8 +255,8 @@ class Opener {
                                " pixels of the image; dropped"));
       return false;
     }
-    // Many tools write 0-based corners: one pixel too far to the left or top is their habit, and clipped as well,
-    // but it is a fault all the same.
+    // Many tools write 0-based corners: one pixel too far to the left or top is their habit, and clipped as well, but
+    // it is a fault all the same.
     if (left != x1 || top != y1 || right != x2 || bottom != y2) {
       faults_.Add("box partly outside of its image", where,
                   absl::StrCat(voc.name, " ", Corners(voc), " is clipped to the ", size.width, " x ", size.height,

@@ -49,7 +49,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"UnknownField", "train", {}, {"tiny.pbtxt:5:", "num_klasses"}, "num_classes", "num_klasses"},
         BadInput{"UnknownComponent", "train", {}, {"tiny.pbtxt:3:", "did you mean model/ssd?"}, "model/ssd", "model/sdd"},
         BadInput{"WrongKind", "train", {}, {"optimizer", "is not a optimizer"}, "optimizer/sgd] { momentum: 0.9 weight_decay: 5e-4 }", "schedule/cosine] {}"},
-        BadInput{"ClassCount", "train", {"--set", "model.num_classes=7"}, {"7", "4"}},
+        BadInput{"ClassCount", "train", {"--set", "model.num_classes=7"}, {"7", "6"}},
         BadInput{"BadOverride", "train", {"--set", "model.nosuch=7"}, {"nosuch", "num_classes"}},
         BadInput{"BadOverrideValue", "train", {"--set", "steps=many"}, {"steps=many"}},
         BadInput{"IndivisibleBatch", "train", {"--workers=3"}, {"global_batch_size is 4", "3 workers"}},

@@ -124,7 +124,7 @@ std::string TinyConfig() {
   WriteAll(path, R"(
     model {
       [model/ssd] {
-        num_classes: 4
+        num_classes: 6
         image_size: 64
         backbone { [backbone/resnet_small] {} }
       }

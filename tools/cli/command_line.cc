@@ -22,7 +22,7 @@ DECLARE_bool(help);
 DECLARE_bool(version);
 
 // gflags ends the process through this when a flag is wrong.
-namespace gflags {
+namespace GFLAGS_NAMESPACE {
 extern void (*gflags_exitfunc)(int);
 }
 
@@ -106,7 +106,7 @@ int RunTool(int argc, char** argv, const std::string& help, const std::function<
   arguments.push_back(nullptr);
   int count = static_cast<int>(arguments.size()) - 1;
   char** values = arguments.data();
-  gflags::gflags_exitfunc = [](int code) { _exit(code == 0 ? 0 : 2); };
+  GFLAGS_NAMESPACE::gflags_exitfunc = [](int code) { _exit(code == 0 ? 0 : 2); };
   FLAGS_logtostderr = true;
   gflags::ParseCommandLineNonHelpFlags(&count, &values, /*remove_flags=*/true);
   if (FLAGS_help) {
@@ -125,8 +125,8 @@ int RunTool(int argc, char** argv, const std::string& help, const std::function<
 const std::vector<std::string>& Overrides() { return *overrides; }
 
 Status LoadPluginsOfFlag(const std::string& paths) {
-  for (const std::string& path : absl::StrSplit(paths, ',', absl::SkipEmpty())) {
-    TRIREME_RETURN_IF_ERROR(LoadPlugin(path));
+  for (absl::string_view path : absl::StrSplit(paths, ',', absl::SkipEmpty())) {
+    TRIREME_RETURN_IF_ERROR(LoadPlugin(std::string(path)));
   }
   return absl::OkStatus();
 }

@@ -21,8 +21,8 @@ StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& d
 // Detections of one image, in its own pixels.
 StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Device& device);
 
-// Writes the first `count` images of `data` with what the detector finds (score from `threshold`) and, thin and white,
-// what is annotated, as `folder`/NAME.jpg. Returns the paths.
+// Writes the first `count` images of `data` as `folder`/NNN.jpg, each twice side by side: with what is annotated, and
+// with what the detector finds (score from `threshold`). Returns the paths.
 StatusOr<std::vector<std::string>> WritePictures(Detector& detector, const Dataset& data, int count, float threshold,
                                                  Device& device, const std::string& folder);
 

@@ -45,8 +45,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   loader_options.width = detector->image_spec().width;
   loader_options.threads = config.loader().threads();
   loader_options.prefetch = config.loader().prefetch();
-  loader_options.first_step = job.resumed.step;
-  loader_options.total_steps = config.steps();
+  TRIREME_RETURN_IF_ERROR(Loader::Check(*job.train_data, loader_options));
   Loader loader(job.train_data.get(), transforms, job.faults.get(), &device, loader_options);
 
   TrainerOptions options;

@@ -37,7 +37,7 @@ h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 34px 0 12
 .chart text { fill: var(--ink); font: 13px system-ui, Arial, sans-serif; } .chart .title { font-weight: 600; }
 .chart .tick { fill: var(--soft); font-size: 11.5px; } .chart .grid { stroke: var(--line); }
 .chart .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); gap: 12px; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(360px, 1fr)); gap: 12px; }
 .pictures img { width: 100%; border-radius: 6px; border: 1px solid var(--line); display: block; }
 .pictures figure { margin: 0; } figcaption { color: var(--soft); font-size: 12.5px; overflow-wrap: anywhere; }
 table { border-collapse: collapse; } td, th { padding: 4px 14px 4px 0; text-align: left; vertical-align: top;
@@ -123,8 +123,8 @@ StatusOr<std::string> Pictures(const std::string& run_folder) {
   if (files.empty()) return std::string();
   std::sort(files.begin(), files.end());
   std::string html =
-      "<h2>Unseen images</h2><p class=\"soft\">Coloured: what the detector finds, with its score. Thin white: what is "
-      "annotated.</p><div class=\"pictures\">";
+      "<h2>Unseen images</h2><p class=\"soft\">Left: what is annotated. Right: what the detector finds, with its "
+      "score.</p><div class=\"pictures\">";
   for (const fs::path& file : files) {
     TRIREME_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file.string()));
     absl::StrAppend(&html, "<figure><img alt=\"\" src=\"data:image/jpeg;base64,", absl::Base64Escape(bytes),

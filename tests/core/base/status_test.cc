@@ -16,8 +16,9 @@ TEST(StatusTest, AnnotateKeepsTheCodeAndPutsTheContextFirst) {
 
 TEST(StatusTest, TheUsersFaultsExitWithTwoTheWorldsWithOne) {
   EXPECT_EQ(ExitCode(absl::OkStatus()), 0);
-  for (const Status& status : {absl::InvalidArgumentError(""), absl::NotFoundError(""), absl::FailedPreconditionError(""),
-                               absl::OutOfRangeError(""), absl::AlreadyExistsError("")}) {
+  for (const Status& status :
+       {absl::InvalidArgumentError(""), absl::NotFoundError(""), absl::FailedPreconditionError(""),
+        absl::OutOfRangeError(""), absl::AlreadyExistsError("")}) {
     EXPECT_EQ(ExitCode(status), 2) << status;
   }
   for (const Status& status : {absl::UnavailableError(""), absl::DeadlineExceededError(""), absl::DataLossError(""),

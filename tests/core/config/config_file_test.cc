@@ -12,14 +12,14 @@
 namespace trireme {
 namespace {
 
+using google::protobuf::util::MessageDifferencer;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::StartsWith;
-using google::protobuf::util::MessageDifferencer;
 using testing::LeafConfig;
 using testing::NestConfig;
+using ::testing::StartsWith;
 using testing::Thing;
 
 constexpr char kText[] = R"(
@@ -67,8 +67,8 @@ TEST(ParseTextTest, AMisspeltFieldHasItsLineAndColumn) {
   EXPECT_EQ(top.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(Message(top), AllOf(StartsWith("my.pbtxt:2:"), HasSubstr("stepps")));
 
-  const Status inner = ParseText("model {\n  [thing/nest] {\n    inner { [thing/leaf] { sise: 4 } }\n  }\n}\n", "my.pbtxt",
-                                 &config);
+  const Status inner =
+      ParseText("model {\n  [thing/nest] {\n    inner { [thing/leaf] { sise: 4 } }\n  }\n}\n", "my.pbtxt", &config);
   EXPECT_THAT(Message(inner), AllOf(StartsWith("my.pbtxt:3:"), HasSubstr("sise")));
 }
 
@@ -81,8 +81,9 @@ TEST(ParseTextTest, AnUnknownComponentNamesTheNearest) {
 }
 
 TEST(ParseTextTest, RefusesWrongValues) {
-  for (const char* text : {"steps: many", "steps: 3 steps: 4", "steps: 99999999999999999999", "loader { threads: 2",
-                           "model { [thing/leaf] { color: BLUE } }", "model { [thing/leaf] }", "steps: 3 }", "out: bare"}) {
+  for (const char* text :
+       {"steps: many", "steps: 3 steps: 4", "steps: 99999999999999999999", "loader { threads: 2",
+        "model { [thing/leaf] { color: BLUE } }", "model { [thing/leaf] }", "steps: 3 }", "out: bare"}) {
     Config config;
     const Status status = ParseText(text, "t", &config);
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
@@ -140,7 +141,8 @@ TEST(ApplyOverrideTest, SetsWhatTheFileCouldSay) {
     const Status status = ApplyOverride(c.assignment, &config);
     EXPECT_TRUE(status.ok()) << c.assignment << ": " << status;
     EXPECT_TRUE(MessageDifferencer::Equals(config, Parsed(std::string(kText) + c.same_as)))
-        << c.assignment << " gives\n" << PrintText(config);
+        << c.assignment << " gives\n"
+        << PrintText(config);
   }
 }
 

@@ -9,7 +9,8 @@
 
 namespace trireme::testing {
 
-// Runs `worker` on `world_size` threads at once; returns what each rank returned. A rank that fails aborts the job.
+// Runs `worker` on `world_size` threads at once; returns what each rank returned. A rank that fails, and is
+// not Cancelled, aborts the job.
 // The communicators have collective calls only.
 std::vector<Status> RunFakeJob(int world_size, const std::function<Status(Communicator& communicator)>& worker);
 

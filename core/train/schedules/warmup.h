@@ -1,0 +1,53 @@
+// Linear warm-up (Goyal et al., "Accurate, Large Minibatch SGD", 2017,
+// section 2.2), which all schedules have.
+#ifndef TRIREME_CORE_TRAIN_SCHEDULES_WARMUP_H_
+#define TRIREME_CORE_TRAIN_SCHEDULES_WARMUP_H_
+
+#include <cstdint>
+
+#include "core/base/status.h"
+
+namespace trireme {
+
+class Warmup {
+ public:
+  // From a schedule's config; the names in messages are those of its fields.
+  // InvalidArgument for values out of range.
+  template <class Config>
+  static StatusOr<Warmup> From(const Config& config) {
+    if (config.warmup_steps() < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("warmup_steps is ", config.warmup_steps(),
+                       "; it cannot be negative"));
+    }
+    if (!(config.warmup_factor() >= 0 && config.warmup_factor() <= 1)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("warmup_factor is ", config.warmup_factor(),
+                       "; it has to be between 0 and 1"));
+    }
+    if (!(config.learning_rate() >= 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("learning_rate is ", config.learning_rate(),
+                       "; it cannot be negative"));
+    }
+    return Warmup(config.warmup_steps(), config.warmup_factor());
+  }
+
+  int64_t steps() const { return steps_; }
+  // factor at step 0, 1 from step `steps` on.
+  double Multiplier(int64_t step) const {
+    if (step >= steps_) return 1;
+    return factor_ + (1 - factor_) * static_cast<double>(step) /
+                         static_cast<double>(steps_);
+  }
+
+ private:
+  Warmup(int64_t steps, double factor) : steps_(steps), factor_(factor) {}
+
+  int64_t steps_;
+  double factor_;
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_TRAIN_SCHEDULES_WARMUP_H_

@@ -1,0 +1,50 @@
+#include "data/metrics/average_precision.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+
+namespace trireme {
+namespace {
+
+// The curve at each right detection: between them recall does not change. The k-th of them (from 1) has recall
+// k / num_objects; envelope[k - 1] is the best precision there or further right.
+std::vector<double> Envelope(const std::vector<bool>& correct, int64_t num_objects) {
+  CHECK_GE(num_objects, 1);
+  std::vector<double> precision;
+  for (size_t i = 0; i < correct.size(); ++i) {
+    if (correct[i]) precision.push_back(static_cast<double>(precision.size() + 1) / static_cast<double>(i + 1));
+  }
+  CHECK_LE(static_cast<int64_t>(precision.size()), num_objects);
+  for (size_t k = precision.size(); k-- > 1;) precision[k - 1] = std::max(precision[k - 1], precision[k]);
+  return precision;
+}
+
+// The mean of the envelope at recalls 0, 1 / steps ... 1. In whole numbers: k / num_objects >= i / steps.
+double Sampled(const std::vector<bool>& correct, int64_t num_objects, int64_t steps) {
+  const std::vector<double> envelope = Envelope(correct, num_objects);
+  double sum = 0;
+  for (int64_t i = 0; i <= steps; ++i) {
+    const int64_t needed = std::max<int64_t>(1, (i * num_objects + steps - 1) / steps);
+    if (needed <= static_cast<int64_t>(envelope.size())) sum += envelope[needed - 1];
+  }
+  return sum / static_cast<double>(steps + 1);
+}
+
+}  // namespace
+
+double AveragePrecisionElevenPoints(const std::vector<bool>& correct, int64_t num_objects) {
+  return Sampled(correct, num_objects, 10);
+}
+
+double AveragePrecisionArea(const std::vector<bool>& correct, int64_t num_objects) {
+  double sum = 0;
+  for (const double precision : Envelope(correct, num_objects)) sum += precision;
+  return sum / static_cast<double>(num_objects);
+}
+
+double AveragePrecisionCoco(const std::vector<bool>& correct, int64_t num_objects) {
+  return Sampled(correct, num_objects, 100);
+}
+
+}  // namespace trireme

@@ -1,0 +1,98 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "core/base/registry.h"
+#include "data/image/resize.h"
+#include "data/transforms/checks.h"
+#include "data/transforms/transforms.h"
+
+namespace trireme {
+namespace {
+
+// The window becomes the whole of a width x height image. Objects of which less than `min_visible` is left are removed.
+void Resample(const Box& window, int width, int height, const std::array<uint8_t, 3>& fill, float min_visible,
+              Sample* sample) {
+  sample->image = ResampleWindow(sample->image, window, width, height, fill);
+  const float scale_x = static_cast<float>(width) / window.width();
+  const float scale_y = static_cast<float>(height) / window.height();
+  std::vector<Object> kept;
+  for (Object object : sample->objects) {
+    const Box moved = {(object.box.x1 - window.x1) * scale_x, (object.box.y1 - window.y1) * scale_y,
+                       (object.box.x2 - window.x1) * scale_x, (object.box.y2 - window.y1) * scale_y};
+    object.box = ClipBox(moved, width, height);
+    if (!(object.box.width() > 0 && object.box.height() > 0)) continue;
+    if (object.box.area() < min_visible * moved.area()) continue;
+    kept.push_back(object);
+  }
+  sample->objects = std::move(kept);
+}
+
+Box WholeOf(const Image& image) { return {0, 0, static_cast<float>(image.width), static_cast<float>(image.height)}; }
+
+class Resize : public Transform {
+ public:
+  explicit Resize(const ResizeConfig& config) : config_(config) {}
+  void Apply(Sample* sample, Random*) const override {
+    Resample(WholeOf(sample->image), config_.width(), config_.height(), {0, 0, 0}, 0, sample);
+  }
+
+ private:
+  const ResizeConfig config_;
+};
+
+class ScaleJitter : public Transform {
+ public:
+  ScaleJitter(const ScaleJitterConfig& config, const std::array<uint8_t, 3>& fill) : config_(config), fill_(fill) {}
+
+  void Apply(Sample* sample, Random* random) const override {
+    const bool taken = random->Chance(config_.probability());
+    const float scale = std::exp(random->Uniform(std::log(config_.min_scale()), std::log(config_.max_scale())));
+    const float log_aspect = std::log(config_.max_aspect());
+    const float stretch = std::exp(0.5f * random->Uniform(-log_aspect, log_aspect));
+    const float share_x = random->Uniform(), share_y = random->Uniform();
+    const Image& image = sample->image;
+    const int width = config_.width() > 0 ? config_.width() : image.width;
+    const int height = config_.height() > 0 ? config_.height() : image.height;
+    Box window = WholeOf(image);
+    if (taken) {
+      const float w = static_cast<float>(image.width) / (scale * stretch);
+      const float h = static_cast<float>(image.height) / (scale / stretch);
+      // Zoomed in, the window lies within the image; zoomed out, the image lies within the window.
+      const float x = share_x * (static_cast<float>(image.width) - w);
+      const float y = share_y * (static_cast<float>(image.height) - h);
+      window = {x, y, x + w, y + h};
+    }
+    Resample(window, width, height, fill_, taken ? config_.min_visible() : 0, sample);
+  }
+
+ private:
+  const ScaleJitterConfig config_;
+  const std::array<uint8_t, 3> fill_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Transform>> MakeResize(const ResizeConfig& config, const Transform::BuildArgs&) {
+  TRIREME_RETURN_IF_ERROR(CheckRange("width", config.width(), 1, 16384));
+  TRIREME_RETURN_IF_ERROR(CheckRange("height", config.height(), 1, 16384));
+  return std::unique_ptr<Transform>(std::make_unique<Resize>(config));
+}
+
+StatusOr<std::unique_ptr<Transform>> MakeScaleJitter(const ScaleJitterConfig& config, const Transform::BuildArgs&) {
+  TRIREME_RETURN_IF_ERROR(CheckRange("width", config.width(), 0, 16384));
+  TRIREME_RETURN_IF_ERROR(CheckRange("height", config.height(), 0, 16384));
+  TRIREME_RETURN_IF_ERROR(CheckRange("min_scale", config.min_scale(), 0.01, 100));
+  TRIREME_RETURN_IF_ERROR(CheckRange("max_scale", config.max_scale(), config.min_scale(), 100));
+  TRIREME_RETURN_IF_ERROR(CheckRange("max_aspect", config.max_aspect(), 1, 10));
+  TRIREME_RETURN_IF_ERROR(CheckRange("min_visible", config.min_visible(), 0, 1));
+  TRIREME_RETURN_IF_ERROR(CheckRange("probability", config.probability(), 0, 1));
+  TRIREME_ASSIGN_OR_RETURN(const auto fill, FillColour(config.fill()));
+  return std::unique_ptr<Transform>(std::make_unique<ScaleJitter>(config, fill));
+}
+
+TRIREME_REGISTER_COMPONENT("transform/resize", Transform, ResizeConfig, MakeResize);
+TRIREME_REGISTER_COMPONENT("transform/scale_jitter", Transform, ScaleJitterConfig, MakeScaleJitter);
+
+}  // namespace trireme

@@ -1,0 +1,238 @@
+#include "parallel/communicator/thread/thread_job.h"
+
+#include <glog/logging.h>
+
+#include <cstring>
+
+#include "absl/strings/str_join.h"
+
+namespace trireme {
+namespace {
+
+std::string Describe(const ThreadCall& call) {
+  return absl::StrCat(call.description, " (call ", call.number, ")");
+}
+
+std::string Ranks(const std::vector<int>& ranks) {
+  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ",
+                      absl::StrJoin(ranks, ", "));
+}
+
+}  // namespace
+
+ThreadJob::ThreadJob(int world_size, double timeout_seconds)
+    : world_size_(world_size),
+      timeout_seconds_(timeout_seconds),
+      left_(world_size, false),
+      bytes_sent_(world_size) {
+  meetings_.push_back(std::make_unique<ThreadMeeting>(*this));
+}
+
+ThreadJob::~ThreadJob() = default;
+
+Status ThreadJob::fault() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return fault_;
+}
+
+int ThreadJob::fault_rank() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return fault_rank_;
+}
+
+void ThreadJob::Fail(int rank, const Status& fault) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  FailLocked(rank, fault);
+}
+
+void ThreadJob::Leave(int rank, const Status& status) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  left_[rank] = true;
+  if (!status.ok())
+    FailLocked(rank, world_size_ > 1
+                         ? Annotate(status, absl::StrCat("rank ", rank))
+                         : status);
+  WakeAllLocked();
+}
+
+void ThreadJob::FailLocked(int rank, const Status& fault) {
+  if (!fault_.ok()) return;
+  fault_ = fault;
+  fault_rank_ = rank;
+  WakeAllLocked();
+}
+
+void ThreadJob::WakeAllLocked() {
+  for (const auto& meeting : meetings_) {
+    for (std::condition_variable& wake : meeting->wake_) wake.notify_all();
+  }
+}
+
+ThreadMeeting::ThreadMeeting(ThreadJob& job)
+    : job_(job),
+      wake_(job.world_size()),
+      arrivals_(job.world_size()),
+      offered_(job.world_size(), nullptr),
+      messages_(job.world_size() * job.world_size()) {}
+
+Status ThreadMeeting::EndByFault(Lock& lock, int rank) {
+  wake_[rank].wait(lock, [&] { return readers_ == 0; });
+  return job_.fault_;
+}
+
+void ThreadMeeting::EndReadLocked() {
+  if (--readers_ > 0 || job_.fault_.ok()) return;
+  for (std::condition_variable& wake : wake_) wake.notify_all();
+}
+
+template <class Ready, class Missing>
+Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call,
+                            const Ready& ready, const Missing& missing) {
+  const auto deadline =
+      std::chrono::steady_clock::now() +
+      std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+          std::chrono::duration<double>(job_.timeout_seconds_));
+  while (!ready()) {
+    if (!job_.fault_.ok()) return EndByFault(lock, rank);
+    const std::vector<int> late = missing();
+    for (int peer : late) {
+      if (!job_.left_[peer]) continue;
+      job_.FailLocked(rank,
+                      absl::UnavailableError(absl::StrCat(
+                          "rank ", rank, " waits for rank ", peer, " in ",
+                          Describe(call), ", but that worker has ended")));
+      return EndByFault(lock, rank);
+    }
+    if (wake_[rank].wait_until(lock, deadline) == std::cv_status::no_timeout)
+      continue;
+    if (ready() || !job_.fault_.ok()) continue;
+    job_.FailLocked(
+        rank,
+        absl::DeadlineExceededError(absl::StrCat(
+            "rank ", rank, " waited ", job_.timeout_seconds_, " s for ",
+            Ranks(missing()), " in ", Describe(call),
+            "; find out what keeps the peer, or raise timeout_seconds in ",
+            "communicator { [communicator/threads] {} } if it is only slow")));
+  }
+  return absl::OkStatus();
+}
+
+Status ThreadMeeting::Meet(Lock& lock, int rank, const ThreadCall& call,
+                           void* offered, bool reads) {
+  if (!job_.fault_.ok()) return EndByFault(lock, rank);
+  arrivals_[rank] = {true, call, offered};
+  const int world = job_.world_size_;
+  if (++num_arrived_ == world) {
+    for (int peer = 0; peer < world; ++peer) {
+      if (arrivals_[peer].call == call) continue;
+      job_.FailLocked(
+          rank, absl::InternalError(absl::StrCat(
+                    "rank ", rank, " is in ", Describe(call), " and rank ",
+                    peer, " in ", Describe(arrivals_[peer].call),
+                    "; all ranks have to make the same calls in one order")));
+      return EndByFault(lock, rank);
+    }
+    num_arrived_ = 0;
+    ++generation_;
+    // All are readers from now on, awake or not: a fault must not let the
+    // fastest free what the slowest reads.
+    if (reads) readers_ += world;
+    for (int peer = 0; peer < world; ++peer) {
+      arrivals_[peer].here = false;
+      offered_[peer] = arrivals_[peer].offered;
+      wake_[peer].notify_all();
+    }
+    return absl::OkStatus();
+  }
+  const auto missing = [&] {
+    std::vector<int> late;
+    for (int peer = 0; peer < world; ++peer) {
+      if (!arrivals_[peer].here) late.push_back(peer);
+    }
+    return late;
+  };
+  return Await(
+      lock, rank, call,
+      [&, generation = generation_] { return generation_ != generation; },
+      missing);
+}
+
+Status ThreadMeeting::Arrive(int rank, const ThreadCall& call, void* offered) {
+  Lock lock(job_.mutex_);
+  return Meet(lock, rank, call, offered, /*reads=*/true);
+}
+
+void ThreadMeeting::DoneReading() {
+  Lock lock(job_.mutex_);
+  EndReadLocked();
+}
+
+Status ThreadMeeting::Depart(int rank, const ThreadCall& call) {
+  Lock lock(job_.mutex_);
+  return Meet(lock, rank, call, nullptr, /*reads=*/false);
+}
+
+Status ThreadMeeting::Offer(int rank, int to, const ThreadCall& call,
+                            const void* data, int64_t bytes) {
+  Lock lock(job_.mutex_);
+  if (!job_.fault_.ok()) return EndByFault(lock, rank);
+  CHECK_EQ(message(rank, to).state, Message::kNone)
+      << Describe(call) << " by two threads at once";
+  message(rank, to) = {Message::kOffered, data, bytes};
+  wake_[to].notify_all();
+  return absl::OkStatus();
+}
+
+Status ThreadMeeting::AwaitTaken(int rank, int to, const ThreadCall& call) {
+  Lock lock(job_.mutex_);
+  Message& sent = message(rank, to);
+  TRIREME_RETURN_IF_ERROR(Await(
+      lock, rank, call, [&] { return sent.state != Message::kOffered; }, [&] { return std::vector<int>{to}; }));
+  wake_[rank].wait(lock, [&] { return sent.state == Message::kTaken; });
+  sent.state = Message::kNone;
+  return absl::OkStatus();
+}
+
+Status ThreadMeeting::Take(int rank, int from, const ThreadCall& call,
+                           void* data, int64_t bytes) {
+  Lock lock(job_.mutex_);
+  Message& sent = message(from, rank);
+  TRIREME_RETURN_IF_ERROR(Await(
+      lock, rank, call,
+      [&] { return sent.state == Message::kOffered && job_.fault_.ok(); },
+      [&] { return std::vector<int>{from}; }));
+  if (sent.bytes != bytes) {
+    job_.FailLocked(
+        rank, absl::InternalError(absl::StrCat(
+                  "rank ", from, " sent ", sent.bytes, " bytes to rank ", rank,
+                  ", which waited for ", bytes, " in ", Describe(call))));
+    return EndByFault(lock, rank);
+  }
+  sent.state = Message::kBeingRead;
+  ++readers_;
+  lock.unlock();
+  if (bytes > 0) std::memcpy(data, sent.data, static_cast<size_t>(bytes));
+  lock.lock();
+  sent.state = Message::kTaken;
+  EndReadLocked();
+  wake_[from].notify_all();
+  return absl::OkStatus();
+}
+
+StatusOr<ThreadMeeting*> ThreadMeeting::Duplicate(int rank,
+                                                  const ThreadCall& call) {
+  if (rank == 0) {
+    Lock lock(job_.mutex_);
+    job_.meetings_.push_back(std::make_unique<ThreadMeeting>(job_));
+    duplicate_ = job_.meetings_.back().get();
+  }
+  Lock lock(job_.mutex_);
+  TRIREME_RETURN_IF_ERROR(Meet(lock, rank, call, nullptr, /*reads=*/false));
+  ThreadMeeting* duplicate = duplicate_;
+  ThreadCall again = call;
+  again.phase = 1;
+  TRIREME_RETURN_IF_ERROR(Meet(lock, rank, again, nullptr, /*reads=*/false));
+  return duplicate;
+}
+
+}  // namespace trireme

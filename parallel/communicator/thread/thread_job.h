@@ -1,0 +1,139 @@
+// What the threads of one job meet in: rendezvous of all, messages between two,
+// and the first fault. Knows bytes and ranks, neither tensors nor streams.
+//
+// All state is behind one mutex, which is never held while bytes are copied.
+// Each rank is one thread at a time in a Meeting. Memory that a rank offers is
+// read by peers only while that rank is inside a call: a call that ends, by a
+// fault too, ends when nobody reads any more.
+#ifndef TRIREME_PARALLEL_COMMUNICATOR_THREAD_THREAD_JOB_H_
+#define TRIREME_PARALLEL_COMMUNICATOR_THREAD_THREAD_JOB_H_
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/base/status.h"
+
+namespace trireme {
+
+// One call of one rank. Calls that meet have to be equal.
+struct ThreadCall {
+  std::string description;  // "AllReduce of 4096 bytes of float32"
+  int64_t number = 0;       // of this communicator's calls, from 1
+  int phase = 0;
+
+  bool operator==(const ThreadCall& other) const {
+    return number == other.number && phase == other.phase &&
+           description == other.description;
+  }
+};
+
+class ThreadMeeting;
+
+class ThreadJob {
+ public:
+  ThreadJob(int world_size, double timeout_seconds);
+  ~ThreadJob();
+
+  int world_size() const { return world_size_; }
+  // The meeting of the launcher's own communicators.
+  ThreadMeeting& first_meeting() { return *meetings_.front(); }
+
+  Status fault() const;
+  // The rank that found the fault, or whose fault it is; -1 if there is none.
+  int fault_rank() const;
+  // Ends all calls of all ranks with this status; only the first fault counts.
+  void Fail(int rank, const Status& fault);
+  // The worker has returned.
+  void Leave(int rank, const Status& status);
+
+  std::atomic<int64_t>& bytes_sent(int rank) { return bytes_sent_[rank]; }
+
+ private:
+  friend class ThreadMeeting;
+  void FailLocked(int rank, const Status& fault);
+  void WakeAllLocked();
+
+  const int world_size_;
+  const double timeout_seconds_;
+  mutable std::mutex mutex_;
+  Status fault_;
+  int fault_rank_ = -1;
+  std::vector<bool> left_;
+  std::deque<std::unique_ptr<ThreadMeeting>> meetings_;
+  std::vector<std::atomic<int64_t>> bytes_sent_;
+};
+
+// The meeting place of one communicator and its peers.
+class ThreadMeeting {
+ public:
+  explicit ThreadMeeting(ThreadJob& job);
+
+  // Waits for all ranks. Then every rank may read what the others offered,
+  // until it arrives again or calls DoneReading, one of which it has to do.
+  Status Arrive(int rank, const ThreadCall& call, void* offered);
+  // Valid between Arrive and DoneReading, or the next Arrive.
+  const std::vector<void*>& offered() const { return offered_; }
+  void DoneReading();
+
+  // The last meeting of a call: nobody reads afterwards.
+  Status Depart(int rank, const ThreadCall& call);
+
+  // Offers bytes to one rank and returns; AwaitTaken waits until it has them.
+  Status Offer(int rank, int to, const ThreadCall& call, const void* data,
+               int64_t bytes);
+  Status AwaitTaken(int rank, int to, const ThreadCall& call);
+  Status Take(int rank, int from, const ThreadCall& call, void* data,
+              int64_t bytes);
+
+  // The same new meeting for all ranks. Collective.
+  StatusOr<ThreadMeeting*> Duplicate(int rank, const ThreadCall& call);
+
+ private:
+  friend class ThreadJob;
+  struct Arrival {
+    bool here = false;
+    ThreadCall call;
+    void* offered = nullptr;
+  };
+  struct Message {
+    enum { kNone, kOffered, kBeingRead, kTaken } state = kNone;
+    const void* data = nullptr;
+    int64_t bytes = 0;
+  };
+  using Lock = std::unique_lock<std::mutex>;
+
+  Message& message(int from, int to) {
+    return messages_[from * job_.world_size_ + to];
+  }
+  Status Meet(Lock& lock, int rank, const ThreadCall& call, void* offered,
+              bool reads);
+  void EndReadLocked();
+  // Waits until ready(), which is asked first, or a fault, or until a rank of
+  // missing() has left or the deadline has passed, which become faults.
+  template <class Ready, class Missing>
+  Status Await(Lock& lock, int rank, const ThreadCall& call, const Ready& ready,
+               const Missing& missing);
+  // The job's fault, once nobody reads this rank's memory any more.
+  Status EndByFault(Lock& lock, int rank);
+
+  ThreadJob& job_;
+  std::deque<std::condition_variable> wake_;  // by rank
+  std::vector<Arrival> arrivals_;             // by rank
+  int num_arrived_ = 0;
+  int64_t generation_ = 0;
+  std::vector<void*> offered_;  // by rank, of the generation that met last
+  std::vector<Message> messages_;
+  int readers_ = 0;
+  ThreadMeeting* duplicate_ = nullptr;
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_PARALLEL_COMMUNICATOR_THREAD_THREAD_JOB_H_

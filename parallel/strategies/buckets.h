@@ -1,0 +1,41 @@
+// Buckets: ranges of the arena whose gradients are communicated together, as
+// soon as all are there.
+//
+// Gradients complete roughly in reverse order of the parameters (Li et al.,
+// "PyTorch Distributed", VLDB 2020, section 3.2.3), so the buckets run from the
+// end of the arena to its beginning. Nothing is copied: a bucket is a range.
+#ifndef TRIREME_PARALLEL_STRATEGIES_BUCKETS_H_
+#define TRIREME_PARALLEL_STRATEGIES_BUCKETS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/nn/parameter_arena.h"
+
+namespace trireme {
+
+struct Bucket {
+  // Arena elements. From the first to the last trained parameter; frozen ones
+  // in between are included.
+  int64_t begin = 0;
+  int64_t end = 0;
+  int num_trained = 0;  // parameters to wait for
+  std::string name;     // "head.weight to head.bias", for messages
+};
+
+struct BucketPlan {
+  std::vector<Bucket>
+      buckets;  // in the order of communication, the same on every rank
+  std::vector<int> bucket_of;  // by parameter index; -1 for frozen parameters
+};
+
+// Closes a bucket when it holds `bucket_bytes` or more; the first, which all
+// later ones wait behind, at `first_bucket_bytes`. A parameter is never
+// divided.
+BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes,
+                       int64_t bucket_bytes);
+
+}  // namespace trireme
+
+#endif  // TRIREME_PARALLEL_STRATEGIES_BUCKETS_H_

@@ -1,0 +1,256 @@
+#include "core/train/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "core/base/files.h"
+#include "core/train/safetensors.h"
+#include "tests/core/testing/fake_job.h"
+#include "tests/core/testing/temporary_folder.h"
+#include "tests/core/testing/toy_training.h"
+
+namespace trireme {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::RunFakeJob;
+using testing::TemporaryFolder;
+using testing::ToyOptimizer;
+
+class Net : public Module {
+ public:
+  explicit Net(int64_t width = 3) {
+    AddParameter("weight", {width, 2}, init::Normal(1));
+    AddParameter("bias", {width}, init::Normal(1));
+    AddBuffer("running_mean", {width}, 0);
+  }
+};
+
+// One worker's share of a run, filled with numbers of its own.
+struct Worker {
+  explicit Worker(int world_size, int64_t width = 3, uint64_t seed = 1)
+      : device(*MakeDevice("cpu", 1)), net(width), arena(*ParameterArena::Build(&net, *device, world_size, seed)) {
+    CHECK(optimizer.Setup(arena.get()).ok());
+  }
+  void FillState(float first) {
+    for (const Tensor& tensor : {optimizer.State()[0].second, arena->buffer_values()}) {
+      std::iota(tensor.data<float>(), tensor.data<float>() + tensor.size(), first);
+    }
+  }
+  std::vector<float> Buffer() const { return arena->buffers()[0]->value.ToVector<float>(); }
+  // Of all parameters; what pads the arena is nobody's.
+  std::vector<float> Of(const Tensor& flat) const {
+    std::vector<float> values;
+    for (const Parameter* p : arena->parameters()) {
+      const std::vector<float> part = flat.Flat(p->offset, p->offset + p->shape.size()).ToVector<float>();
+      values.insert(values.end(), part.begin(), part.end());
+    }
+    return values;
+  }
+  std::vector<float> Values() const { return Of(arena->values()); }
+  std::vector<float> Momentum() const { return Of(optimizer.State()[0].second); }
+
+  std::unique_ptr<Device> device;
+  Net net;
+  std::unique_ptr<ParameterArena> arena;
+  ToyOptimizer optimizer;
+};
+
+CheckpointInfo Info(int64_t step, int world_size = 1) {
+  CheckpointInfo info;
+  info.step = step;
+  info.seed = 0xffffffffffffffff;
+  info.world_size = world_size;
+  info.global_batch_size = 16;
+  info.class_names = {"cell", "pl\xc3\xa4ttchen"};
+  info.config_text = "steps: 3\n";
+  return info;
+}
+
+Status Save(const std::string& run, int keep, const CheckpointInfo& info, const Worker& worker) {
+  return RunFakeJob(1, [&](Communicator& communicator) {
+    return SaveCheckpoint(run, keep, info, *worker.arena, worker.optimizer, communicator);
+  })[0];
+}
+
+std::vector<std::string> Names(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST(CheckpointTest, ComesBackWhole) {
+  const TemporaryFolder run;
+  Worker before(1);
+  before.FillState(100);
+  ASSERT_TRUE(Save(run.path(), 2, Info(12), before).ok());
+  const auto found = FindCheckpoint(run.path());
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(*found, run / "checkpoints/step_00000012");
+  EXPECT_EQ(*FindCheckpoint(*found), *found);
+  EXPECT_THAT(Names(*found), ElementsAre("checkpoint.json", "config.pbtxt", "model.safetensors", "state.safetensors"));
+
+  const auto info = ReadCheckpointInfo(*found);
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->step, 12);
+  EXPECT_EQ(info->seed, 0xffffffffffffffff);
+  EXPECT_EQ(info->world_size, 1);
+  EXPECT_EQ(info->global_batch_size, 16);
+  EXPECT_EQ(info->class_names, Info(0).class_names);
+  EXPECT_EQ(info->config_text, "steps: 3\n");
+
+  Worker after(1, 3, /*seed=*/9);
+  ASSERT_NE(after.Values(), before.Values());
+  ASSERT_TRUE(LoadTrainingState(*found, 0, after.arena.get(), &after.optimizer).ok());
+  EXPECT_EQ(after.Values(), before.Values());
+  EXPECT_EQ(after.Momentum(), before.Momentum());
+  EXPECT_EQ(after.Buffer(), before.Buffer());
+
+  Worker weights_only(1, 3, /*seed=*/9);
+  ASSERT_TRUE(LoadWeights(*found + "/model.safetensors", weights_only.arena.get()).ok());
+  EXPECT_EQ(weights_only.Values(), before.Values());
+  EXPECT_EQ(weights_only.Buffer(), before.Buffer());
+  EXPECT_EQ(weights_only.Momentum(), std::vector<float>(9));
+}
+
+TEST(CheckpointTest, KeepsTheNewest) {
+  const TemporaryFolder run;
+  const Worker worker(1);
+  for (int64_t step : {5, 99999998, 99999999, 100000000, 100000001}) {
+    ASSERT_TRUE(Save(run.path(), 3, Info(step), worker).ok());
+    EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->step, step);
+  }
+  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_100000000", "step_100000001", "step_99999999"));
+  // The same step again replaces it; `keep` of 0 keeps what was just written.
+  ASSERT_TRUE(Save(run.path(), 0, Info(100000001), worker).ok());
+  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_100000001"));
+}
+
+// What a process leaves when it is killed half way is never taken for a checkpoint, and goes with the next one.
+TEST(CheckpointTest, WhatIsUnfinishedIsNoCheckpoint) {
+  const TemporaryFolder run;
+  const Worker worker(1);
+  ASSERT_TRUE(MakeFolder(run / "checkpoints/step_00000009.tmp77").ok());
+  ASSERT_TRUE(WriteFileDurably(run / "checkpoints/step_00000009.tmp77/checkpoint.json", "{}").ok());
+  EXPECT_EQ(FindCheckpoint(run.path()).status().code(), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(Save(run.path(), 2, Info(4), worker).ok());
+  EXPECT_EQ(*FindCheckpoint(run.path()), run / "checkpoints/step_00000004");
+  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004"));
+}
+
+TEST(CheckpointTest, AWriteThatFailsIsEveryRanksStatus) {
+  const TemporaryFolder run;
+  run.Write("checkpoints", "a file where the folder should be");
+  const std::vector<Status> statuses = RunFakeJob(2, [&](Communicator& communicator) {
+    const Worker worker(2);
+    return SaveCheckpoint(run.path(), 2, Info(4, 2), *worker.arena, worker.optimizer, communicator);
+  });
+  for (const Status& status : statuses) {
+    EXPECT_FALSE(status.ok());
+    EXPECT_THAT(std::string(status.message()), HasSubstr("checkpoints"));
+  }
+}
+
+TEST(CheckpointTest, EveryRankHasItsOwnBuffersInAnyWorld) {
+  const TemporaryFolder run;
+  for (const Status& status : RunFakeJob(3, [&](Communicator& communicator) {
+         Worker worker(3);
+         worker.FillState(static_cast<float>(100 * communicator.rank()));
+         return SaveCheckpoint(run.path(), 2, Info(4, 3), *worker.arena, worker.optimizer, communicator);
+       })) {
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  const std::string checkpoint = *FindCheckpoint(run.path());
+  EXPECT_EQ(ReadCheckpointInfo(checkpoint)->world_size, 3);
+  // Loaded by one, three and five workers, whose arenas have other paddings.
+  for (int world_size : {1, 3, 5}) {
+    for (int rank = 0; rank < world_size; ++rank) {
+      Worker worker(world_size, 3, 9);
+      ASSERT_TRUE(LoadTrainingState(checkpoint, rank, worker.arena.get(), &worker.optimizer).ok());
+      const float first = rank < 3 ? 100.0f * static_cast<float>(rank) : 0.0f;
+      EXPECT_THAT(worker.Buffer(), ElementsAre(first, first + 1, first + 2));
+      EXPECT_EQ(worker.Values(), Worker(1).Values());
+      EXPECT_EQ(worker.Momentum()[6], 16);  // rank 0's; the bias begins after a padded weight
+    }
+  }
+}
+
+TEST(LoadWeightsTest, ListsAllDifferencesAndLoadsNothing) {
+  const TemporaryFolder run;
+  SafetensorsContent content;
+  content.arrays.push_back({"weight", {3, 3}, std::vector<float>(9, 1)});
+  content.arrays.push_back({"bias", {3}, {1, 2, 3}});
+  content.arrays.push_back({"stranger", {1}, {1}});
+  ASSERT_TRUE(WriteSafetensors(run / "file", content).ok());
+  Worker worker(1);
+  const std::vector<float> before = worker.Values();
+  const Status status = LoadWeights(run / "file", worker.arena.get());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(
+      std::string(status.message()),
+      AllOf(HasSubstr(run / "file"), HasSubstr("3 differences"), HasSubstr("weight is [3, 3], the model's is [3, 2]"),
+            HasSubstr("running_mean [3] is missing"), HasSubstr("stranger [1] is not in the model")));
+  EXPECT_EQ(worker.Values(), before);
+}
+
+TEST(LoadWeightsTest, AnotherModelsCheckpointIsRefused) {
+  const TemporaryFolder run;
+  ASSERT_TRUE(Save(run.path(), 1, Info(1), Worker(1, 3)).ok());
+  Worker wider(1, 4);
+  const Status status = LoadTrainingState(*FindCheckpoint(run.path()), 0, wider.arena.get(), &wider.optimizer);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("[4, 2]"));
+}
+
+TEST(CheckpointTest, DamageIsAStatus) {
+  const TemporaryFolder run;
+  Worker worker(1);
+  ASSERT_TRUE(Save(run.path(), 1, Info(1), worker).ok());
+  const std::string checkpoint = *FindCheckpoint(run.path());
+  for (const char* name : {"checkpoint.json", "state.safetensors", "model.safetensors"}) {
+    const std::string path = checkpoint + "/" + name, bytes = *ReadFile(path);
+    for (size_t size = 0; size + 2 < bytes.size(); size += 1 + bytes.size() / 40) {
+      std::filesystem::resize_file(path, size);
+      const Status status = Annotate(ReadCheckpointInfo(checkpoint).status(), "info");
+      const Status loaded = LoadTrainingState(checkpoint, 0, worker.arena.get(), &worker.optimizer);
+      EXPECT_EQ((status.ok() ? loaded : status).code(), absl::StatusCode::kDataLoss) << name << " " << size;
+      ASSERT_TRUE(WriteFileDurably(path, bytes).ok());
+    }
+    std::filesystem::remove(path);
+    EXPECT_FALSE(ReadCheckpointInfo(checkpoint).ok() &&
+                 LoadTrainingState(checkpoint, 0, worker.arena.get(), &worker.optimizer).ok());
+    ASSERT_TRUE(WriteFileDurably(path, bytes).ok());
+  }
+  for (const char* json : {"3", "[]", "{\"step\": \"x\"}",
+                           "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
+                           "\"class_names\":[3]}"}) {
+    ASSERT_TRUE(WriteFileDurably(checkpoint + "/checkpoint.json", json).ok());
+    EXPECT_EQ(ReadCheckpointInfo(checkpoint).status().code(), absl::StatusCode::kDataLoss) << json;
+  }
+}
+
+TEST(CheckpointTest, AFolderThatIsNoneIsNotFound) {
+  const TemporaryFolder run;
+  for (const std::string& path : {run.path(), run / "missing", run.Write("file", "")}) {
+    const Status status = FindCheckpoint(path).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+  }
+}
+
+TEST(CheckpointTest, ClassNamesOfAnyBytesAreWritten) {
+  const TemporaryFolder run;
+  CheckpointInfo info = Info(1);
+  info.class_names = {"latin \xe4"};
+  ASSERT_TRUE(Save(run.path(), 1, info, Worker(1)).ok());
+  EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->class_names.size(), 1u);
+}
+
+}  // namespace
+}  // namespace trireme
