@@ -16,8 +16,7 @@ namespace {
 
 constexpr char kVersionSymbol[] = "trireme_plugin_abi_version";
 
-// Every read of the file goes through here, so that no offset in it, however
-// wrong, leads outside.
+// Every read of the file goes through here, so that no offset in it, however wrong, leads outside.
 template <class T>
 bool ReadAt(const std::string& file, uint64_t offset, T* value) {
   if (offset > file.size() || file.size() - offset < sizeof(T)) return false;
@@ -30,8 +29,7 @@ bool NameIs(const std::string& file, uint64_t offset, const char* name) {
   return offset <= file.size() && file.size() - offset >= bytes && std::memcmp(file.data() + offset, name, bytes) == 0;
 }
 
-// The value of an exported `const int`, from the file's own bytes (System V
-// ABI, chapters 4 and 5).
+// The value of an exported `const int`, from the file's own bytes (System V ABI, chapters 4 and 5).
 bool FindExportedInt(const std::string& file, const char* name, int* value) {
   ElfW(Ehdr) header;
   if (!ReadAt(file, 0, &header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return false;
@@ -53,11 +51,15 @@ bool FindExportedInt(const std::string& file, const char* name, int* value) {
   return false;
 }
 
-// The loader maps segments without asking whether the file is long enough, and
-// dies where it is not.
-bool HoldsItsSegments(const std::string& file) {
+// The loader maps segments without asking whether the file is long enough, and dies where it is not. The sections are
+// the last thing in a file, so they tell one that was cut.
+bool IsWhole(const std::string& file) {
   ElfW(Ehdr) header;
   if (!ReadAt(file, 0, &header)) return false;
+  for (uint64_t i = 0; i < header.e_shnum; ++i) {
+    ElfW(Shdr) section;
+    if (!ReadAt(file, header.e_shoff + i * sizeof(section), &section)) return false;
+  }
   for (uint64_t i = 0; i < header.e_phnum; ++i) {
     ElfW(Phdr) segment;
     if (!ReadAt(file, header.e_phoff + i * sizeof(segment), &segment)) return false;
@@ -71,11 +73,11 @@ Status CheckFile(const std::string& path) {
   auto file = ReadFile(path);
   if (!file.ok()) return Annotate(file.status(), "the plugin");
   int version = 0;
-  if (!FindExportedInt(*file, kVersionSymbol, &version) || !HoldsItsSegments(*file)) {
-    return absl::InvalidArgumentError(absl::StrCat(path,
-                                                   " is no Trireme plugin: it has to be a shared object for "
-                                                   "this machine, with TRIREME_PLUGIN in one of its "
-                                                   "files (see docs/adding_a_plugin.md)"));
+  if (!FindExportedInt(*file, kVersionSymbol, &version) || !IsWhole(*file)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path,
+                     " is no Trireme plugin: it has to be a shared object for this machine, with TRIREME_PLUGIN in one "
+                     "of its files (see docs/adding_a_plugin.md)"));
   }
   if (version != TRIREME_PLUGIN_ABI_VERSION) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -86,8 +88,7 @@ Status CheckFile(const std::string& path) {
 }
 
 Status Open(const std::string& path) {
-  // All of it now, or nothing: a symbol that is missing is found before any
-  // initialiser runs.
+  // All of it now, or nothing: a symbol that is missing is found before any initialiser runs.
   if (dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat("the plugin cannot be loaded: ", dlerror(),
                                                     "; it uses something that neither this program nor a "
@@ -98,9 +99,8 @@ Status Open(const std::string& path) {
 }  // namespace
 
 Status LoadPlugin(const std::string& path) {
-  // A plugin that was refused stays in memory, because its messages stay known
-  // to protobuf, and opening it again would run nothing: so the first answer is
-  // the answer.
+  // A plugin that was refused stays in memory, because its messages stay known to protobuf, and opening it again
+  // would run nothing: so the first answer is the answer.
   static auto* answers = new std::map<std::string, Status>;
   std::error_code error;
   const std::string file = std::filesystem::canonical(path, error).string();

@@ -19,7 +19,8 @@ class ParameterArena {
  public:
   // Allocates on `device`, gives every Parameter and Buffer of `module` its place, and initialises each
   // parameter from Random(seed, kInitialisation, index): the same values on every worker. Two
-  // parameters of one name are InvalidArgument. May throw DeviceError. The module outlives the arena.
+  // parameters of one name are InvalidArgument. May throw DeviceError. The module outlives the arena,
+  // and the device both.
   static StatusOr<std::unique_ptr<ParameterArena>> Build(Module* module, Device& device, int world_size, uint64_t seed);
 
   // [size()], padding included.

@@ -89,8 +89,6 @@ struct Plan {
   }
 };
 
-enum class Pass { kForward, kBackwardData, kBackwardWeights };
-
 struct Layouts {
   MemoryDesc source, weights, destination;
 };
@@ -122,11 +120,11 @@ int64_t PaddingAfter(int64_t in, int64_t out, int64_t kernel, const ConvShape& s
   return (out - 1) * s.stride + (kernel - 1) * s.dilation + 1 - in - s.padding;
 }
 
-std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias, bool relu) {
-  const Layouts stored = Stored(s);
+onednn::Convolution Describe(const ConvShape& s, const Layouts& stored, ConvMethod method, bool bias, bool relu) {
   onednn::Convolution c;
-  c.source = stored.source;
-  c.destination = stored.destination;
+  const bool plain = method == ConvMethod::kPlain;
+  c.source = plain ? stored.source : onednn::Any(stored.source.dims());
+  c.destination = plain ? stored.destination : onednn::Any(stored.destination.dims());
   c.weights = onednn::Any(stored.weights.dims());
   if (bias) c.bias = onednn::Strided({s.out_channels}, {1});
   c.strides = {s.stride, s.stride};
@@ -135,9 +133,16 @@ std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias, b
   c.padding_right = {PaddingAfter(s.in_height, s.out_height, s.kernel_height, s),
                      PaddingAfter(s.in_width, s.out_width, s.kernel_width, s)};
   c.relu = relu;
+  c.winograd = method == ConvMethod::kWinograd;
+  return c;
+}
+
+std::shared_ptr<const Plan> MakePlan(const ConvShape& s, ConvPass pass, ConvMethod method, bool bias, bool relu) {
+  const Layouts stored = Stored(s);
+  const onednn::Convolution c = Describe(s, stored, method, bias, relu);
   auto plan = std::make_shared<Plan>();
   switch (pass) {
-    case Pass::kForward: {
+    case ConvPass::kForward: {
       const auto desc = onednn::Forward(c);
       plan->primitive = dnnl::convolution_forward(desc);
       plan->scratchpad = desc.scratchpad_desc();
@@ -149,7 +154,7 @@ std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias, b
       plan->output_argument = DNNL_ARG_DST;
       break;
     }
-    case Pass::kBackwardData: {
+    case ConvPass::kBackwardData: {
       const auto desc = onednn::BackwardData(c);
       plan->primitive = dnnl::convolution_backward_data(desc);
       plan->scratchpad = desc.scratchpad_desc();
@@ -161,7 +166,7 @@ std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias, b
       plan->output_argument = DNNL_ARG_DIFF_SRC;
       break;
     }
-    case Pass::kBackwardWeights: {
+    case ConvPass::kBackwardWeights: {
       const auto desc = onednn::BackwardWeights(c);
       plan->primitive = dnnl::convolution_backward_weights(desc);
       plan->scratchpad = desc.scratchpad_desc();
@@ -177,13 +182,27 @@ std::shared_ptr<const Plan> MakePlan(const ConvShape& s, Pass pass, bool bias, b
   return plan;
 }
 
-std::shared_ptr<const Plan> FindPlan(const ConvShape& s, Pass pass, bool bias, bool relu, int threads) {
+std::shared_ptr<const Plan> MakeChosenPlan(const ConvShape& s, ConvPass pass, bool bias, bool relu) {
+  ConvMethod method = ChooseConvMethod(s, pass);
+  while (true) {
+    try {
+      return MakePlan(s, pass, method, bias, relu);
+    } catch (const dnnl::error& error) {
+      // No such kernel in this oneDNN or for these instructions; the plain layout is served always.
+      CHECK(method != ConvMethod::kPlain) << error.message;
+      method = method == ConvMethod::kWinograd ? ConvMethod::kBlocked : ConvMethod::kPlain;
+    }
+  }
+}
+
+std::shared_ptr<const Plan> FindPlan(const ConvShape& s, ConvPass pass, bool bias, bool relu, int threads) {
   using Key = std::array<int64_t, 17>;
   struct Cache {
     std::mutex mutex;
     absl::flat_hash_map<Key, std::shared_ptr<const Plan>> plans;
   };
   static auto* const cache = new Cache;
+  // Far more than a model has; only a stream of ever new image sizes gets there.
   constexpr size_t kMost = 4096;
   const Key key = {s.batch,        s.in_height,
                    s.in_width,     s.in_channels,
@@ -195,33 +214,42 @@ std::shared_ptr<const Plan> FindPlan(const ConvShape& s, Pass pass, bool bias, b
                    bias,           relu,
                    threads};
   std::lock_guard<std::mutex> lock(cache->mutex);
-  auto& plan = cache->plans[key];
-  if (plan == nullptr) {
-    if (cache->plans.size() > kMost) {
-      cache->plans.clear();
-      return cache->plans[key] = MakePlan(s, pass, bias, relu);
-    }
-    plan = MakePlan(s, pass, bias, relu);
-  }
-  return plan;
+  const auto found = cache->plans.find(key);
+  if (found != cache->plans.end()) return found->second;
+  if (cache->plans.size() >= kMost) cache->plans.clear();
+  return cache->plans[key] = MakeChosenPlan(s, pass, bias, relu);
 }
 
 }  // namespace
 
+ConvMethod ChooseConvMethod(const ConvShape& s, ConvPass) {
+  if (s.groups > 1) return ConvMethod::kBlocked;
+  if (s.kernel_height == 1 && s.kernel_width == 1) return ConvMethod::kPlain;
+  const bool winograd = s.kernel_height == 3 && s.kernel_width == 3 && s.stride == 1 && s.dilation == 1 &&
+                        s.in_channels >= 16 && s.out_channels >= 16 && s.out_height >= 8 && s.out_width >= 8;
+  return winograd ? ConvMethod::kWinograd : ConvMethod::kBlocked;
+}
+
+void RunConvCpu(Device& device, const ConvShape& shape, ConvPass pass, ConvMethod method, const float* first,
+                const float* second, float* output) {
+  MakePlan(shape, pass, method, false, false)->Run(device, first, second, nullptr, output);
+}
+
 void ConvForwardCpu(Device& device, const ConvShape& shape, const float* input, const float* weight, const float* bias,
                     bool relu, float* output) {
-  FindPlan(shape, Pass::kForward, bias != nullptr, relu, device.threads())->Run(device, input, weight, bias, output);
+  FindPlan(shape, ConvPass::kForward, bias != nullptr, relu, device.threads())
+      ->Run(device, input, weight, bias, output);
 }
 
 void ConvBackwardDataCpu(Device& device, const ConvShape& shape, const float* output_gradient, const float* weight,
                          float* input_gradient) {
-  FindPlan(shape, Pass::kBackwardData, false, false, device.threads())
+  FindPlan(shape, ConvPass::kBackwardData, false, false, device.threads())
       ->Run(device, output_gradient, weight, nullptr, input_gradient);
 }
 
 void ConvBackwardWeightsCpu(Device& device, const ConvShape& shape, const float* input, const float* output_gradient,
                             float* weight_gradient) {
-  FindPlan(shape, Pass::kBackwardWeights, false, false, device.threads())
+  FindPlan(shape, ConvPass::kBackwardWeights, false, false, device.threads())
       ->Run(device, input, output_gradient, nullptr, weight_gradient);
 }
 

@@ -16,6 +16,24 @@ struct ConvShape {
   int64_t stride, padding, dilation, groups;
 };
 
+enum class ConvPass { kForward, kBackwardData, kBackwardWeights };
+
+// What a pass computes on.
+enum class ConvMethod {
+  kPlain,     // NHWC as it is
+  kBlocked,   // reordered to oneDNN's blocked layouts, and the result back
+  kWinograd,  // the same, by Winograd's minimal filtering F(4 x 4, 3 x 3)
+};
+
+// A table that was made from measurements, not a timing: a process that goes on from a checkpoint must
+// compute the same bits as the one that wrote it, and all workers the same as each other.
+ConvMethod ChooseConvMethod(const ConvShape& shape, ConvPass pass);
+
+// One pass by a method of the caller's choice, for benchmarks and tests: throws dnnl::error if there is no such kernel.
+// Inputs are in the order of the functions below.
+void RunConvCpu(Device& device, const ConvShape& shape, ConvPass pass, ConvMethod method, const float* first,
+                const float* second, float* output);
+
 // `bias` may be null. Overwrites `output`.
 void ConvForwardCpu(Device& device, const ConvShape& shape, const float* input, const float* weight, const float* bias,
                     bool relu, float* output);

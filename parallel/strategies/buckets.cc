@@ -4,36 +4,27 @@
 
 namespace trireme {
 
-BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes,
-                       int64_t bucket_bytes) {
+BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes, int64_t bucket_bytes) {
   BucketPlan plan;
   plan.bucket_of.assign(arena.parameters().size(), -1);
   bool open = false;
-  for (auto it = arena.parameters().rbegin(); it != arena.parameters().rend();
-       ++it) {
+  for (auto it = arena.parameters().rbegin(); it != arena.parameters().rend(); ++it) {
     const Parameter& parameter = **it;
     if (!parameter.options.trainable) continue;
     if (!open) {
-      plan.buckets.push_back({parameter.offset,
-                              parameter.offset + parameter.shape.size(), 0,
-                              parameter.name});
+      plan.buckets.push_back({parameter.offset, parameter.offset + parameter.shape.size(), 0, parameter.name});
       open = true;
     }
     Bucket& bucket = plan.buckets.back();
     bucket.begin = parameter.offset;
     ++bucket.num_trained;
-    if (bucket.num_trained == 2)
-      bucket.name = absl::StrCat(parameter.name, " to ", bucket.name);
+    if (bucket.num_trained == 2) bucket.name = absl::StrCat(parameter.name, " to ", bucket.name);
     if (bucket.num_trained > 2) {
-      bucket.name = absl::StrCat(parameter.name,
-                                 bucket.name.substr(bucket.name.find(" to ")));
+      bucket.name = absl::StrCat(parameter.name, bucket.name.substr(bucket.name.find(" to ")));
     }
     plan.bucket_of[parameter.index] = static_cast<int>(plan.buckets.size()) - 1;
-    const int64_t limit =
-        plan.buckets.size() == 1 ? first_bucket_bytes : bucket_bytes;
-    if ((bucket.end - bucket.begin) * static_cast<int64_t>(sizeof(float)) >=
-        limit)
-      open = false;
+    const int64_t limit = plan.buckets.size() == 1 ? first_bucket_bytes : bucket_bytes;
+    if ((bucket.end - bucket.begin) * static_cast<int64_t>(sizeof(float)) >= limit) open = false;
   }
   return plan;
 }

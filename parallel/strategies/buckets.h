@@ -25,16 +25,14 @@ struct Bucket {
 };
 
 struct BucketPlan {
-  std::vector<Bucket>
-      buckets;  // in the order of communication, the same on every rank
-  std::vector<int> bucket_of;  // by parameter index; -1 for frozen parameters
+  std::vector<Bucket> buckets;  // in the order of communication, the same on every rank
+  std::vector<int> bucket_of;   // by parameter index; -1 for frozen parameters
 };
 
 // Closes a bucket when it holds `bucket_bytes` or more; the first, which all
 // later ones wait behind, at `first_bucket_bytes`. A parameter is never
 // divided.
-BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes,
-                       int64_t bucket_bytes);
+BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes, int64_t bucket_bytes);
 
 }  // namespace trireme
 

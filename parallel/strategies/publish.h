@@ -9,8 +9,7 @@ namespace trireme {
 
 // Gives every worker rank 0's parameters and buffers. Collective, on the
 // compute stream; returns when it is done.
-Status PublishParameters(const ParameterArena& arena,
-                         Communicator& communicator);
+Status PublishParameters(const ParameterArena& arena, Communicator& communicator);
 
 }  // namespace trireme
 

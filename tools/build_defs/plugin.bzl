@@ -6,6 +6,9 @@ the host keeps and exports all of the framework (whole_archive, -rdynamic) and
 the plugin links none of it (sdk_headers).
 """
 
+# The linker wants users before what they use, which is the topological order; a
+# depset without one comes out reversed where it meets others of that order.
+
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 
 # What every program that loads plugins links, whole.
@@ -26,7 +29,7 @@ def _sdk_headers_impl(ctx):
             li
             for li in merged.linking_context.linker_inputs.to_list()
             if li.owner not in provided
-        ])),
+        ], order = "topological")),
     )]
 
 sdk_headers = rule(
@@ -67,7 +70,7 @@ def _whole_archive_impl(ctx):
         ))
     return [CcInfo(
         compilation_context = merged.compilation_context,
-        linking_context = cc_common.create_linking_context(linker_inputs = depset(inputs)),
+        linking_context = cc_common.create_linking_context(linker_inputs = depset(inputs, order = "topological")),
     )]
 
 whole_archive = rule(

@@ -18,14 +18,12 @@ class Adam : public Optimizer {
     arena_ = arena;
     runs_ = FindTrainedRuns(*arena);
     for (Tensor* moment : {&first_moment_, &second_moment_}) {
-      *moment = Tensor::Zeros(arena->device(), {arena->size()},
-                              DataType::kFloat32, MemoryKind::kOptimizer);
+      *moment = Tensor::Zeros(arena->device(), {arena->size()}, DataType::kFloat32, MemoryKind::kOptimizer);
     }
     return absl::OkStatus();
   }
 
-  void Update(int64_t begin, int64_t end, const UpdateInfo& info,
-              Stream& stream) override {
+  void Update(int64_t begin, int64_t end, const UpdateInfo& info, Stream& stream) override {
     const double t = static_cast<double>(info.step + 1);
     const double first_correction = 1 - std::pow(config_.beta1(), t);
     const double second_correction = 1 - std::pow(config_.beta2(), t);
@@ -34,10 +32,8 @@ class Adam : public Optimizer {
     float* second_moment = second_moment_.data<float>();
     float* values = arena_->values().data<float>();
     for (const TrainedRun& run : IntersectRuns(runs_, begin, end)) {
-      const double rate = static_cast<double>(info.learning_rate) *
-                          run.learning_rate_multiplier;
-      const double decay = static_cast<double>(config_.weight_decay()) *
-                           run.weight_decay_multiplier;
+      const double rate = static_cast<double>(info.learning_rate) * run.learning_rate_multiplier;
+      const double decay = static_cast<double>(config_.weight_decay()) * run.weight_decay_multiplier;
       const bool decoupled = config_.decoupled_weight_decay();
       AdamRule rule;
       rule.step_size = static_cast<float>(rate / first_correction);
@@ -47,9 +43,8 @@ class Adam : public Optimizer {
       rule.epsilon = static_cast<float>(config_.epsilon());
       rule.l2_decay = decoupled ? 0.0f : static_cast<float>(decay);
       rule.shrinkage = decoupled ? static_cast<float>(1 - rate * decay) : 1.0f;
-      UpdateByAdam(rule, run.end - run.begin, gradients + run.begin,
-                   first_moment + run.begin, second_moment + run.begin,
-                   values + run.begin, stream);
+      UpdateByAdam(rule, run.end - run.begin, gradients + run.begin, first_moment + run.begin,
+                   second_moment + run.begin, values + run.begin, stream);
     }
   }
 
@@ -65,22 +60,18 @@ class Adam : public Optimizer {
   Tensor second_moment_;
 };
 
-StatusOr<std::unique_ptr<Optimizer>> MakeAdam(const AdamConfig& config,
-                                              const Optimizer::BuildArgs&) {
-  for (const auto& [name, beta] : {std::make_pair("beta1", config.beta1()),
-                                   std::make_pair("beta2", config.beta2())}) {
+StatusOr<std::unique_ptr<Optimizer>> MakeAdam(const AdamConfig& config, const Optimizer::BuildArgs&) {
+  for (const auto& [name, beta] : {std::make_pair("beta1", config.beta1()), std::make_pair("beta2", config.beta2())}) {
     if (!(beta >= 0 && beta < 1)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name, " is ", beta, "; it has to be at least 0 and less than 1"));
+      return absl::InvalidArgumentError(absl::StrCat(name, " is ", beta, "; it has to be at least 0 and less than 1"));
     }
   }
   if (!(config.epsilon() > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "epsilon is ", config.epsilon(), "; it has to be more than 0"));
+    return absl::InvalidArgumentError(absl::StrCat("epsilon is ", config.epsilon(), "; it has to be more than 0"));
   }
   if (!(config.weight_decay() >= 0)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "weight_decay is ", config.weight_decay(), "; it cannot be negative"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("weight_decay is ", config.weight_decay(), "; it cannot be negative"));
   }
   return std::unique_ptr<Optimizer>(std::make_unique<Adam>(config));
 }

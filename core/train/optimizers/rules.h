@@ -24,8 +24,8 @@ struct SgdRule {
 //   d = g + weight_decay w;  v = momentum v + d;  w -= learning_rate (nesterov
 //   ? d + momentum v : v)
 // `velocity` may be null if momentum is 0.
-void UpdateBySgd(const SgdRule& rule, int64_t n, const float* gradients,
-                 float* velocity, float* values, Stream& stream);
+void UpdateBySgd(const SgdRule& rule, int64_t n, const float* gradients, float* velocity, float* values,
+                 Stream& stream);
 
 struct AdamRule {
   float step_size;  // learning rate / (1 - beta1^t)
@@ -42,9 +42,8 @@ struct AdamRule {
 //   w *= shrinkage;  d = g + l2_decay w;  m = beta1 m + (1 - beta1) d;  v =
 //   beta2 v + (1 - beta2) d^2 w -= step_size m / (sqrt(v) / correction +
 //   epsilon)
-void UpdateByAdam(const AdamRule& rule, int64_t n, const float* gradients,
-                  float* first_moment, float* second_moment, float* values,
-                  Stream& stream);
+void UpdateByAdam(const AdamRule& rule, int64_t n, const float* gradients, float* first_moment, float* second_moment,
+                  float* values, Stream& stream);
 
 }  // namespace trireme
 

@@ -16,25 +16,19 @@ class Sgd : public Optimizer {
     arena_ = arena;
     runs_ = FindTrainedRuns(*arena);
     if (config_.momentum() > 0) {
-      momentum_ = Tensor::Zeros(arena->device(), {arena->size()},
-                                DataType::kFloat32, MemoryKind::kOptimizer);
+      momentum_ = Tensor::Zeros(arena->device(), {arena->size()}, DataType::kFloat32, MemoryKind::kOptimizer);
     }
     return absl::OkStatus();
   }
 
-  void Update(int64_t begin, int64_t end, const UpdateInfo& info,
-              Stream& stream) override {
+  void Update(int64_t begin, int64_t end, const UpdateInfo& info, Stream& stream) override {
     const float* gradients = arena_->gradients().data<float>();
     float* values = arena_->values().data<float>();
     for (const TrainedRun& run : IntersectRuns(runs_, begin, end)) {
-      const SgdRule rule = {
-          info.learning_rate * run.learning_rate_multiplier, config_.momentum(),
-          config_.weight_decay() * run.weight_decay_multiplier,
-          config_.nesterov()};
-      UpdateBySgd(
-          rule, run.end - run.begin, gradients + run.begin,
-          momentum_.defined() ? momentum_.data<float>() + run.begin : nullptr,
-          values + run.begin, stream);
+      const SgdRule rule = {info.learning_rate * run.learning_rate_multiplier, config_.momentum(),
+                            config_.weight_decay() * run.weight_decay_multiplier, config_.nesterov()};
+      UpdateBySgd(rule, run.end - run.begin, gradients + run.begin,
+                  momentum_.defined() ? momentum_.data<float>() + run.begin : nullptr, values + run.begin, stream);
     }
   }
 
@@ -50,20 +44,17 @@ class Sgd : public Optimizer {
   Tensor momentum_;
 };
 
-StatusOr<std::unique_ptr<Optimizer>> MakeSgd(const SgdConfig& config,
-                                             const Optimizer::BuildArgs&) {
+StatusOr<std::unique_ptr<Optimizer>> MakeSgd(const SgdConfig& config, const Optimizer::BuildArgs&) {
   if (!(config.momentum() >= 0 && config.momentum() < 1)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("momentum is ", config.momentum(),
-                     "; it has to be at least 0 and less than 1"));
+        absl::StrCat("momentum is ", config.momentum(), "; it has to be at least 0 and less than 1"));
   }
   if (!(config.weight_decay() >= 0)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "weight_decay is ", config.weight_decay(), "; it cannot be negative"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("weight_decay is ", config.weight_decay(), "; it cannot be negative"));
   }
   if (config.nesterov() && config.momentum() == 0) {
-    return absl::InvalidArgumentError(
-        "nesterov needs a momentum of more than 0");
+    return absl::InvalidArgumentError("nesterov needs a momentum of more than 0");
   }
   return std::unique_ptr<Optimizer>(std::make_unique<Sgd>(config));
 }

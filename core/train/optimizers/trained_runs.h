@@ -24,8 +24,7 @@ struct TrainedRun {
 std::vector<TrainedRun> FindTrainedRuns(const ParameterArena& arena);
 
 // Those parts of the runs that lie in [begin, end), in order.
-std::vector<TrainedRun> IntersectRuns(const std::vector<TrainedRun>& runs,
-                                      int64_t begin, int64_t end);
+std::vector<TrainedRun> IntersectRuns(const std::vector<TrainedRun>& runs, int64_t begin, int64_t end);
 
 }  // namespace trireme
 

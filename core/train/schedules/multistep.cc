@@ -19,12 +19,8 @@ class MultistepSchedule : public Schedule {
         warmup_(warmup) {}
 
   float LearningRate(int64_t step) const override {
-    const auto passed =
-        std::upper_bound(milestones_.begin(), milestones_.end(), step) -
-        milestones_.begin();
-    return static_cast<float>(rate_ *
-                              std::pow(gamma_, static_cast<double>(passed)) *
-                              warmup_.Multiplier(step));
+    const auto passed = std::upper_bound(milestones_.begin(), milestones_.end(), step) - milestones_.begin();
+    return static_cast<float>(rate_ * std::pow(gamma_, static_cast<double>(passed)) * warmup_.Multiplier(step));
   }
 
  private:
@@ -34,28 +30,23 @@ class MultistepSchedule : public Schedule {
   const Warmup warmup_;
 };
 
-StatusOr<std::unique_ptr<Schedule>> MakeMultistep(const MultistepConfig& config,
-                                                  const Schedule::BuildArgs&) {
+StatusOr<std::unique_ptr<Schedule>> MakeMultistep(const MultistepConfig& config, const Schedule::BuildArgs&) {
   TRIREME_ASSIGN_OR_RETURN(const Warmup warmup, Warmup::From(config));
   int64_t previous = -1;
   for (int64_t milestone : config.milestones()) {
     if (milestone <= previous) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "milestones: ", milestone, " after ", previous < 0 ? 0 : previous,
-          "; they are steps, counted from 0, and have to rise"));
+      return absl::InvalidArgumentError(absl::StrCat("milestones: ", milestone, " after ", previous < 0 ? 0 : previous,
+                                                     "; they are steps, counted from 0, and have to rise"));
     }
     previous = milestone;
   }
   if (!(config.gamma() > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "gamma is ", config.gamma(), "; it has to be more than 0"));
+    return absl::InvalidArgumentError(absl::StrCat("gamma is ", config.gamma(), "; it has to be more than 0"));
   }
-  return std::unique_ptr<Schedule>(
-      std::make_unique<MultistepSchedule>(config, warmup));
+  return std::unique_ptr<Schedule>(std::make_unique<MultistepSchedule>(config, warmup));
 }
 
-TRIREME_REGISTER_COMPONENT("schedule/multistep", Schedule, MultistepConfig,
-                           MakeMultistep);
+TRIREME_REGISTER_COMPONENT("schedule/multistep", Schedule, MultistepConfig, MakeMultistep);
 
 }  // namespace
 }  // namespace trireme

@@ -17,18 +17,15 @@ class Warmup {
   static StatusOr<Warmup> From(const Config& config) {
     if (config.warmup_steps() < 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("warmup_steps is ", config.warmup_steps(),
-                       "; it cannot be negative"));
+          absl::StrCat("warmup_steps is ", config.warmup_steps(), "; it cannot be negative"));
     }
     if (!(config.warmup_factor() >= 0 && config.warmup_factor() <= 1)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("warmup_factor is ", config.warmup_factor(),
-                       "; it has to be between 0 and 1"));
+          absl::StrCat("warmup_factor is ", config.warmup_factor(), "; it has to be between 0 and 1"));
     }
     if (!(config.learning_rate() >= 0)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("learning_rate is ", config.learning_rate(),
-                       "; it cannot be negative"));
+          absl::StrCat("learning_rate is ", config.learning_rate(), "; it cannot be negative"));
     }
     return Warmup(config.warmup_steps(), config.warmup_factor());
   }
@@ -37,8 +34,7 @@ class Warmup {
   // factor at step 0, 1 from step `steps` on.
   double Multiplier(int64_t step) const {
     if (step >= steps_) return 1;
-    return factor_ + (1 - factor_) * static_cast<double>(step) /
-                         static_cast<double>(steps_);
+    return factor_ + (1 - factor_) * static_cast<double>(step) / static_cast<double>(steps_);
   }
 
  private:

@@ -10,8 +10,7 @@ namespace {
 constexpr int64_t kBlock = 1024;
 
 template <class T, class Combine>
-void Reduce(const std::vector<void*>& sources, int64_t begin, int64_t end,
-            void* to, const Combine& combine) {
+void Reduce(const std::vector<void*>& sources, int64_t begin, int64_t end, void* to, const Combine& combine) {
   T sum[kBlock];
   for (int64_t at = begin; at < end; at += kBlock) {
     const int64_t count = std::min(kBlock, end - at);
@@ -25,12 +24,10 @@ void Reduce(const std::vector<void*>& sources, int64_t begin, int64_t end,
 }
 
 template <class T, class Sum>
-void ReduceAs(ReduceOperation operation, const std::vector<void*>& sources,
-              int64_t begin, int64_t end, void* to) {
+void ReduceAs(ReduceOperation operation, const std::vector<void*>& sources, int64_t begin, int64_t end, void* to) {
   if (operation == ReduceOperation::kSum) {
-    Reduce<T>(sources, begin, end, to, [](T a, T b) {
-      return static_cast<T>(static_cast<Sum>(a) + static_cast<Sum>(b));
-    });
+    Reduce<T>(sources, begin, end, to,
+              [](T a, T b) { return static_cast<T>(static_cast<Sum>(a) + static_cast<Sum>(b)); });
   } else {
     Reduce<T>(sources, begin, end, to, [](T a, T b) { return a < b ? b : a; });
   }
@@ -38,8 +35,7 @@ void ReduceAs(ReduceOperation operation, const std::vector<void*>& sources,
 
 }  // namespace
 
-void ReduceInRankOrder(DataType type, ReduceOperation operation,
-                       const std::vector<void*>& sources, int64_t begin,
+void ReduceInRankOrder(DataType type, ReduceOperation operation, const std::vector<void*>& sources, int64_t begin,
                        int64_t end, void* to) {
   switch (type) {
     case DataType::kFloat32:
@@ -47,8 +43,7 @@ void ReduceInRankOrder(DataType type, ReduceOperation operation,
     case DataType::kInt32:
       return ReduceAs<int32_t, uint32_t>(operation, sources, begin, end, to);
     default:
-      LOG(FATAL) << "a tensor of " << DataTypeName(type)
-                 << " cannot be reduced";
+      LOG(FATAL) << "a tensor of " << DataTypeName(type) << " cannot be reduced";
   }
 }
 

@@ -13,8 +13,7 @@ namespace trireme {
 // to[i] = sources[0][i] + sources[1][i] + ... (or their maximum) for begin <= i
 // < end. `to` may be one of the sources. float32 and int32; another type is a
 // programmer's error. Sums of int32 wrap.
-void ReduceInRankOrder(DataType type, ReduceOperation operation,
-                       const std::vector<void*>& sources, int64_t begin,
+void ReduceInRankOrder(DataType type, ReduceOperation operation, const std::vector<void*>& sources, int64_t begin,
                        int64_t end, void* to);
 
 }  // namespace trireme

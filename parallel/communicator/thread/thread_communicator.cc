@@ -19,104 +19,79 @@ namespace {
 // to divide the work.
 constexpr int64_t kSmallBytes = 4096;
 
-const char* Name(ReduceOperation operation) {
-  return operation == ReduceOperation::kSum ? "sum" : "max";
-}
+const char* Name(ReduceOperation operation) { return operation == ReduceOperation::kSum ? "sum" : "max"; }
 
 std::string Describe(const char* operation, const Tensor& tensor) {
-  return absl::StrCat(operation, " of ", tensor.bytes(), " bytes of ",
-                      DataTypeName(tensor.type()));
+  return absl::StrCat(operation, " of ", tensor.bytes(), " bytes of ", DataTypeName(tensor.type()));
 }
 
 class ThreadCommunicator : public Communicator {
  public:
-  ThreadCommunicator(std::shared_ptr<ThreadJob> job, ThreadMeeting& meeting,
-                     int rank)
-      : job_(std::move(job)),
-        meeting_(meeting),
-        rank_(rank),
-        size_(job_->world_size()) {}
+  ThreadCommunicator(std::shared_ptr<ThreadJob> job, ThreadMeeting& meeting, int rank)
+      : job_(std::move(job)), meeting_(meeting), rank_(rank), size_(job_->world_size()) {}
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
 
-  Status AllReduce(const Tensor& tensor, ReduceOperation operation,
-                   Stream& stream) override {
+  Status AllReduce(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     CheckReducible(tensor);
-    const std::string what =
-        absl::StrCat(Describe("AllReduce", tensor), " by ", Name(operation));
-    return Run(
-        what, {{tensor, true, true}}, stream,
-        [this, operation, type = tensor.type(), n = tensor.size()](
-            ThreadCall call, void* const* memory) {
-          if (size_ == 1) return absl::OkStatus();
-          return n * SizeOf(type) <= kSmallBytes
-                     ? SmallAllReduce(call, memory[0], n, type, operation)
-                     : LargeAllReduce(call, memory[0], n, type, operation);
-        });
+    const std::string what = absl::StrCat(Describe("AllReduce", tensor), " by ", Name(operation));
+    return Run(what, {{tensor, true, true}}, stream,
+               [this, operation, type = tensor.type(), n = tensor.size()](ThreadCall call, void* const* memory) {
+                 if (size_ == 1) return absl::OkStatus();
+                 return n * SizeOf(type) <= kSmallBytes ? SmallAllReduce(call, memory[0], n, type, operation)
+                                                        : LargeAllReduce(call, memory[0], n, type, operation);
+               });
   }
 
-  Status ReduceScatter(const Tensor& tensor, ReduceOperation operation,
-                       Stream& stream) override {
+  Status ReduceScatter(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     CheckReducible(tensor);
     CheckDivides(tensor);
-    const std::string what = absl::StrCat(Describe("ReduceScatter", tensor),
-                                          " by ", Name(operation));
-    return Run(
-        what, {{tensor, true, true}}, stream,
-        [this, operation, type = tensor.type(), n = tensor.size()](
-            ThreadCall call, void* const* memory) {
-          TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
-          ReduceInRankOrder(type, operation, meeting_.offered(),
-                            n / size_ * rank_, n / size_ * (rank_ + 1),
-                            memory[0]);
-          CountSent((n - n / size_) * SizeOf(type));
-          return EndReading(&call);
-        });
+    const std::string what = absl::StrCat(Describe("ReduceScatter", tensor), " by ", Name(operation));
+    return Run(what, {{tensor, true, true}}, stream,
+               [this, operation, type = tensor.type(), n = tensor.size()](ThreadCall call, void* const* memory) {
+                 TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
+                 ReduceInRankOrder(type, operation, meeting_.offered(), n / size_ * rank_, n / size_ * (rank_ + 1),
+                                   memory[0]);
+                 CountSent((n - n / size_) * SizeOf(type));
+                 return EndReading(&call);
+               });
   }
 
   Status AllGather(const Tensor& tensor, Stream& stream) override {
     CheckDivides(tensor);
-    return Run(
-        Describe("AllGather", tensor), {{tensor, true, true}}, stream,
-        [this, part = tensor.bytes() / size_](ThreadCall call,
-                                              void* const* memory) {
-          TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
-          for (int i = 1; i < size_; ++i) {
-            const int peer = (rank_ + i) % size_;
-            Copy(memory[0], meeting_.offered()[peer], part * peer,
-                 part * (peer + 1));
-          }
-          CountSent(part * (size_ - 1));
-          return EndReading(&call);
-        });
+    return Run(Describe("AllGather", tensor), {{tensor, true, true}}, stream,
+               [this, part = tensor.bytes() / size_](ThreadCall call, void* const* memory) {
+                 TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
+                 for (int i = 1; i < size_; ++i) {
+                   const int peer = (rank_ + i) % size_;
+                   Copy(memory[0], meeting_.offered()[peer], part * peer, part * (peer + 1));
+                 }
+                 CountSent(part * (size_ - 1));
+                 return EndReading(&call);
+               });
   }
 
   Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
     CheckRank(root);
-    return Run(
-        absl::StrCat(Describe("Broadcast", tensor), " from rank ", root),
-        {{tensor, rank_ == root, rank_ != root}}, stream,
-        [this, root, bytes = tensor.bytes()](ThreadCall call,
-                                             void* const* memory) {
-          TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
-          if (rank_ == root) {
-            CountSent(bytes * (size_ - 1));
-          } else {
-            Copy(memory[0], meeting_.offered()[root], 0, bytes);
-          }
-          return EndReading(&call);
-        });
+    return Run(absl::StrCat(Describe("Broadcast", tensor), " from rank ", root),
+               {{tensor, rank_ == root, rank_ != root}}, stream,
+               [this, root, bytes = tensor.bytes()](ThreadCall call, void* const* memory) {
+                 TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
+                 if (rank_ == root) {
+                   CountSent(bytes * (size_ - 1));
+                 } else {
+                   Copy(memory[0], meeting_.offered()[root], 0, bytes);
+                 }
+                 return EndReading(&call);
+               });
   }
 
   Status Send(const Tensor& tensor, int to, Stream& stream) override {
     CheckPeer(to);
-    return Run(absl::StrCat(Describe("Send", tensor), " to rank ", to),
-               {{tensor, true, false}}, stream,
-               [this, to, bytes = tensor.bytes()](const ThreadCall& call,
-                                                  void* const* memory) {
-                 TRIREME_RETURN_IF_ERROR(
-                     meeting_.Offer(rank_, to, call, memory[0], bytes));
+    return Run(absl::StrCat(Describe("Send", tensor), " to rank ", to), {{tensor, true, false}}, stream,
+               [this, to, bytes = tensor.bytes()](const ThreadCall& call, void* const* memory) {
+                 TRIREME_RETURN_IF_ERROR(meeting_.Offer(rank_, to, call, memory[0], bytes));
                  TRIREME_RETURN_IF_ERROR(meeting_.AwaitTaken(rank_, to, call));
                  CountSent(bytes);
                  return absl::OkStatus();
@@ -125,28 +100,22 @@ class ThreadCommunicator : public Communicator {
 
   Status Receive(const Tensor& tensor, int from, Stream& stream) override {
     CheckPeer(from);
-    return Run(absl::StrCat(Describe("Receive", tensor), " from rank ", from),
-               {{tensor, false, true}}, stream,
-               [this, from, bytes = tensor.bytes()](const ThreadCall& call,
-                                                    void* const* memory) {
+    return Run(absl::StrCat(Describe("Receive", tensor), " from rank ", from), {{tensor, false, true}}, stream,
+               [this, from, bytes = tensor.bytes()](const ThreadCall& call, void* const* memory) {
                  return meeting_.Take(rank_, from, call, memory[0], bytes);
                });
   }
 
-  Status SendReceive(const Tensor& send, int to, const Tensor& receive,
-                     int from, Stream& stream) override {
+  Status SendReceive(const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) override {
     CheckPeer(to);
     CheckPeer(from);
     return Run(
-        absl::StrCat(Describe("SendReceive", send), " to rank ", to, " and ",
-                     receive.bytes(), " bytes from rank ", from),
+        absl::StrCat(Describe("SendReceive", send), " to rank ", to, " and ", receive.bytes(), " bytes from rank ",
+                     from),
         {{send, true, false}, {receive, false, true}}, stream,
-        [this, to, from, sent = send.bytes(), received = receive.bytes()](
-            const ThreadCall& call, void* const* memory) {
-          TRIREME_RETURN_IF_ERROR(
-              meeting_.Offer(rank_, to, call, memory[0], sent));
-          TRIREME_RETURN_IF_ERROR(
-              meeting_.Take(rank_, from, call, memory[1], received));
+        [this, to, from, sent = send.bytes(), received = receive.bytes()](const ThreadCall& call, void* const* memory) {
+          TRIREME_RETURN_IF_ERROR(meeting_.Offer(rank_, to, call, memory[0], sent));
+          TRIREME_RETURN_IF_ERROR(meeting_.Take(rank_, from, call, memory[1], received));
           TRIREME_RETURN_IF_ERROR(meeting_.AwaitTaken(rank_, to, call));
           CountSent(sent);
           return absl::OkStatus();
@@ -155,31 +124,22 @@ class ThreadCommunicator : public Communicator {
 
   Status Barrier(Stream& stream) override {
     return Run("Barrier", {}, stream,
-               [this](const ThreadCall& call, void* const*) {
-                 return meeting_.Depart(rank_, call);
-               });
+               [this](const ThreadCall& call, void* const*) { return meeting_.Depart(rank_, call); });
   }
 
   StatusOr<std::unique_ptr<Communicator>> Duplicate() override {
-    TRIREME_ASSIGN_OR_RETURN(ThreadMeeting * duplicate,
-                             meeting_.Duplicate(rank_, NextCall("Duplicate")));
-    return std::unique_ptr<Communicator>(
-        std::make_unique<ThreadCommunicator>(job_, *duplicate, rank_));
+    TRIREME_ASSIGN_OR_RETURN(ThreadMeeting * duplicate, meeting_.Duplicate(rank_, NextCall("Duplicate")));
+    return std::unique_ptr<Communicator>(std::make_unique<ThreadCommunicator>(job_, *duplicate, rank_));
   }
 
   Status status() const override { return job_->fault(); }
   void Abort(const Status& reason) override {
     CHECK(!reason.ok()) << "a job is aborted for a reason";
-    job_->Fail(rank_, size_ > 1 ? Annotate(reason, absl::StrCat("rank ", rank_))
-                                : reason);
+    job_->Fail(rank_, size_ > 1 ? Annotate(reason, absl::StrCat("rank ", rank_)) : reason);
   }
 
-  int64_t bytes_sent() const override {
-    return job_->bytes_sent(rank_).load(std::memory_order_relaxed);
-  }
-  double busy_seconds() const override {
-    return busy_nanoseconds_.load(std::memory_order_relaxed) * 1e-9;
-  }
+  int64_t bytes_sent() const override { return job_->bytes_sent(rank_).load(std::memory_order_relaxed); }
+  double busy_seconds() const override { return busy_nanoseconds_.load(std::memory_order_relaxed) * 1e-9; }
 
  private:
   struct Operand {
@@ -187,37 +147,25 @@ class ThreadCommunicator : public Communicator {
     bool read;
     bool written;
   };
-  using Body =
-      std::function<Status(const ThreadCall& call, void* const* memory)>;
+  using Body = std::function<Status(const ThreadCall& call, void* const* memory)>;
 
   static void Copy(void* to, const void* from, int64_t begin, int64_t end) {
-    if (end > begin)
-      std::memcpy(static_cast<char*>(to) + begin,
-                  static_cast<const char*>(from) + begin, end - begin);
+    if (end > begin) std::memcpy(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin, end - begin);
   }
   static void CheckReducible(const Tensor& tensor) {
-    CHECK(tensor.type() == DataType::kFloat32 ||
-          tensor.type() == DataType::kInt32)
-        << "a tensor of " << DataTypeName(tensor.type())
-        << " cannot be reduced";
+    CHECK(tensor.type() == DataType::kFloat32 || tensor.type() == DataType::kInt32)
+        << "a tensor of " << DataTypeName(tensor.type()) << " cannot be reduced";
   }
   void CheckDivides(const Tensor& tensor) const {
-    CHECK_EQ(tensor.size() % size_, 0)
-        << tensor.shape() << " does not divide among " << size_ << " ranks";
+    CHECK_EQ(tensor.size() % size_, 0) << tensor.shape() << " does not divide among " << size_ << " ranks";
   }
-  void CheckRank(int rank) const {
-    CHECK(rank >= 0 && rank < size_) << rank << " of " << size_;
-  }
+  void CheckRank(int rank) const { CHECK(rank >= 0 && rank < size_) << rank << " of " << size_; }
   void CheckPeer(int rank) const {
     CheckRank(rank);
     CHECK_NE(rank, rank_) << "a rank does not send to itself";
   }
-  void CountSent(int64_t bytes) {
-    job_->bytes_sent(rank_).fetch_add(bytes, std::memory_order_relaxed);
-  }
-  ThreadCall NextCall(const std::string& what) {
-    return {what, ++num_calls_, 0};
-  }
+  void CountSent(int64_t bytes) { job_->bytes_sent(rank_).fetch_add(bytes, std::memory_order_relaxed); }
+  ThreadCall NextCall(const std::string& what) { return {what, ++num_calls_, 0}; }
 
   Status EndReading(ThreadCall* call) {
     meeting_.DoneReading();
@@ -225,8 +173,7 @@ class ThreadCommunicator : public Communicator {
     return meeting_.Depart(rank_, *call);
   }
 
-  Status SmallAllReduce(ThreadCall call, void* memory, int64_t n, DataType type,
-                        ReduceOperation operation) {
+  Status SmallAllReduce(ThreadCall call, void* memory, int64_t n, DataType type, ReduceOperation operation) {
     alignas(64) char reduced[kSmallBytes];
     TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory));
     ReduceInRankOrder(type, operation, meeting_.offered(), 0, n, reduced);
@@ -237,12 +184,10 @@ class ThreadCommunicator : public Communicator {
   }
 
   // Each rank reduces one part, then all gather the parts.
-  Status LargeAllReduce(ThreadCall call, void* memory, int64_t n, DataType type,
-                        ReduceOperation operation) {
+  Status LargeAllReduce(ThreadCall call, void* memory, int64_t n, DataType type, ReduceOperation operation) {
     const auto part = [&](int rank) { return n * rank / size_; };
     TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory));
-    ReduceInRankOrder(type, operation, meeting_.offered(), part(rank_),
-                      part(rank_ + 1), memory);
+    ReduceInRankOrder(type, operation, meeting_.offered(), part(rank_), part(rank_ + 1), memory);
     const int64_t mine = part(rank_ + 1) - part(rank_);
     CountSent((n - mine + mine * (size_ - 1)) * SizeOf(type));
     meeting_.DoneReading();
@@ -250,29 +195,23 @@ class ThreadCommunicator : public Communicator {
     TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory));
     for (int i = 1; i < size_; ++i) {
       const int peer = (rank_ + i) % size_;
-      Copy(memory, meeting_.offered()[peer], part(peer) * SizeOf(type),
-           part(peer + 1) * SizeOf(type));
+      Copy(memory, meeting_.offered()[peer], part(peer) * SizeOf(type), part(peer + 1) * SizeOf(type));
     }
     return EndReading(&call);
   }
 
-  Status Run(const std::string& what, std::vector<Operand> operands,
-             Stream& stream, Body body) {
-    if (stream.is_inline() || stream.device().kind() != DeviceKind::kCpu)
-      return RunNow(what, operands, stream, body);
-    stream.Enqueue([this, what, operands = std::move(operands),
-                    body = std::move(body), &stream] {
+  Status Run(const std::string& what, std::vector<Operand> operands, Stream& stream, Body body) {
+    if (stream.is_inline() || stream.device().kind() != DeviceKind::kCpu) return RunNow(what, operands, stream, body);
+    stream.Enqueue([this, what, operands = std::move(operands), body = std::move(body), &stream] {
       RunNow(what, operands, stream, body).IgnoreError();  // the job has it
     });
     return status();
   }
 
-  Status RunNow(const std::string& what, const std::vector<Operand>& operands,
-                Stream& stream, const Body& body) {
+  Status RunNow(const std::string& what, const std::vector<Operand>& operands, Stream& stream, const Body& body) {
     void* memory[2] = {};
     if (stream.device().kind() == DeviceKind::kCpu) {
-      for (size_t i = 0; i < operands.size(); ++i)
-        memory[i] = operands[i].tensor.raw();
+      for (size_t i = 0; i < operands.size(); ++i) memory[i] = operands[i].tensor.raw();
       return Time(NextCall(what), memory, body);
     }
     std::vector<std::vector<char>> host(operands.size());
@@ -280,15 +219,13 @@ class ThreadCommunicator : public Communicator {
       const Tensor& tensor = operands[i].tensor;
       host[i].resize(tensor.bytes());
       memory[i] = host[i].data();
-      if (operands[i].read)
-        tensor.device().Copy(memory[i], tensor.raw(), host[i].size(), stream);
+      if (operands[i].read) tensor.device().Copy(memory[i], tensor.raw(), host[i].size(), stream);
     }
     stream.Synchronize();
     const Status status = Time(NextCall(what), memory, body);
     for (size_t i = 0; status.ok() && i < operands.size(); ++i) {
       const Tensor& tensor = operands[i].tensor;
-      if (operands[i].written)
-        tensor.device().Copy(tensor.raw(), memory[i], host[i].size(), stream);
+      if (operands[i].written) tensor.device().Copy(tensor.raw(), memory[i], host[i].size(), stream);
     }
     stream.Synchronize();
     return status;
@@ -298,9 +235,8 @@ class ThreadCommunicator : public Communicator {
     const auto start = std::chrono::steady_clock::now();
     const Status status = body(call, memory);
     const auto spent = std::chrono::steady_clock::now() - start;
-    busy_nanoseconds_.fetch_add(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
-        std::memory_order_relaxed);
+    busy_nanoseconds_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
+                                std::memory_order_relaxed);
     return status;
   }
 
@@ -314,15 +250,11 @@ class ThreadCommunicator : public Communicator {
 
 class ThreadLauncher : public Launcher {
  public:
-  explicit ThreadLauncher(double timeout_seconds)
-      : timeout_seconds_(timeout_seconds) {}
+  explicit ThreadLauncher(double timeout_seconds) : timeout_seconds_(timeout_seconds) {}
 
-  Status Run(int world_size,
-             const std::function<Status(Communicator& communicator)>& worker)
-      override {
+  Status Run(int world_size, const std::function<Status(Communicator& communicator)>& worker) override {
     if (world_size < 1) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "a job of ", world_size, " workers; say --workers=1 or more"));
+      return absl::InvalidArgumentError(absl::StrCat("a job of ", world_size, " workers; say --workers=1 or more"));
     }
     const auto job = std::make_shared<ThreadJob>(world_size, timeout_seconds_);
     std::vector<Status> results(world_size);
@@ -330,18 +262,14 @@ class ThreadLauncher : public Launcher {
     for (int rank = 0; rank < world_size; ++rank) {
       try {
         threads.emplace_back([&, rank] {
-          pthread_setname_np(
-              pthread_self(),
-              absl::StrCat("worker ", rank).substr(0, 15).c_str());
+          pthread_setname_np(pthread_self(), absl::StrCat("worker ", rank).substr(0, 15).c_str());
           ThreadCommunicator communicator(job, job->first_meeting(), rank);
-          results[rank] =
-              CatchDeviceError([&] { return worker(communicator); });
+          results[rank] = CatchDeviceError([&] { return worker(communicator); });
           job->Leave(rank, results[rank]);
         });
       } catch (const std::system_error& error) {
-        results[rank] = absl::ResourceExhaustedError(
-            absl::StrCat("no thread for worker ", rank, " of ", world_size,
-                         ": ", error.what(), "; ask for fewer workers"));
+        results[rank] = absl::ResourceExhaustedError(absl::StrCat("no thread for worker ", rank, " of ", world_size,
+                                                                  ": ", error.what(), "; ask for fewer workers"));
         job->Fail(rank, results[rank]);
         break;
       }
@@ -355,18 +283,15 @@ class ThreadLauncher : public Launcher {
   const double timeout_seconds_;
 };
 
-StatusOr<std::unique_ptr<Launcher>> MakeThreads(const ThreadsConfig& config,
-                                                const Launcher::BuildArgs&) {
+StatusOr<std::unique_ptr<Launcher>> MakeThreads(const ThreadsConfig& config, const Launcher::BuildArgs&) {
   if (!(config.timeout_seconds() > 0)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("timeout_seconds is ", config.timeout_seconds(),
-                     "; it has to be more than 0"));
+        absl::StrCat("timeout_seconds is ", config.timeout_seconds(), "; it has to be more than 0"));
   }
   return MakeThreadLauncher(config.timeout_seconds());
 }
 
-TRIREME_REGISTER_COMPONENT("communicator/threads", Launcher, ThreadsConfig,
-                           MakeThreads);
+TRIREME_REGISTER_COMPONENT("communicator/threads", Launcher, ThreadsConfig, MakeThreads);
 
 }  // namespace
 

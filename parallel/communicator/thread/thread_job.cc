@@ -9,22 +9,16 @@
 namespace trireme {
 namespace {
 
-std::string Describe(const ThreadCall& call) {
-  return absl::StrCat(call.description, " (call ", call.number, ")");
-}
+std::string Describe(const ThreadCall& call) { return absl::StrCat(call.description, " (call ", call.number, ")"); }
 
 std::string Ranks(const std::vector<int>& ranks) {
-  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ",
-                      absl::StrJoin(ranks, ", "));
+  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ", absl::StrJoin(ranks, ", "));
 }
 
 }  // namespace
 
 ThreadJob::ThreadJob(int world_size, double timeout_seconds)
-    : world_size_(world_size),
-      timeout_seconds_(timeout_seconds),
-      left_(world_size, false),
-      bytes_sent_(world_size) {
+    : world_size_(world_size), timeout_seconds_(timeout_seconds), left_(world_size, false), bytes_sent_(world_size) {
   meetings_.push_back(std::make_unique<ThreadMeeting>(*this));
 }
 
@@ -48,10 +42,7 @@ void ThreadJob::Fail(int rank, const Status& fault) {
 void ThreadJob::Leave(int rank, const Status& status) {
   std::lock_guard<std::mutex> lock(mutex_);
   left_[rank] = true;
-  if (!status.ok())
-    FailLocked(rank, world_size_ > 1
-                         ? Annotate(status, absl::StrCat("rank ", rank))
-                         : status);
+  if (!status.ok()) FailLocked(rank, world_size_ > 1 ? Annotate(status, absl::StrCat("rank ", rank)) : status);
   WakeAllLocked();
 }
 
@@ -86,50 +77,39 @@ void ThreadMeeting::EndReadLocked() {
 }
 
 template <class Ready, class Missing>
-Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call,
-                            const Ready& ready, const Missing& missing) {
+Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call, const Ready& ready, const Missing& missing) {
   const auto deadline =
-      std::chrono::steady_clock::now() +
-      std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-          std::chrono::duration<double>(job_.timeout_seconds_));
+      std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                                             std::chrono::duration<double>(job_.timeout_seconds_));
   while (!ready()) {
     if (!job_.fault_.ok()) return EndByFault(lock, rank);
     const std::vector<int> late = missing();
     for (int peer : late) {
       if (!job_.left_[peer]) continue;
-      job_.FailLocked(rank,
-                      absl::UnavailableError(absl::StrCat(
-                          "rank ", rank, " waits for rank ", peer, " in ",
-                          Describe(call), ", but that worker has ended")));
+      job_.FailLocked(rank, absl::UnavailableError(absl::StrCat("rank ", rank, " waits for rank ", peer, " in ",
+                                                                Describe(call), ", but that worker has ended")));
       return EndByFault(lock, rank);
     }
-    if (wake_[rank].wait_until(lock, deadline) == std::cv_status::no_timeout)
-      continue;
+    if (wake_[rank].wait_until(lock, deadline) == std::cv_status::no_timeout) continue;
     if (ready() || !job_.fault_.ok()) continue;
-    job_.FailLocked(
-        rank,
-        absl::DeadlineExceededError(absl::StrCat(
-            "rank ", rank, " waited ", job_.timeout_seconds_, " s for ",
-            Ranks(missing()), " in ", Describe(call),
-            "; find out what keeps the peer, or raise timeout_seconds in ",
-            "communicator { [communicator/threads] {} } if it is only slow")));
+    job_.FailLocked(rank, absl::DeadlineExceededError(absl::StrCat(
+                              "rank ", rank, " waited ", job_.timeout_seconds_, " s for ", Ranks(missing()), " in ",
+                              Describe(call), "; find out what keeps the peer, or raise timeout_seconds in ",
+                              "communicator { [communicator/threads] {} } if it is only slow")));
   }
   return absl::OkStatus();
 }
 
-Status ThreadMeeting::Meet(Lock& lock, int rank, const ThreadCall& call,
-                           void* offered, bool reads) {
+Status ThreadMeeting::Meet(Lock& lock, int rank, const ThreadCall& call, void* offered, bool reads) {
   if (!job_.fault_.ok()) return EndByFault(lock, rank);
   arrivals_[rank] = {true, call, offered};
   const int world = job_.world_size_;
   if (++num_arrived_ == world) {
     for (int peer = 0; peer < world; ++peer) {
       if (arrivals_[peer].call == call) continue;
-      job_.FailLocked(
-          rank, absl::InternalError(absl::StrCat(
-                    "rank ", rank, " is in ", Describe(call), " and rank ",
-                    peer, " in ", Describe(arrivals_[peer].call),
-                    "; all ranks have to make the same calls in one order")));
+      job_.FailLocked(rank, absl::InternalError(absl::StrCat("rank ", rank, " is in ", Describe(call), " and rank ",
+                                                             peer, " in ", Describe(arrivals_[peer].call),
+                                                             "; all ranks have to make the same calls in one order")));
       return EndByFault(lock, rank);
     }
     num_arrived_ = 0;
@@ -152,9 +132,7 @@ Status ThreadMeeting::Meet(Lock& lock, int rank, const ThreadCall& call,
     return late;
   };
   return Await(
-      lock, rank, call,
-      [&, generation = generation_] { return generation_ != generation; },
-      missing);
+      lock, rank, call, [&, generation = generation_] { return generation_ != generation; }, missing);
 }
 
 Status ThreadMeeting::Arrive(int rank, const ThreadCall& call, void* offered) {
@@ -172,12 +150,10 @@ Status ThreadMeeting::Depart(int rank, const ThreadCall& call) {
   return Meet(lock, rank, call, nullptr, /*reads=*/false);
 }
 
-Status ThreadMeeting::Offer(int rank, int to, const ThreadCall& call,
-                            const void* data, int64_t bytes) {
+Status ThreadMeeting::Offer(int rank, int to, const ThreadCall& call, const void* data, int64_t bytes) {
   Lock lock(job_.mutex_);
   if (!job_.fault_.ok()) return EndByFault(lock, rank);
-  CHECK_EQ(message(rank, to).state, Message::kNone)
-      << Describe(call) << " by two threads at once";
+  CHECK_EQ(message(rank, to).state, Message::kNone) << Describe(call) << " by two threads at once";
   message(rank, to) = {Message::kOffered, data, bytes};
   wake_[to].notify_all();
   return absl::OkStatus();
@@ -193,19 +169,15 @@ Status ThreadMeeting::AwaitTaken(int rank, int to, const ThreadCall& call) {
   return absl::OkStatus();
 }
 
-Status ThreadMeeting::Take(int rank, int from, const ThreadCall& call,
-                           void* data, int64_t bytes) {
+Status ThreadMeeting::Take(int rank, int from, const ThreadCall& call, void* data, int64_t bytes) {
   Lock lock(job_.mutex_);
   Message& sent = message(from, rank);
   TRIREME_RETURN_IF_ERROR(Await(
-      lock, rank, call,
-      [&] { return sent.state == Message::kOffered && job_.fault_.ok(); },
+      lock, rank, call, [&] { return sent.state == Message::kOffered && job_.fault_.ok(); },
       [&] { return std::vector<int>{from}; }));
   if (sent.bytes != bytes) {
-    job_.FailLocked(
-        rank, absl::InternalError(absl::StrCat(
-                  "rank ", from, " sent ", sent.bytes, " bytes to rank ", rank,
-                  ", which waited for ", bytes, " in ", Describe(call))));
+    job_.FailLocked(rank, absl::InternalError(absl::StrCat("rank ", from, " sent ", sent.bytes, " bytes to rank ", rank,
+                                                           ", which waited for ", bytes, " in ", Describe(call))));
     return EndByFault(lock, rank);
   }
   sent.state = Message::kBeingRead;
@@ -219,8 +191,7 @@ Status ThreadMeeting::Take(int rank, int from, const ThreadCall& call,
   return absl::OkStatus();
 }
 
-StatusOr<ThreadMeeting*> ThreadMeeting::Duplicate(int rank,
-                                                  const ThreadCall& call) {
+StatusOr<ThreadMeeting*> ThreadMeeting::Duplicate(int rank, const ThreadCall& call) {
   if (rank == 0) {
     Lock lock(job_.mutex_);
     job_.meetings_.push_back(std::make_unique<ThreadMeeting>(job_));

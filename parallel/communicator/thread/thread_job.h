@@ -29,8 +29,7 @@ struct ThreadCall {
   int phase = 0;
 
   bool operator==(const ThreadCall& other) const {
-    return number == other.number && phase == other.phase &&
-           description == other.description;
+    return number == other.number && phase == other.phase && description == other.description;
   }
 };
 
@@ -86,11 +85,9 @@ class ThreadMeeting {
   Status Depart(int rank, const ThreadCall& call);
 
   // Offers bytes to one rank and returns; AwaitTaken waits until it has them.
-  Status Offer(int rank, int to, const ThreadCall& call, const void* data,
-               int64_t bytes);
+  Status Offer(int rank, int to, const ThreadCall& call, const void* data, int64_t bytes);
   Status AwaitTaken(int rank, int to, const ThreadCall& call);
-  Status Take(int rank, int from, const ThreadCall& call, void* data,
-              int64_t bytes);
+  Status Take(int rank, int from, const ThreadCall& call, void* data, int64_t bytes);
 
   // The same new meeting for all ranks. Collective.
   StatusOr<ThreadMeeting*> Duplicate(int rank, const ThreadCall& call);
@@ -109,17 +106,13 @@ class ThreadMeeting {
   };
   using Lock = std::unique_lock<std::mutex>;
 
-  Message& message(int from, int to) {
-    return messages_[from * job_.world_size_ + to];
-  }
-  Status Meet(Lock& lock, int rank, const ThreadCall& call, void* offered,
-              bool reads);
+  Message& message(int from, int to) { return messages_[from * job_.world_size_ + to]; }
+  Status Meet(Lock& lock, int rank, const ThreadCall& call, void* offered, bool reads);
   void EndReadLocked();
   // Waits until ready(), which is asked first, or a fault, or until a rank of
   // missing() has left or the deadline has passed, which become faults.
   template <class Ready, class Missing>
-  Status Await(Lock& lock, int rank, const ThreadCall& call, const Ready& ready,
-               const Missing& missing);
+  Status Await(Lock& lock, int rank, const ThreadCall& call, const Ready& ready, const Missing& missing);
   // The job's fault, once nobody reads this rank's memory any more.
   Status EndByFault(Lock& lock, int rank);
 

@@ -21,8 +21,7 @@ namespace trireme {
 // passed on: all ranks get the same bits. `scratch` (float32) is used until the
 // stream has done this; its size is that of a piece, and has to be the same on
 // all ranks and at least 1.
-Status RingAllReduce(Communicator& communicator, const Tensor& values,
-                     const Tensor& scratch, Stream& stream);
+Status RingAllReduce(Communicator& communicator, const Tensor& values, const Tensor& scratch, Stream& stream);
 
 }  // namespace trireme
 

@@ -22,34 +22,28 @@ constexpr int64_t kPieceBytes = int64_t{1} << 20;
 
 class RingAllReduceStrategy : public Strategy {
  public:
-  RingAllReduceStrategy(const RingAllReduceConfig& config,
-                        const BuildArgs& args)
+  RingAllReduceStrategy(const RingAllReduceConfig& config, const BuildArgs& args)
       : args_(args),
         overlap_(config.overlap()),
         device_(args.arena->device()),
         compute_(device_.compute_stream()),
-        plan_(PlanBuckets(
-            *args.arena,
-            static_cast<int64_t>(config.first_bucket_mb() * (1 << 20)),
-            static_cast<int64_t>(config.bucket_mb() * (1 << 20)))),
+        plan_(PlanBuckets(*args.arena, static_cast<int64_t>(config.first_bucket_mb() * (1 << 20)),
+                          static_cast<int64_t>(config.bucket_mb() * (1 << 20)))),
         states_(plan_.buckets.size()) {}
 
   ~RingAllReduceStrategy() override {
     // Only a fault ends a step half-way; then the stream must not wait for
     // peers when it is destroyed.
     if (communicator_ != nullptr && next_to_finish_ < next_to_launch_) {
-      communicator_->Abort(absl::CancelledError(
-          absl::StrCat("stopped in the middle of step ", step_)));
+      communicator_->Abort(absl::CancelledError(absl::StrCat("stopped in the middle of step ", step_)));
     }
   }
 
   Status Setup() override {
-    TRIREME_RETURN_IF_ERROR(
-        PublishParameters(*args_.arena, *args_.communicator));
+    TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
     TRIREME_ASSIGN_OR_RETURN(communicator_, args_.communicator->Duplicate());
-    scratch_ = Tensor::Empty(
-        device_, {kPieceBytes / static_cast<int64_t>(sizeof(float))},
-        DataType::kFloat32, MemoryKind::kGradients);
+    scratch_ = Tensor::Empty(device_, {kPieceBytes / static_cast<int64_t>(sizeof(float))}, DataType::kFloat32,
+                             MemoryKind::kGradients);
     for (State& state : states_) {
       state.ready = device_.NewEvent();
       state.done = device_.NewEvent();
@@ -62,48 +56,38 @@ class RingAllReduceStrategy : public Strategy {
     step_ = step;
     next_to_launch_ = 0;
     next_to_finish_ = 0;
-    for (size_t k = 0; k < states_.size(); ++k)
-      states_[k].pending = plan_.buckets[k].num_trained;
+    for (size_t k = 0; k < states_.size(); ++k) states_[k].pending = plan_.buckets[k].num_trained;
   }
 
   void OnGradientReady(int index) override {
     const int bucket = plan_.bucket_of[index];
     if (bucket < 0) return;
-    CHECK_GT(states_[bucket].pending, 0)
-        << args_.arena->parameters()[index]->name
-        << " is reported twice in a step";
+    CHECK_GT(states_[bucket].pending, 0) << args_.arena->parameters()[index]->name << " is reported twice in a step";
     --states_[bucket].pending;
     if (overlap_) LaunchReady();
   }
 
   Status Step(const UpdateInfo& info) override {
     LaunchReady();
-    CHECK_EQ(next_to_launch_, num_buckets())
-        << "not all gradients were reported before Step";
+    CHECK_EQ(next_to_launch_, num_buckets()) << "not all gradients were reported before Step";
     exposed_seconds_ = 0;
     while (next_to_finish_ < num_buckets()) {
       const int k = next_to_finish_;
       const auto start = std::chrono::steady_clock::now();
       compute_.Wait(*states_[k].done);
-      exposed_seconds_ += std::chrono::duration<double>(
-                              std::chrono::steady_clock::now() - start)
-                              .count();
+      exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       ++next_to_finish_;
-      TRIREME_RETURN_IF_ERROR(Annotate(
-          states_[k].status,
-          absl::StrCat("strategy/ring_all_reduce: rank ", communicator_->rank(),
-                       ", step ", step_, ", bucket ", k + 1, " of ",
-                       num_buckets(), " (", plan_.buckets[k].name, ")")));
-      args_.optimizer->Update(plan_.buckets[k].begin, plan_.buckets[k].end,
-                              info, compute_);
+      TRIREME_RETURN_IF_ERROR(
+          Annotate(states_[k].status,
+                   absl::StrCat("strategy/ring_all_reduce: rank ", communicator_->rank(), ", step ", step_, ", bucket ",
+                                k + 1, " of ", num_buckets(), " (", plan_.buckets[k].name, ")")));
+      args_.optimizer->Update(plan_.buckets[k].begin, plan_.buckets[k].end, info, compute_);
     }
     return absl::OkStatus();
   }
 
   bool synchronous() const override { return true; }
-  double exposed_communication_seconds() const override {
-    return exposed_seconds_;
-  }
+  double exposed_communication_seconds() const override { return exposed_seconds_; }
 
  private:
   struct State {
@@ -115,9 +99,7 @@ class RingAllReduceStrategy : public Strategy {
   int num_buckets() const { return static_cast<int>(plan_.buckets.size()); }
 
   void LaunchReady() {
-    while (next_to_launch_ < num_buckets() &&
-           states_[next_to_launch_].pending == 0)
-      Launch(next_to_launch_++);
+    while (next_to_launch_ < num_buckets() && states_[next_to_launch_].pending == 0) Launch(next_to_launch_++);
   }
 
   void Launch(int k) {
@@ -125,14 +107,12 @@ class RingAllReduceStrategy : public Strategy {
     const Bucket& bucket = plan_.buckets[k];
     compute_.Record(*state.ready);
     stream_->Wait(*state.ready);
-    state.status = RingAllReduce(
-        *communicator_, args_.arena->gradients().Flat(bucket.begin, bucket.end),
-        scratch_, *stream_);
+    state.status =
+        RingAllReduce(*communicator_, args_.arena->gradients().Flat(bucket.begin, bucket.end), scratch_, *stream_);
     // What goes wrong later, on the stream's own thread, belongs to the bucket
     // that it goes wrong in.
     if (device_.kind() == DeviceKind::kCpu && state.status.ok()) {
-      stream_->Enqueue(
-          [this, &state] { state.status = communicator_->status(); });
+      stream_->Enqueue([this, &state] { state.status = communicator_->status(); });
     }
     stream_->Record(*state.done);
   }
@@ -154,22 +134,18 @@ class RingAllReduceStrategy : public Strategy {
   std::unique_ptr<Stream> stream_;
 };
 
-StatusOr<std::unique_ptr<Strategy>> MakeRingAllReduce(
-    const RingAllReduceConfig& config, const Strategy::BuildArgs& args) {
+StatusOr<std::unique_ptr<Strategy>> MakeRingAllReduce(const RingAllReduceConfig& config,
+                                                      const Strategy::BuildArgs& args) {
   for (const auto& [name, value] :
-       {std::make_pair("bucket_mb", config.bucket_mb()),
-        std::make_pair("first_bucket_mb", config.first_bucket_mb())}) {
+       {std::make_pair("bucket_mb", config.bucket_mb()), std::make_pair("first_bucket_mb", config.first_bucket_mb())}) {
     if (!(value >= 0 && value <= 1 << 20)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name, " is ", value, "; it has to be between 0 and ", 1 << 20));
+      return absl::InvalidArgumentError(absl::StrCat(name, " is ", value, "; it has to be between 0 and ", 1 << 20));
     }
   }
-  return std::unique_ptr<Strategy>(
-      std::make_unique<RingAllReduceStrategy>(config, args));
+  return std::unique_ptr<Strategy>(std::make_unique<RingAllReduceStrategy>(config, args));
 }
 
-TRIREME_REGISTER_COMPONENT("strategy/ring_all_reduce", Strategy,
-                           RingAllReduceConfig, MakeRingAllReduce);
+TRIREME_REGISTER_COMPONENT("strategy/ring_all_reduce", Strategy, RingAllReduceConfig, MakeRingAllReduce);
 
 }  // namespace
 }  // namespace trireme

@@ -14,8 +14,7 @@ class Single : public Strategy {
   void BeginStep(int64_t) override {}
   void OnGradientReady(int) override {}
   Status Step(const UpdateInfo& info) override {
-    args_.optimizer->Update(0, args_.arena->size(), info,
-                            args_.arena->device().compute_stream());
+    args_.optimizer->Update(0, args_.arena->size(), info, args_.arena->device().compute_stream());
     return absl::OkStatus();
   }
   bool synchronous() const override { return true; }
@@ -25,19 +24,17 @@ class Single : public Strategy {
   const BuildArgs args_;
 };
 
-StatusOr<std::unique_ptr<Strategy>> MakeSingle(
-    const SingleConfig&, const Strategy::BuildArgs& args) {
+StatusOr<std::unique_ptr<Strategy>> MakeSingle(const SingleConfig&, const Strategy::BuildArgs& args) {
   if (args.communicator->size() != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "it runs one worker, and this job has ", args.communicator->size(),
-        "; say `workers: 1`, or `strategy { [strategy/ring_all_reduce] {} }` "
-        "to divide the work"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("it runs one worker, and this job has ", args.communicator->size(),
+                     "; say `workers: 1`, or `strategy { [strategy/ring_all_reduce] {} }` "
+                     "to divide the work"));
   }
   return std::unique_ptr<Strategy>(std::make_unique<Single>(args));
 }
 
-TRIREME_REGISTER_COMPONENT("strategy/single", Strategy, SingleConfig,
-                           MakeSingle);
+TRIREME_REGISTER_COMPONENT("strategy/single", Strategy, SingleConfig, MakeSingle);
 
 }  // namespace
 }  // namespace trireme

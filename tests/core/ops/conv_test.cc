@@ -58,7 +58,11 @@ TEST_P(ConvPasses, EqualTheDefinition) {
   for (int threads : {1, 2}) {
     auto device = MakeDevice("cpu", threads).value();
     device->BindToThisThread();
-    // Poisoned, so that what is left unwritten shows.
+    // Poisoned, as is the memory that scratch space will come from: what is left unwritten shows.
+    std::vector<Tensor> poison;
+    for (int64_t size = 16; size < (1 << 23); size += size / 2) poison.push_back(Tensor::Empty(*device, {size}));
+    for (const Tensor& tensor : poison) device->Fill(tensor.raw(), 0xFF, tensor.bytes(), device->compute_stream());
+    poison.clear();
     std::vector<float> y(output.size(), NAN), dx(data.input.size(), NAN), dw(data.weight.size(), NAN);
     ConvForwardCpu(*device, s, data.input.data(), data.weight.data(), nullptr, false, y.data());
     ExpectNear(y, output, filter * s.in_channels / group, "forward");
@@ -85,6 +89,10 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ConvPasses,
                              MakeConvShape(1, 12, 11, 32, 32, 5, 2, 2, 1, 32),
                              MakeConvShape(1, 3, 3, 128, 256, 3, 1, 0), MakeConvShape(4, 5, 5, 128, 24, 3, 1, 1),
                              MakeConvShape(1, 38, 38, 32, 16, 3, 1, 1), MakeConvShape(1, 4, 4, 24, 324, 3, 1, 1),
+                             // Winograd's, with tiles that do and do not fit.
+                             MakeConvShape(2, 16, 16, 16, 16, 3, 1, 1), MakeConvShape(1, 19, 17, 64, 48, 3, 1, 1),
+                             MakeConvShape(2, 10, 9, 48, 36, 3, 1, 1), MakeConvShape(1, 11, 21, 20, 32, 3, 1, 0),
+                             MakeConvShape(1, 38, 37, 32, 64, 3, 1, 1), MakeConvShape(1, 12, 12, 96, 160, 3, 1, 1),
                              // A stride that leaves out the last row and column.
                              MakeConvShape(2, 8, 8, 6, 7, 3, 3, 0)),
                          [](const ::testing::TestParamInfo<ConvShape>& info) {

@@ -1,0 +1,258 @@
+// The optimizers against the textbook formulas in double precision, and over
+// partitions of the arena.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/api/optimizer.h"
+#include "core/base/registry.h"
+#include "core/train/optimizers/adam.pb.h"
+#include "core/train/optimizers/sgd.pb.h"
+#include "gtest/gtest.h"
+
+namespace trireme {
+namespace {
+
+StatusOr<std::unique_ptr<Optimizer>> Make(const std::string& key, const google::protobuf::Message& config) {
+  google::protobuf::Any any;
+  any.set_type_url(key);
+  any.set_value(config.SerializeAsString());
+  return CreateComponent<Optimizer>(any, "optimizer", {});
+}
+
+class Model : public Module {
+ public:
+  Model() {
+    AddParameter("plain", {3, 67}, init::Normal(1.0f));
+    AddParameter("same_rule", {5}, init::Normal(1.0f));
+    AddParameter("frozen", {33}, init::Normal(1.0f), {1, 1, false});
+    AddParameter("bias", {19}, init::Normal(1.0f), {2, 0, true});
+    AddParameter("slow", {1001}, init::Normal(1.0f), {0.1f, 1, true});
+    AddParameter("one", {1}, init::Normal(1.0f), {0.1f, 1, true});
+  }
+};
+
+// What an arena and an optimizer are after some steps.
+struct Outcome {
+  std::vector<float> initial, values;
+  std::vector<std::vector<float>> state;
+  bool operator==(const Outcome& other) const { return values == other.values && state == other.state; }
+};
+
+constexpr int64_t kSteps = 5;
+float RateAt(int64_t step) { return 0.1f / (1 + step); }
+float GradientAt(int64_t step, int64_t element) { return std::sin(static_cast<float>(element * 13 + step * 71)); }
+
+class OptimizerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    device_ = *MakeDevice("cpu", 1);
+    BuildArena();
+  }
+
+  void BuildArena() {
+    arena_.reset();
+    model_ = std::make_unique<Model>();
+    arena_ = *ParameterArena::Build(model_.get(), *device_, 4, 3);
+  }
+
+  // Each step updates the ranges between `cuts`, in the order given by `seed`.
+  Outcome Run(const std::string& key, const google::protobuf::Message& config, std::vector<int64_t> cuts = {},
+              uint32_t seed = 0) {
+    auto made = Make(key, config);
+    EXPECT_TRUE(made.ok()) << made.status();
+    Optimizer& optimizer = **made;
+    Outcome outcome;
+    BuildArena();
+    EXPECT_TRUE(optimizer.Setup(arena_.get()).ok());
+    outcome.initial = arena_->values().ToVector<float>();
+    cuts.insert(cuts.begin(), 0);
+    cuts.push_back(arena_->size());
+    std::sort(cuts.begin(), cuts.end());
+    std::vector<size_t> order(cuts.size() - 1);
+    std::iota(order.begin(), order.end(), 0);
+    for (int64_t step = 0; step < kSteps; ++step) {
+      for (const Parameter* parameter : arena_->parameters()) {
+        std::vector<float> gradient(parameter->shape.size());
+        for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = GradientAt(step, parameter->offset + i);
+        arena_->gradients().Flat(parameter->offset, parameter->offset + gradient.size()).CopyFromHost(gradient.data());
+      }
+      Random random(seed, RandomUse::kShuffle, step);
+      for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
+      for (size_t k : order) optimizer.Update(cuts[k], cuts[k + 1], {step, RateAt(step)}, device_->compute_stream());
+    }
+    outcome.values = arena_->values().ToVector<float>();
+    for (const auto& [name, tensor] : optimizer.State()) {
+      EXPECT_EQ(tensor.size(), arena_->size()) << name;
+      outcome.state.push_back(tensor.ToVector<float>());
+    }
+    return outcome;
+  }
+
+  // `reference` trains one element in double precision: (initial, element, rate
+  // multiplier, decay multiplier).
+  template <class Reference>
+  void ExpectLike(const Outcome& outcome, const Reference& reference) {
+    std::vector<double> expected(outcome.initial.begin(), outcome.initial.end());
+    for (const Parameter* parameter : arena_->parameters()) {
+      if (!parameter->options.trainable) continue;
+      for (int64_t i = parameter->offset; i < parameter->offset + parameter->shape.size(); ++i) {
+        expected[i] = reference(outcome.initial[i], i, parameter->options.learning_rate_multiplier,
+                                parameter->options.weight_decay_multiplier);
+      }
+    }
+    for (size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(outcome.values[i], expected[i], 2e-6) << "element " << i;
+  }
+
+  void ExpectAnyPartitionGivesTheSameBits(const std::string& key, const google::protobuf::Message& config) {
+    const Outcome whole = Run(key, config);
+    EXPECT_NE(whole.values, whole.initial);
+    Random random(1, RandomUse::kSampling);
+    for (uint32_t trial = 0; trial < 20; ++trial) {
+      std::vector<int64_t> cuts(random.Below(40));
+      for (int64_t& cut : cuts) cut = random.Below(static_cast<uint32_t>(arena_->size()));
+      ASSERT_TRUE(Run(key, config, cuts, trial) == whole) << "trial " << trial;
+    }
+    std::vector<int64_t> all(arena_->size() - 1);
+    std::iota(all.begin(), all.end(), 1);
+    EXPECT_TRUE(Run(key, config, all) == whole);
+    arena_.reset();
+    model_.reset();
+    device_ = *MakeDevice("cpu", 3);
+    EXPECT_TRUE(Run(key, config) == whole);
+  }
+
+  // The module's tensors are the device's, and go first.
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<ParameterArena> arena_;
+};
+
+TEST_F(OptimizerTest, SgdFollowsTheFormula) {
+  for (double momentum : {0.0, 0.5, 0.9}) {
+    for (bool nesterov : {false, true}) {
+      for (double decay : {0.0, 0.1}) {
+        if (nesterov && momentum == 0) continue;
+        SgdConfig config;
+        config.set_momentum(static_cast<float>(momentum));
+        config.set_nesterov(nesterov);
+        config.set_weight_decay(static_cast<float>(decay));
+        ExpectLike(Run("optimizer/sgd", config), [&](double w, int64_t i, double rate_by, double decay_by) {
+          double velocity = 0;
+          for (int64_t step = 0; step < kSteps; ++step) {
+            const double d = GradientAt(step, i) + decay * decay_by * w;
+            velocity = momentum * velocity + d;
+            w -= RateAt(step) * rate_by * (nesterov ? d + momentum * velocity : velocity);
+          }
+          return w;
+        });
+      }
+    }
+  }
+}
+
+TEST_F(OptimizerTest, AdamFollowsTheFormula) {
+  for (bool decoupled : {false, true}) {
+    for (double decay : {0.0, 0.1}) {
+      AdamConfig config;
+      config.set_beta2(0.99);
+      config.set_weight_decay(static_cast<float>(decay));
+      config.set_decoupled_weight_decay(decoupled);
+      ExpectLike(Run("optimizer/adam", config), [&](double w, int64_t i, double rate_by, double decay_by) {
+        double m = 0, v = 0;
+        for (int64_t step = 0; step < kSteps; ++step) {
+          const double rate = RateAt(step) * rate_by;
+          double d = GradientAt(step, i);
+          if (decoupled) {
+            w -= rate * decay * decay_by * w;
+          } else {
+            d += decay * decay_by * w;
+          }
+          m = 0.9 * m + 0.1 * d;
+          v = 0.99 * v + 0.01 * d * d;
+          const double m_hat = m / (1 - std::pow(0.9, step + 1.0)), v_hat = v / (1 - std::pow(0.99, step + 1.0));
+          w -= rate * m_hat / (std::sqrt(v_hat) + 1e-8);
+        }
+        return w;
+      });
+    }
+  }
+}
+
+TEST_F(OptimizerTest, AnyPartitionGivesTheSameBits) {
+  SgdConfig sgd;
+  sgd.set_weight_decay(0.03f);
+  ExpectAnyPartitionGivesTheSameBits("optimizer/sgd", sgd);
+  sgd.set_nesterov(true);
+  ExpectAnyPartitionGivesTheSameBits("optimizer/sgd", sgd);
+  AdamConfig adam;
+  adam.set_weight_decay(0.03f);
+  ExpectAnyPartitionGivesTheSameBits("optimizer/adam", adam);
+  adam.set_decoupled_weight_decay(true);
+  ExpectAnyPartitionGivesTheSameBits("optimizer/adam", adam);
+}
+
+TEST_F(OptimizerTest, FrozenParametersAndPaddingStay) {
+  SgdConfig sgd;
+  sgd.set_weight_decay(0.1f);
+  AdamConfig adam;
+  adam.set_weight_decay(0.1f);
+  for (const Outcome& outcome : {Run("optimizer/sgd", sgd), Run("optimizer/adam", adam)}) {
+    std::vector<bool> trained(outcome.values.size(), false);
+    for (const Parameter* parameter : arena_->parameters()) {
+      if (!parameter->options.trainable) continue;
+      std::fill_n(trained.begin() + parameter->offset, parameter->shape.size(), true);
+    }
+    for (size_t i = 0; i < trained.size(); ++i) {
+      EXPECT_EQ(outcome.values[i] == outcome.initial[i], !trained[i]) << "element " << i;
+    }
+  }
+}
+
+TEST_F(OptimizerTest, StateIsWhatACheckpointKeeps) {
+  SgdConfig sgd;
+  auto with_momentum = *Make("optimizer/sgd", sgd);
+  ASSERT_TRUE(with_momentum->Setup(arena_.get()).ok());
+  ASSERT_EQ(with_momentum->State().size(), 1u);
+  EXPECT_EQ(with_momentum->State()[0].first, "momentum");
+  sgd.set_momentum(0);
+  auto without = *Make("optimizer/sgd", sgd);
+  ASSERT_TRUE(without->Setup(arena_.get()).ok());
+  EXPECT_TRUE(without->State().empty());
+  auto adam = *Make("optimizer/adam", AdamConfig());
+  ASSERT_TRUE(adam->Setup(arena_.get()).ok());
+  ASSERT_EQ(adam->State().size(), 2u);
+  EXPECT_EQ(adam->State()[0].first, "first_moment");
+  EXPECT_EQ(adam->State()[1].first, "second_moment");
+}
+
+TEST(OptimizerConfigTest, ValuesOutOfRangeAreRefused) {
+  const auto expect_refused = [](const std::string& key, const google::protobuf::Message& config, const char* field) {
+    const Status status = Make(key, config).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_NE(std::string(status.message()).find(field), std::string::npos) << status;
+  };
+  SgdConfig sgd;
+  sgd.set_momentum(1);
+  expect_refused("optimizer/sgd", sgd, "momentum is 1");
+  sgd.set_momentum(std::nanf(""));
+  expect_refused("optimizer/sgd", sgd, "momentum is nan");
+  sgd.set_momentum(0);
+  sgd.set_nesterov(true);
+  expect_refused("optimizer/sgd", sgd, "nesterov");
+  sgd = SgdConfig();
+  sgd.set_weight_decay(-1);
+  expect_refused("optimizer/sgd", sgd, "weight_decay is -1");
+  AdamConfig adam;
+  adam.set_beta2(1);
+  expect_refused("optimizer/adam", adam, "beta2 is 1");
+  adam = AdamConfig();
+  adam.set_epsilon(0);
+  expect_refused("optimizer/adam", adam, "epsilon is 0");
+  adam = AdamConfig();
+  adam.set_weight_decay(-1);
+  expect_refused("optimizer/adam", adam, "weight_decay is -1");
+}
+
+}  // namespace
+}  // namespace trireme

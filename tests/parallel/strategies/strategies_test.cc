@@ -1,0 +1,221 @@
+// Strategies against one worker that has all images, on made-up gradients.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <random>
+#include <thread>
+
+#include "core/api/strategy.h"
+#include "core/train/optimizers/adam.pb.h"
+#include "core/train/optimizers/sgd.pb.h"
+#include "parallel/strategies/buckets.h"
+#include "parallel/strategies/ring_all_reduce/ring_all_reduce.pb.h"
+#include "parallel/strategies/single/single.pb.h"
+#include "tests/parallel/strategies/toy_model.h"
+#include "tests/parallel/testing/jobs.h"
+
+namespace trireme {
+namespace {
+
+// The tape's part: this worker's images, gradients reported in an order of its
+// own.
+void BackwardPass(const ParameterArena& arena, const Communicator& communicator, int64_t step, GradientSink* sink,
+                  int num_reported) {
+  const int images = kToyImages / communicator.size();
+  std::vector<Parameter*> order = arena.parameters();
+  std::reverse(order.begin(), order.end());
+  std::shuffle(order.begin(), order.end(), std::mt19937(communicator.rank() + 10 * step));
+  order.resize(num_reported);
+  for (const Parameter* parameter : order) {
+    if (parameter->options.trainable) {
+      const int64_t size = parameter->shape.size();
+      std::vector<float> sum(size, 0.0f);
+      for (int image = communicator.rank() * images; image < (communicator.rank() + 1) * images; ++image) {
+        const std::vector<float> part = ToyGradient(step, image, parameter->index, size);
+        for (int64_t i = 0; i < size; ++i) sum[i] += part[i];
+      }
+      arena.gradients().Flat(parameter->offset, parameter->offset + size).CopyFromHost(sum.data());
+    }
+    sink->OnGradientReady(parameter->index);
+  }
+}
+
+struct Setting {
+  std::string strategy;
+  std::shared_ptr<google::protobuf::Message> config;
+  bool adam = false;
+};
+
+// Trains on `world` workers; every worker's arena, padding left out.
+std::vector<std::vector<float>> Train(int world, int64_t steps, const Setting& setting) {
+  std::vector<std::vector<float>> results(world);
+  const Status status = RunJob(world, [&](Communicator& communicator, Device& device) -> Status {
+    ToyModel model;
+    // Seeds differ on purpose: rank 0's weights are everybody's.
+    TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, world, 5 + communicator.rank()));
+    SgdConfig sgd;
+    sgd.set_weight_decay(0.01f);
+    TRIREME_ASSIGN_OR_RETURN(const auto optimizer, setting.adam
+                                                       ? MakeComponent<Optimizer>("optimizer/adam", AdamConfig())
+                                                       : MakeComponent<Optimizer>("optimizer/sgd", sgd));
+    TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
+    TRIREME_ASSIGN_OR_RETURN(
+        const auto strategy,
+        MakeComponent<Strategy>(setting.strategy, *setting.config, {arena.get(), optimizer.get(), &communicator}));
+    TRIREME_RETURN_IF_ERROR(strategy->Setup());
+    EXPECT_TRUE(strategy->synchronous());
+    for (int64_t step = 0; step < steps; ++step) {
+      strategy->BeginStep(step);
+      BackwardPass(*arena, communicator, step, strategy.get(), static_cast<int>(arena->parameters().size()));
+      TRIREME_RETURN_IF_ERROR(strategy->Step({step, 0.01f}));
+      EXPECT_GE(strategy->exposed_communication_seconds(), 0);
+    }
+    const Parameter& last = *arena->parameters().back();
+    results[communicator.rank()] = arena->values().Flat(0, last.offset + last.shape.size()).ToVector<float>();
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  return results;
+}
+
+Setting Single(bool adam) { return {"strategy/single", std::make_shared<SingleConfig>(), adam}; }
+
+Setting Ring(double bucket_bytes, bool overlap, bool adam) {
+  auto config = std::make_shared<RingAllReduceConfig>();
+  config->set_bucket_mb(bucket_bytes / (1 << 20));
+  config->set_first_bucket_mb(bucket_bytes / 2 / (1 << 20));
+  config->set_overlap(overlap);
+  return {"strategy/ring_all_reduce", config, adam};
+}
+
+double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0, norm = 0;
+  EXPECT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += a[i] * a[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+TEST(StrategiesTest, TheRingGivesTheWeightsOfOneWorkerOnAllImages) {
+  for (bool adam : {false, true}) {
+    const auto single = Train(1, 20, Single(adam));
+    for (int world = 1; world <= 4; ++world) {
+      for (double bucket_bytes : {0.0, 300.0, 1e6}) {
+        for (bool overlap : {true, false}) {
+          const auto ring = Train(world, 20, Ring(bucket_bytes, overlap, adam));
+          for (const auto& of_rank : ring) EXPECT_EQ(of_rank, ring[0]);
+          EXPECT_LT(RelativeDifference(single[0], ring[0]), 1e-5)
+              << world << " workers, buckets of " << bucket_bytes << " bytes";
+        }
+      }
+    }
+  }
+}
+
+TEST(StrategiesTest, TheToyDependsOnEveryImage) {
+  // Or the test above would compare nothing.
+  EXPECT_GT(RelativeDifference(Train(1, 20, Single(false))[0], Train(1, 19, Single(false))[0]), 1e-3);
+}
+
+TEST(StrategiesTest, TheRingIsTheSameInEveryRunAndWithAndWithoutOverlap) {
+  const auto first = Train(3, 5, Ring(300, true, false));
+  EXPECT_EQ(Train(3, 5, Ring(300, true, false)), first);
+  EXPECT_EQ(Train(3, 5, Ring(300, false, false)), first);
+}
+
+TEST(StrategiesTest, SingleRefusesTwoWorkers) {
+  const Status status = RunJob(2, [](Communicator& communicator, Device&) {
+    return MakeComponent<Strategy>("strategy/single", SingleConfig(), {nullptr, nullptr, &communicator}).status();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(std::string(status.message()).find("workers: 1"), std::string::npos) << status;
+}
+
+TEST(StrategiesTest, TheRingRefusesBucketsOfNegativeSize) {
+  const Status status = RunJob(1, [](Communicator& communicator, Device& device) -> Status {
+    ToyModel model;
+    TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, 1, 1));
+    RingAllReduceConfig config;
+    config.set_bucket_mb(-1);
+    return MakeComponent<Strategy>("strategy/ring_all_reduce", config, {arena.get(), nullptr, &communicator}).status();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(std::string(status.message()).find("bucket_mb is -1"), std::string::npos) << status;
+}
+
+// Rank 1 dies half-way through the backward pass of step 2.
+TEST(StrategiesTest, ADeadPeerIsNamedWithStepAndBucket) {
+  for (bool overlap : {true, false}) {
+    const Setting setting = Ring(300, overlap, false);
+    Status survivor;
+    std::atomic<int64_t> survivor_step{0};
+    const Status status = RunJob(2, [&](Communicator& communicator, Device& device) -> Status {
+      ToyModel model;
+      TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, 2, 5));
+      TRIREME_ASSIGN_OR_RETURN(const auto optimizer, MakeComponent<Optimizer>("optimizer/sgd", SgdConfig()));
+      TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
+      TRIREME_ASSIGN_OR_RETURN(
+          const auto strategy,
+          MakeComponent<Strategy>(setting.strategy, *setting.config, {arena.get(), optimizer.get(), &communicator}));
+      TRIREME_RETURN_IF_ERROR(strategy->Setup());
+      for (int64_t step = 0;; ++step) {
+        strategy->BeginStep(step);
+        if (communicator.rank() == 0) survivor_step = step;
+        const bool dies = communicator.rank() == 1 && step == 2;
+        BackwardPass(*arena, communicator, step, strategy.get(), dies ? 6 : 10);
+        if (dies) {
+          // A peer that has not finished the step before would learn of it
+          // there.
+          while (survivor_step < step) std::this_thread::yield();
+          return absl::DataLossError("the disk is gone");
+        }
+        const Status status = strategy->Step({step, 0.01f});
+        if (status.ok()) continue;
+        survivor = status;
+        return status;
+      }
+    });
+    EXPECT_EQ(status, absl::DataLossError("the disk is gone"));
+    for (const char* word : {"rank 0", "step 2", "bucket ", "rank 1"}) {
+      EXPECT_NE(std::string(survivor.message()).find(word), std::string::npos) << survivor;
+    }
+  }
+}
+
+TEST(BucketsTest, RunFromTheEndAndCoverEveryTrainedParameterOnce) {
+  const auto device = TestDevice();
+  ToyModel model;
+  const auto arena = ParameterArena::Build(&model, *device, 4, 1);
+  ASSERT_TRUE(arena.ok());
+  for (int64_t first : {0, 100, 5000, 1000000}) {
+    for (int64_t later : {0, 200, 4000, 1000000}) {
+      const BucketPlan plan = PlanBuckets(**arena, first, later);
+      int64_t before = (*arena)->size();
+      int trained = 0;
+      for (const Bucket& bucket : plan.buckets) {
+        EXPECT_LT(bucket.begin, bucket.end);
+        EXPECT_LE(bucket.end, before);
+        before = bucket.begin;
+        trained += bucket.num_trained;
+      }
+      EXPECT_EQ(trained, 8);
+      for (const Parameter* parameter : (*arena)->parameters()) {
+        const int k = plan.bucket_of[parameter->index];
+        ASSERT_EQ(k < 0, !parameter->options.trainable);
+        if (k < 0) continue;
+        EXPECT_GE(parameter->offset, plan.buckets[k].begin);
+        EXPECT_LE(parameter->offset + parameter->shape.size(), plan.buckets[k].end);
+      }
+    }
+  }
+  EXPECT_EQ(PlanBuckets(**arena, 0, 0).buckets.size(), 8u);
+  const BucketPlan two = PlanBuckets(**arena, 100, 1000000);
+  ASSERT_EQ(two.buckets.size(), 2u);
+  EXPECT_EQ(two.buckets[0].name, "p8 to p9");
+  EXPECT_EQ(two.buckets[1].name, "p1 to p7");
+}
+
+}  // namespace
+}  // namespace trireme

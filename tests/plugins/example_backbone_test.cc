@@ -1,0 +1,86 @@
+#include "plugins/example_backbone/example_backbone.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/api/backbone.h"
+#include "core/base/registry.h"
+#include "core/config/config.pb.h"
+#include "core/config/config_file.h"
+#include "core/nn/parameter_arena.h"
+
+namespace trireme {
+namespace {
+
+using ::testing::HasSubstr;
+
+StatusOr<std::unique_ptr<Backbone>> Make(const std::string& fields) {
+  Config config;
+  TRIREME_RETURN_IF_ERROR(ParseText("model { [backbone/example] { " + fields + " } }", "test", &config));
+  return CreateComponent<Backbone>(config.model(), "backbone", Backbone::BuildArgs());
+}
+
+TEST(ExampleBackboneTest, MapsAreAsItsSpecsSay) {
+  const auto device = *MakeDevice("cpu", 1);
+  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{64, 96}, {33, 65}, {32, 32}}) {
+    const auto backbone = *Make("channels: [8, 16, 24] norm { mode: PER_WORKER }");
+    const auto arena = *ParameterArena::Build(backbone.get(), *device, 1, 1);
+    Context context(*device);
+    context.training = true;
+    const Var images(Tensor::Zeros(*device, {2, height, width, 3}));
+    const std::vector<Var> maps = backbone->Forward(context, images);
+    const std::vector<FeatureSpec> specs = backbone->specs();
+    ASSERT_EQ(maps.size(), 3u);
+    ASSERT_EQ(specs.size(), 3u);
+    for (int m = 0; m < 3; ++m) {
+      EXPECT_EQ(specs[m].stride, 8 << m);
+      EXPECT_EQ(specs[m].channels, 8 * (m + 1));
+      const int64_t stride = specs[m].stride;
+      EXPECT_EQ(maps[m].shape(),
+                (Shape{2, (height + stride - 1) / stride, (width + stride - 1) / stride, specs[m].channels}));
+    }
+  }
+}
+
+TEST(ExampleBackboneTest, GradientsReachEveryParameter) {
+  const auto device = *MakeDevice("cpu", 1);
+  const auto backbone = *Make("norm { mode: PER_WORKER }");
+  const auto arena = *ParameterArena::Build(backbone.get(), *device, 1, 1);
+  Tape tape(arena->Vars(), nullptr);
+  Context context(*device);
+  context.training = true;
+  context.tape = &tape;
+  std::vector<float> pixels(2 * 64 * 64 * 3);
+  Random random(1, RandomUse::kSynthesis);
+  for (float& pixel : pixels) pixel = random.Normal();
+  const std::vector<Var> maps = backbone->Forward(context, Var(Tensor::From(*device, {2, 64, 64, 3}, pixels)));
+  // Seeded with noise: the gradient of a normalised map's plain sum is zero.
+  std::vector<Var> losses;
+  for (const Var& map : maps) {
+    losses.push_back(Record(context, "noise", Tensor::Zeros(*device, {1}), {map}, [&device, map](const Tensor&) {
+      std::vector<float> noise(map.value().size());
+      Random noise_random(2, RandomUse::kSynthesis);
+      for (float& value : noise) value = noise_random.Normal();
+      map.AccumulateGradient(Tensor::From(*device, map.shape(), noise), device->compute_stream());
+    }));
+  }
+  tape.Backward(losses, context.stream());
+  for (const Parameter* p : arena->parameters()) {
+    float largest = 0;
+    for (float g : arena->gradients().Flat(p->offset, p->offset + p->shape.size()).ToVector<float>()) {
+      largest = std::max(largest, std::abs(g));
+    }
+    EXPECT_GT(largest, 1e-6f) << p->name;
+  }
+}
+
+TEST(ExampleBackboneTest, RefusesWrongChannels) {
+  for (const char* fields : {"channels: 8", "channels: [8, 16, 24, 32]", "channels: [8, 0, 8]"}) {
+    const auto made = Make(fields);
+    EXPECT_EQ(made.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(made.status().message()), HasSubstr("backbone [backbone/example]: channels"));
+  }
+}
+
+}  // namespace
+}  // namespace trireme
