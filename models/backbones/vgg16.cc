@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/registry.h"
 #include "core/nn/layers.h"
 #include "core/ops/norm.h"
@@ -93,14 +94,17 @@ class Vgg16 : public Backbone {
   std::vector<FeatureSpec> specs() const override;
   Status CheckImageSize(int height, int width) const override;
   std::vector<Var> Forward(Context& context, const Var& images) override;
+  Normalisation normalisation() const override;
 
  private:
+  const float pixel_deviation_;
   const Parameter& scale_;
   Sequence* features_;
   std::vector<Sequence*> extra_;
 };
 
-Vgg16::Vgg16(const Vgg16Config& config) : scale_(AddParameter("scale_weight", {512}, init::Constant(20))) {
+Vgg16::Vgg16(const Vgg16Config& config)
+    : pixel_deviation_(config.pixel_deviation()), scale_(AddParameter("scale_weight", {512}, init::Constant(20))) {
   const Initializer kaiming = init::KaimingNormalFanOut(), xavier = init::XavierUniform();
   const auto convs = [](Sequence* sequence, int64_t channels, int count, const Initializer& initializer) {
     ConvSpec spec;
@@ -181,6 +185,11 @@ Status Vgg16::CheckImageSize(int height, int width) const {
                    height, " x ", width, "; a smaller image goes with backbone/resnet_small"));
 }
 
+Backbone::Normalisation Vgg16::normalisation() const {
+  const float deviation = pixel_deviation_;
+  return {{123, 117, 104}, {deviation, deviation, deviation}};
+}
+
 std::vector<Var> Vgg16::Forward(Context& context, const Var& images) {
   Var x = features_->Forward(context, images);
   std::vector<Var> maps = {ops::L2Normalize(context, x, scale_.var)};
@@ -194,6 +203,10 @@ std::vector<Var> Vgg16::Forward(Context& context, const Var& images) {
 }  // namespace
 
 StatusOr<std::unique_ptr<Backbone>> MakeVgg16(const Vgg16Config& config, const Backbone::BuildArgs&) {
+  if (!(config.pixel_deviation() > 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("pixel_deviation is ", config.pixel_deviation(), "; it has to be positive"));
+  }
   return std::make_unique<Vgg16>(config);
 }
 

@@ -114,6 +114,16 @@ TEST(Vgg16, WithNormHasTheNamesOfTorchvisionsVgg16Bn) {
   EXPECT_EQ(std::find(names.begin(), names.end(), "features.33.weight"), names.end()) << "that is the pool";
 }
 
+TEST(Vgg16, TakesPixelsAsItsPublishedWeightsDo) {
+  Vgg16Config config;
+  EXPECT_EQ((*MakeVgg16(config, {}))->normalisation().deviation[0], 1);
+  EXPECT_EQ((*MakeVgg16(config, {}))->normalisation().mean[2], 104);
+  config.set_pixel_deviation(58);
+  EXPECT_EQ((*MakeVgg16(config, {}))->normalisation().deviation[2], 58);
+  config.set_pixel_deviation(0);
+  EXPECT_EQ(MakeVgg16(config, {}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(Vgg16, SaysWhichImagesAreTooSmall) {
   const auto backbone = *MakeVgg16(Vgg16Config(), {});
   EXPECT_TRUE(backbone->CheckImageSize(300, 300).ok());

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "models/boxes/box_geometry.h"
+#include "parallel/communicator/thread/thread_communicator.h"
 #include "tests/models/model_fixture.h"
 
 namespace trireme {
@@ -105,7 +106,7 @@ TEST(Ssd, GradientIsTheSlopeOfTheLoss) {
 }
 
 TEST(Ssd, LearnsTwoImagesAndDetectsTheirObjects) {
-  TestModel model(TinySsd(TinyBackbone()), 2);
+  TestModel model(TinySsd(TinyBackbone()));
   const Batch batch = model.MakeBatch({2, 1}, 2, 5);
   const float first = Total(model.Step(batch, true));
   float last = first;
@@ -201,6 +202,49 @@ TEST(Ssd, LossesAndGradientsOfTwoWorkersAddUpToThoseOfOne) {
     norm += std::pow(whole_gradient[i], 2);
   }
   EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm));
+}
+
+// With norm over the global batch, and workers that really meet.
+TEST(Ssd, WorkersWithSynchronizedNormAddUpToOne) {
+  ResNetSmallConfig backbone = TinyBackbone();
+  backbone.mutable_norm()->set_mode(NormConfig::SYNCHRONIZED);
+  backbone.set_top_down_channels(8);
+  const SsdConfig config = TinySsd(backbone);
+  const std::vector<int> objects = {1, 0, 4, 3};
+  TestModel alone(config);
+  const std::vector<float> whole = alone.Step(alone.MakeBatch(objects, 4, 7), true);
+  const std::vector<float> whole_gradient = alone.arena().gradients().ToVector<float>();
+  const std::vector<float> whole_buffers = alone.arena().buffer_values().ToVector<float>();
+
+  for (int workers : {2, 4}) {
+    std::vector<std::vector<float>> losses(workers), gradients(workers), buffers(workers);
+    const Status status = MakeThreadLauncher(30)->Run(workers, [&](Communicator& communicator) {
+      TestModel model(config);
+      const int share = 4 / workers, rank = communicator.rank();
+      const Batch batch = SliceBatch(model.MakeBatch(objects, 4, 7), rank * share, (rank + 1) * share);
+      losses[rank] = model.Step(batch, true, &communicator);
+      gradients[rank] = model.arena().gradients().ToVector<float>();
+      buffers[rank] = model.arena().buffer_values().ToVector<float>();
+      return absl::OkStatus();
+    });
+    ASSERT_TRUE(status.ok()) << status;
+    for (size_t k = 0; k < whole.size(); ++k) {
+      float sum = 0;
+      for (const std::vector<float>& of_worker : losses) sum += of_worker[k];
+      EXPECT_NEAR(sum, whole[k], 1e-5 * whole[k]) << workers << " workers";
+    }
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < whole_gradient.size(); ++i) {
+      double sum = 0;
+      for (const std::vector<float>& of_worker : gradients) sum += of_worker[i];
+      difference += std::pow(sum - whole_gradient[i], 2);
+      norm += std::pow(whole_gradient[i], 2);
+    }
+    EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm)) << workers << " workers";
+    for (const std::vector<float>& of_worker : buffers) {
+      for (size_t i = 0; i < whole_buffers.size(); ++i) EXPECT_NEAR(of_worker[i], whole_buffers[i], 1e-5);
+    }
+  }
 }
 
 TEST(Ssd, ReportsAFaultOfTheCommunicator) {

@@ -34,11 +34,14 @@ TEST(Ssd300, HasAsManyWeightsAsTorchvisions) {
 }
 
 TEST(Ssd300, TrainsEveryParameterAndDetects) {
-  TestModel model(Ssd300(2), 2);
+  // The smallest images that it takes, for speed.
+  SsdConfig config = Ssd300(2);
+  config.set_image_size(268);
+  TestModel model(config, 2);
   Batch batch = model.MakeBatch({0}, 6, 1);
   // One object for each map.
   batch.boxes = Tensor::From<float>(model.device(), {1, 6, 4}, {10, 10, 30,  30,  20, 20, 80,  80,  50, 50, 170, 170,
-                                                                20, 20, 170, 180, 30, 30, 245, 245, 5,  5,  295, 295});
+                                                                20, 20, 170, 180, 30, 30, 230, 230, 5,  5,  263, 263});
   batch.labels = Tensor::From<int32_t>(model.device(), {1, 6}, {0, 1, 0, 1, 0, 1});
   const std::vector<float> losses = model.Step(batch, true);
   EXPECT_TRUE(std::isfinite(losses[0] + losses[1]));

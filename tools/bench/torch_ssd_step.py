@@ -49,15 +49,16 @@ def main():
     targets = random_targets(args.batch, args.classes, args.objects, generator)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
 
-    seconds = []
+    seconds, processor = [], []
     for step in range(args.warmup + args.steps):
-        begin = time.perf_counter()
+        begin, processor_begin = time.perf_counter(), time.process_time()
         loss = sum(model(images, targets).values())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         if step >= args.warmup:
             seconds.append(time.perf_counter() - begin)
+            processor.append(time.process_time() - processor_begin)
     print(json.dumps({
         "framework": "torch " + torch.__version__,
         "channels_last": args.channels_last,
@@ -66,6 +67,7 @@ def main():
         "seconds": seconds,
         "median": statistics.median(seconds),
         "min": min(seconds),
+        "processor": statistics.median(processor),
         "loss": loss.item(),
     }))
 
