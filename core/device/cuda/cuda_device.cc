@@ -88,9 +88,9 @@ class CudaDevice : public Device {
       cudaGetLastError();  // an allocation that fails leaves the device usable; so must its error
       size_t free_bytes = 0, total = 0;
       cudaMemGetInfo(&free_bytes, &total);
-      throw DeviceError(absl::ResourceExhaustedError(absl::StrCat(
-          name_, " is out of memory: no ", bytes >> 20, " MiB more for ", MemoryKindName(kind), " (", free_bytes >> 20,
-          " of ", total >> 20, " MiB free); lower the batch size or the image size")));
+      throw DeviceError(absl::ResourceExhaustedError(
+          absl::StrCat(name_, " is out of memory: no ", bytes >> 20, " MiB more for ", MemoryKindName(kind), " (",
+                       free_bytes >> 20, " of ", total >> 20, " MiB free); lower the batch size or the image size")));
     }
     std::lock_guard<std::mutex> lock(mutex_);
     blocks_[pointer] = {static_cast<int64_t>(bytes), kind};
@@ -170,14 +170,18 @@ StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index) {
     int driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    return absl::FailedPreconditionError(
-        absl::StrCat("this machine's NVIDIA driver serves CUDA ", driver / 1000, ".", driver % 1000 / 10,
-                     ", this build needs ", runtime / 1000, ".", runtime % 1000 / 10,
-                     driver == 0 ? ": there is no driver; use --device=cpu" : "; update the driver or use --device=cpu"));
+    const std::string needed = absl::StrCat("this build needs CUDA ", runtime / 1000, ".", runtime % 1000 / 10);
+    if (driver == 0) {
+      return absl::FailedPreconditionError(absl::StrCat("cuda:", index, ": this machine has no NVIDIA driver, ", needed,
+                                                        "; install one or use --device=cpu"));
+    }
+    return absl::FailedPreconditionError(absl::StrCat("cuda:", index, ": the NVIDIA driver serves CUDA ", driver / 1000,
+                                                      ".", driver % 1000 / 10, ", ", needed,
+                                                      "; update the driver or use --device=cpu"));
   }
   if (error != cudaSuccess || count == 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("no CUDA device: ", cudaGetErrorString(error), "; check nvidia-smi, or use --device=cpu"));
+    return absl::FailedPreconditionError(absl::StrCat("cuda:", index, ": no CUDA device: ", cudaGetErrorString(error),
+                                                      "; check nvidia-smi, or use --device=cpu"));
   }
   if (index >= count) {
     return absl::FailedPreconditionError(
@@ -190,8 +194,8 @@ StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index) {
   cudaMemPool_t pool = nullptr;
   TRIREME_RETURN_IF_ERROR(FromCuda(cudaDeviceGetDefaultMemPool(&pool, index), "finding the memory pool"));
   uint64_t keep_all = UINT64_MAX;
-  TRIREME_RETURN_IF_ERROR(
-      FromCuda(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep_all), "setting up the memory pool"));
+  TRIREME_RETURN_IF_ERROR(FromCuda(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep_all),
+                                   "setting up the memory pool"));
   std::unique_ptr<Device> device;
   TRIREME_RETURN_IF_ERROR(CatchDeviceError([&] {
     device = std::make_unique<CudaDevice>(index, absl::StrCat("cuda:", index, " ", properties.name));
