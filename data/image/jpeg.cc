@@ -16,24 +16,25 @@ struct DestroyHandle {
 };
 using Handle = std::unique_ptr<std::remove_pointer_t<tjhandle>, DestroyHandle>;
 
-// One a thread: making a decompressor costs more than reading a header with it.
-tjhandle Decompressor() {
-  thread_local Handle handle(tjInitDecompress());
+// A new one for every picture: after one that was damaged, libjpeg-turbo (2.1) may read the next with what is left of
+// it.
+Handle NewDecompressor() {
+  Handle handle(tjInitDecompress());
   CHECK(handle != nullptr) << "libjpeg-turbo has no memory for a decompressor";
-  return handle.get();
+  return handle;
 }
 
 struct Header {
   int width = 0, height = 0, subsampling = 0, colorspace = 0;
 };
 
-StatusOr<Header> ReadHeader(absl::string_view bytes, const std::string& name) {
+StatusOr<Header> ReadHeader(tjhandle handle, absl::string_view bytes, const std::string& name) {
   Header header;
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
-  if (tjDecompressHeader3(Decompressor(), data, bytes.size(), &header.width, &header.height, &header.subsampling,
+  if (tjDecompressHeader3(handle, data, bytes.size(), &header.width, &header.height, &header.subsampling,
                           &header.colorspace) != 0 ||
       header.width <= 0 || header.height <= 0) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": not a readable JPEG: ", tjGetErrorStr2(Decompressor())));
+    return absl::InvalidArgumentError(absl::StrCat(name, ": not a readable JPEG: ", tjGetErrorStr2(handle)));
   }
   return header;
 }
@@ -45,12 +46,13 @@ bool IsJpeg(absl::string_view bytes) {
 }
 
 StatusOr<ImageSize> JpegSize(absl::string_view bytes, const std::string& name) {
-  TRIREME_ASSIGN_OR_RETURN(const Header header, ReadHeader(bytes, name));
+  TRIREME_ASSIGN_OR_RETURN(const Header header, ReadHeader(NewDecompressor().get(), bytes, name));
   return ImageSize{header.width, header.height};
 }
 
 StatusOr<Image> DecodeJpeg(absl::string_view bytes, const std::string& name) {
-  TRIREME_ASSIGN_OR_RETURN(const Header header, ReadHeader(bytes, name));
+  const Handle handle = NewDecompressor();
+  TRIREME_ASSIGN_OR_RETURN(const Header header, ReadHeader(handle.get(), bytes, name));
   const int width = header.width, height = header.height;
   if (static_cast<int64_t>(width) * height > kMaxPixels) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": ", width, " x ", height, " pixels are too many"));
@@ -60,10 +62,10 @@ StatusOr<Image> DecodeJpeg(absl::string_view bytes, const std::string& name) {
   std::vector<unsigned char> inks(cmyk ? static_cast<size_t>(width) * height * 4 : 0);
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   // Any warning fails, too: it means that a part of the picture is missing.
-  if (tjDecompress2(Decompressor(), data, bytes.size(), cmyk ? inks.data() : image.data.data(), width, 0, height,
+  if (tjDecompress2(handle.get(), data, bytes.size(), cmyk ? inks.data() : image.data.data(), width, 0, height,
                     cmyk ? TJPF_CMYK : TJPF_RGB, TJFLAG_ACCURATEDCT) != 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat(name, ": a damaged or truncated JPEG: ", tjGetErrorStr2(Decompressor())));
+        absl::StrCat(name, ": a damaged or truncated JPEG: ", tjGetErrorStr2(handle.get())));
   }
   for (size_t i = 0; i < inks.size() / 4; ++i) {
     const int black = inks[4 * i + 3];

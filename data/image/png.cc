@@ -55,6 +55,8 @@ StatusOr<Image> DecodePng(absl::string_view bytes, const std::string& name) {
         absl::StrCat(name, ": ", reader.png.width, " x ", reader.png.height, " pixels are too many"));
   }
   reader.png.format = PNG_FORMAT_RGB;
+  // Without it, 16 bits that do not state their gamma would be taken for linear light.
+  reader.png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
   Image image(static_cast<int>(reader.png.width), static_cast<int>(reader.png.height));
   const png_color white = {255, 255, 255};
   if (png_image_finish_read(&reader.png, &white, image.data.data(), 0, nullptr) == 0) return failed();

@@ -31,35 +31,69 @@ void Apply(const Table& table, Image* image) {
   for (uint8_t& value : image->data) value = table[value];
 }
 
-// In HSV, with S and V in 0..1 and V and the chroma as they are, saturation scaled by a factor moves each channel
-// away from the largest one: V - (V - c) * factor, the factor being limited by S = 1. No hue is needed for that.
-void ScaleSaturation(float factor, Image* image) {
-  uint8_t* end = image->data.data() + image->data.size();
-  for (uint8_t* p = image->data.data(); p != end; p += 3) {
-    const float value = std::max(std::max(p[0], p[1]), p[2]);
-    const float chroma = value - static_cast<float>(std::min(std::min(p[0], p[1]), p[2]));
-    const float limited = chroma * factor > value ? value / chroma : factor;
-    for (int c = 0; c < 3; ++c) p[c] = Saturate(value - (value - static_cast<float>(p[c])) * limited);
+// Calls work(r, g, b, n) on runs of n pixels, a channel an array, so that its loops vectorise.
+template <class Work>
+void ForRuns(Image* image, const Work& work) {
+  constexpr size_t kRun = 128;
+  float r[kRun], g[kRun], b[kRun];
+  const size_t pixels = image->data.size() / 3;
+  for (size_t begin = 0; begin < pixels; begin += kRun) {
+    const size_t n = std::min(kRun, pixels - begin);
+    uint8_t* p = image->data.data() + 3 * begin;
+    for (size_t i = 0; i < n; ++i) {
+      r[i] = p[3 * i];
+      g[i] = p[3 * i + 1];
+      b[i] = p[3 * i + 2];
+    }
+    work(r, g, b, n);
+    for (size_t i = 0; i < n; ++i) {
+      p[3 * i] = Saturate(r[i]);
+      p[3 * i + 1] = Saturate(g[i]);
+      p[3 * i + 2] = Saturate(b[i]);
+    }
   }
 }
 
+float Largest(float a, float b, float c) { return std::max(std::max(a, b), c); }
+float Smallest(float a, float b, float c) { return std::min(std::min(a, b), c); }
+
+// Smaller than any chroma but none, to divide by.
+constexpr float kTiny = 1e-3f;
+
+// In HSV, scaling the saturation leaves the largest channel V as it is and scales the distances of the others from it;
+// no hue is needed for that. Saturation 1, where the smallest channel is 0, is the limit.
+void ScaleSaturation(float factor, Image* image) {
+  ForRuns(image, [factor](float* r, float* g, float* b, size_t n) {
+    for (size_t i = 0; i < n; ++i) {
+      const float value = Largest(r[i], g[i], b[i]), chroma = value - Smallest(r[i], g[i], b[i]);
+      const float limited = std::min(factor, value / std::max(chroma, kTiny));
+      r[i] = value - (value - r[i]) * limited;
+      g[i] = value - (value - g[i]) * limited;
+      b[i] = value - (value - b[i]) * limited;
+    }
+  });
+}
+
+// How much of the chroma a channel lacks, by the distance of the hue from its own, in sectors: none within 1, all
+// beyond 2.
+float Lack(float distance) { return std::min(std::max(distance - 1, 0.0f), 1.0f); }
+
 // Turns the hue of HSV, which runs through six sectors, by `sectors`.
 void TurnHue(float sectors, Image* image) {
-  uint8_t* end = image->data.data() + image->data.size();
-  for (uint8_t* p = image->data.data(); p != end; p += 3) {
-    const float r = p[0], g = p[1], b = p[2];
-    const float value = std::max(std::max(r, g), b), chroma = value - std::min(std::min(r, g), b);
-    if (chroma == 0) continue;
-    float hue = value == r ? (g - b) / chroma : value == g ? 2 + (b - r) / chroma : 4 + (r - g) / chroma;
-    hue += sectors;
-    hue -= 6 * std::floor(hue * (1.0f / 6));
-    // How much of the chroma a channel lacks, by its distance from its own hue: none within 1, all beyond 2.
-    const auto lacks = [](float distance) { return std::min(std::max(distance - 1, 0.0f), 1.0f); };
-    const float red = std::min(hue, 6 - hue), green = std::fabs(hue - 2), blue = std::fabs(hue - 4);
-    p[0] = Saturate(value - chroma * lacks(red));
-    p[1] = Saturate(value - chroma * lacks(green));
-    p[2] = Saturate(value - chroma * lacks(blue));
-  }
+  ForRuns(image, [sectors](float* r, float* g, float* b, size_t n) {
+    for (size_t i = 0; i < n; ++i) {
+      const float value = Largest(r[i], g[i], b[i]), chroma = value - Smallest(r[i], g[i], b[i]);
+      const float inverse = 1 / std::max(chroma, kTiny);
+      const float from_red = (g[i] - b[i]) * inverse, from_green = 2 + (b[i] - r[i]) * inverse;
+      const float from_blue = 4 + (r[i] - g[i]) * inverse;
+      float hue = value == r[i] ? from_red : value == g[i] ? from_green : from_blue;
+      hue += sectors;
+      hue -= 6 * std::floor(hue * (1.0f / 6));
+      r[i] = value - chroma * Lack(std::min(hue, 6 - hue));
+      g[i] = value - chroma * Lack(std::fabs(hue - 2));
+      b[i] = value - chroma * Lack(std::fabs(hue - 4));
+    }
+  });
 }
 
 class Photometric : public Transform {

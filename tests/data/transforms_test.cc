@@ -1,0 +1,408 @@
+#include "data/transforms/transforms.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "core/base/registry.h"
+
+namespace trireme {
+namespace {
+
+using ::testing::HasSubstr;
+
+template <class Config>
+std::unique_ptr<Transform> Made(StatusOr<std::unique_ptr<Transform>> (*make)(const Config&,
+                                                                             const Transform::BuildArgs&),
+                                const Config& config = {}) {
+  auto made = make(config, {});
+  EXPECT_TRUE(made.ok()) << made.status();
+  return *std::move(made);
+}
+
+// Noise with solid objects: the pixels of object i are all (200 + i, 10, 20), noise stays below 190.
+Sample Scene(int width, int height, int objects, uint64_t seed) {
+  Random random(seed, RandomUse::kSynthesis);
+  Sample sample;
+  sample.image = Image(width, height);
+  for (uint8_t& value : sample.image.data) value = static_cast<uint8_t>(random.Below(190));
+  for (int i = 0; i < objects; ++i) {
+    const int x1 = static_cast<int>(random.Below(static_cast<uint32_t>(width)));
+    const int y1 = static_cast<int>(random.Below(static_cast<uint32_t>(height)));
+    const int x2 = x1 + 1 + static_cast<int>(random.Below(static_cast<uint32_t>(width - x1)));
+    const int y2 = y1 + 1 + static_cast<int>(random.Below(static_cast<uint32_t>(height - y1)));
+    for (int y = y1; y < y2; ++y) {
+      for (int x = x1; x < x2; ++x) {
+        uint8_t* p = sample.image.pixel(x, y);
+        p[0] = static_cast<uint8_t>(200 + i);
+        p[1] = 10;
+        p[2] = 20;
+      }
+    }
+    Object object;
+    object.box = {static_cast<float>(x1), static_cast<float>(y1), static_cast<float>(x2), static_cast<float>(y2)};
+    object.label = i;
+    sample.objects.push_back(object);
+  }
+  return sample;
+}
+
+void ExpectValid(const Sample& sample) {
+  ASSERT_EQ(sample.image.data.size(), static_cast<size_t>(sample.image.width) * sample.image.height * 3);
+  ASSERT_FALSE(sample.image.empty());
+  for (const Object& object : sample.objects) {
+    EXPECT_GE(object.box.x1, 0);
+    EXPECT_GE(object.box.y1, 0);
+    EXPECT_LE(object.box.x2, static_cast<float>(sample.image.width));
+    EXPECT_LE(object.box.y2, static_cast<float>(sample.image.height));
+    EXPECT_GT(object.box.width(), 0);
+    EXPECT_GT(object.box.height(), 0);
+  }
+}
+
+// The last object of a scene lies on top: its box still is the extent of its pixels.
+void ExpectTopObjectWhereItsPixelsAre(const Sample& sample, int label) {
+  const auto found = std::find_if(sample.objects.begin(), sample.objects.end(),
+                                  [&](const Object& object) { return object.label == label; });
+  if (found == sample.objects.end()) return;
+  Box extent = {1e9f, 1e9f, -1, -1};
+  for (int y = 0; y < sample.image.height; ++y) {
+    for (int x = 0; x < sample.image.width; ++x) {
+      if (sample.image.pixel(x, y)[0] != 200 + label || sample.image.pixel(x, y)[1] != 10) continue;
+      extent.x1 = std::min(extent.x1, static_cast<float>(x));
+      extent.y1 = std::min(extent.y1, static_cast<float>(y));
+      extent.x2 = std::max(extent.x2, static_cast<float>(x + 1));
+      extent.y2 = std::max(extent.y2, static_cast<float>(y + 1));
+    }
+  }
+  EXPECT_EQ(found->box.x1, extent.x1);
+  EXPECT_EQ(found->box.y1, extent.y1);
+  EXPECT_EQ(found->box.x2, extent.x2);
+  EXPECT_EQ(found->box.y2, extent.y2);
+}
+
+// Each transform, with what it needs to be told.
+std::vector<std::pair<std::string, std::unique_ptr<Transform>>> All() {
+  std::vector<std::pair<std::string, std::unique_ptr<Transform>>> all;
+  all.emplace_back("photometric", Made(MakePhotometric));
+  all.emplace_back("expand", Made(MakeExpand));
+  all.emplace_back("min_iou_crop", Made(MakeMinIouCrop));
+  FlipConfig flip;
+  flip.set_vertical_probability(0.5f);
+  all.emplace_back("flip", Made(MakeFlip, flip));
+  all.emplace_back("rotate90", Made(MakeRotate90));
+  ScaleJitterConfig jitter;
+  jitter.set_width(50);
+  jitter.set_height(41);
+  all.emplace_back("scale_jitter", Made(MakeScaleJitter, jitter));
+  all.emplace_back("scale_jitter in place", Made(MakeScaleJitter));
+  ResizeConfig resize;
+  resize.set_width(20);
+  resize.set_height(31);
+  all.emplace_back("resize", Made(MakeResize, resize));
+  return all;
+}
+
+TEST(Transforms, KeepBoxesInsideAndDependOnTheirRandomAlone) {
+  for (const auto& [name, transform] : All()) {
+    SCOPED_TRACE(name);
+    for (const auto& [width, height] : {std::pair{1, 1}, {1, 9}, {17, 2}, {40, 31}, {64, 64}}) {
+      for (uint64_t seed = 0; seed < 60; ++seed) {
+        const Sample scene = Scene(width, height, static_cast<int>(seed % 5), seed);
+        Sample sample = scene, again = scene;
+        Random random(seed, RandomUse::kAugmentation, 3), same = random;
+        transform->Apply(&sample, &random);
+        transform->Apply(&again, &same);
+        ExpectValid(sample);
+        EXPECT_LE(sample.objects.size(), scene.objects.size());
+        EXPECT_EQ(sample.image.data, again.image.data);
+        EXPECT_EQ(sample.objects.size(), again.objects.size());
+        EXPECT_EQ(random.NextUint32(), same.NextUint32());
+      }
+    }
+  }
+}
+
+TEST(Transforms, MoveBoxesWithTheirPixels) {
+  FlipConfig flip;
+  flip.set_vertical_probability(0.5f);
+  std::vector<std::unique_ptr<Transform>> exact;
+  exact.push_back(Made(MakeFlip, flip));
+  exact.push_back(Made(MakeRotate90));
+  exact.push_back(Made(MakeExpand));
+  exact.push_back(Made(MakeMinIouCrop));
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    for (const auto& transform : exact) {
+      Sample sample = Scene(33, 24, 3, seed);
+      Random random(seed, RandomUse::kAugmentation);
+      transform->Apply(&sample, &random);
+      ExpectTopObjectWhereItsPixelsAre(sample, 2);
+    }
+  }
+}
+
+TEST(Photometric, WithoutProbabilityChangesNothing) {
+  PhotometricConfig config;
+  config.set_probability(0);
+  Sample sample = Scene(9, 9, 1, 1);
+  const std::vector<uint8_t> before = sample.image.data;
+  Random random(1, RandomUse::kAugmentation);
+  Made(MakePhotometric, config)->Apply(&sample, &random);
+  EXPECT_EQ(sample.image.data, before);
+}
+
+struct Hsv {
+  double hue, saturation, value;  // degrees, 0..1, 0..255
+};
+
+Hsv ToHsv(const uint8_t* p) {
+  const double r = p[0], g = p[1], b = p[2];
+  const double value = std::max({r, g, b}), chroma = value - std::min({r, g, b});
+  double hue = 0;
+  if (chroma > 0) {
+    hue = value == r ? (g - b) / chroma : value == g ? 2 + (b - r) / chroma : 4 + (r - g) / chroma;
+    if (hue < 0) hue += 6;
+  }
+  return {60 * hue, value > 0 ? chroma / value : 0, value};
+}
+
+// One of the four at a time, against the textbook's HSV.
+TEST(Photometric, SaturationScalesOnlyTheSaturationOfHsv) {
+  PhotometricConfig config;
+  config.set_probability(1);
+  config.set_brightness(0);
+  config.set_contrast(0);
+  config.set_hue(0);
+  const auto transform = Made(MakePhotometric, config);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const Sample before = Scene(16, 16, 0, seed);
+    Sample after = before;
+    Random random(seed, RandomUse::kAugmentation);
+    transform->Apply(&after, &random);
+    double factor = -1;  // the same for all pixels that are not limited
+    for (int i = 0; i < 256; ++i) {
+      const Hsv a = ToHsv(&before.image.data[3 * i]), b = ToHsv(&after.image.data[3 * i]);
+      EXPECT_EQ(a.value, b.value);
+      if (a.value < 100 || a.saturation < 0.3 || b.saturation > 0.97 || b.saturation < 0.1) continue;
+      EXPECT_LT(std::fabs(std::remainder(a.hue - b.hue, 360)), 8);
+      if (factor < 0) factor = b.saturation / a.saturation;
+      EXPECT_NEAR(b.saturation / a.saturation, factor, 0.06);
+    }
+    EXPECT_GT(factor, 0.44);
+    EXPECT_LT(factor, 1.56);
+  }
+}
+
+TEST(Photometric, HueTurnsOnlyTheHueOfHsv) {
+  PhotometricConfig config;
+  config.set_probability(1);
+  config.set_brightness(0);
+  config.set_contrast(0);
+  config.set_saturation(0);
+  config.set_hue(180);
+  const auto transform = Made(MakePhotometric, config);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const Sample before = Scene(16, 16, 0, seed);
+    Sample after = before;
+    Random random(seed, RandomUse::kAugmentation);
+    transform->Apply(&after, &random);
+    double turn = 1000;
+    for (int i = 0; i < 256; ++i) {
+      const Hsv a = ToHsv(&before.image.data[3 * i]), b = ToHsv(&after.image.data[3 * i]);
+      EXPECT_EQ(a.value, b.value);
+      EXPECT_NEAR(a.saturation * a.value, b.saturation * b.value, 1.01);
+      if (a.saturation * a.value < 60) continue;
+      if (turn > 999) turn = b.hue - a.hue;
+      EXPECT_LT(std::fabs(std::remainder(b.hue - a.hue - turn, 360)), 3);
+    }
+  }
+}
+
+TEST(Photometric, BrightnessAndContrastAreAffine) {
+  PhotometricConfig config;
+  config.set_probability(1);
+  config.set_saturation(0);
+  config.set_hue(0);
+  const auto transform = Made(MakePhotometric, config);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Sample sample;
+    sample.image = Image(256, 1);
+    for (int i = 0; i < 256; ++i) std::fill_n(sample.image.pixel(i, 0), 3, static_cast<uint8_t>(i));
+    Random random(seed, RandomUse::kAugmentation);
+    transform->Apply(&sample, &random);
+    const double slope = (sample.image.pixel(150, 0)[0] - sample.image.pixel(100, 0)[0]) / 50.0;
+    EXPECT_GT(slope, 0.45);
+    EXPECT_LT(slope, 1.55);
+    for (int i = 1; i < 256; ++i) EXPECT_GE(sample.image.pixel(i, 0)[0], sample.image.pixel(i - 1, 0)[0]);
+  }
+}
+
+TEST(Expand, KeepsTheImageAndFillsAround) {
+  ExpandConfig config;
+  config.set_probability(1);
+  config.add_fill(1);
+  config.add_fill(2);
+  config.add_fill(3);
+  const auto transform = Made(MakeExpand, config);
+  int largest = 0;
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    const Sample before = Scene(20, 15, 1, seed);
+    Sample after = before;
+    Random random(seed, RandomUse::kAugmentation);
+    transform->Apply(&after, &random);
+    largest = std::max(largest, after.image.width);
+    ASSERT_LE(after.image.width, 80);
+    ASSERT_EQ(after.objects.size(), 1u);
+    const int left = static_cast<int>(after.objects[0].box.x1 - before.objects[0].box.x1);
+    const int top = static_cast<int>(after.objects[0].box.y1 - before.objects[0].box.y1);
+    for (int y = 0; y < after.image.height; ++y) {
+      for (int x = 0; x < after.image.width; ++x) {
+        const bool inside = x >= left && x < left + 20 && y >= top && y < top + 15;
+        const uint8_t fill[] = {1, 2, 3};
+        const uint8_t* expected = inside ? before.image.pixel(x - left, y - top) : fill;
+        ASSERT_TRUE(std::equal(expected, expected + 3, after.image.pixel(x, y)));
+      }
+    }
+  }
+  EXPECT_GT(largest, 70);
+}
+
+TEST(MinIouCrop, CropsOverlapAnObjectAndKeepThoseWithTheirCentreInside) {
+  MinIouCropConfig config;
+  config.add_min_iou(0.5f);
+  config.set_keep_whole(false);
+  const auto transform = Made(MakeMinIouCrop, config);
+  int cropped = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    const Sample before = Scene(60, 50, 3, seed);
+    Sample after = before;
+    Random random(seed, RandomUse::kAugmentation);
+    transform->Apply(&after, &random);
+    if (after.image.width == 60 && after.image.height == 50) continue;
+    ++cropped;
+    ASSERT_FALSE(after.objects.empty());
+    EXPECT_GE(after.image.width, 17);
+    EXPECT_GE(after.image.height, 14);
+    const double aspect = (after.image.width / 60.0) / (after.image.height / 50.0);
+    EXPECT_GT(aspect, 0.46);
+    EXPECT_LT(aspect, 2.15);
+    // A crop of area A that overlaps an object by 0.5 or more holds at least A / 2 of it; of all objects whole or in
+    // part, one has to reach that. (A crop may overlap one whose centre it lacks; with 0.5 it hardly can.)
+    float best = 0;
+    for (const Object& object : after.objects) {
+      best = std::max(best, object.box.area() / static_cast<float>(after.image.width * after.image.height));
+    }
+    EXPECT_GE(best, 0.49f);
+  }
+  EXPECT_GT(cropped, 60);
+}
+
+TEST(MinIouCrop, LeavesAnImageWithoutObjectsAlone) {
+  Sample sample = Scene(30, 30, 0, 1);
+  Random random(1, RandomUse::kAugmentation);
+  Made(MakeMinIouCrop)->Apply(&sample, &random);
+  EXPECT_EQ(sample.image.width, 30);
+}
+
+TEST(Flip, TwiceIsNothing) {
+  FlipConfig config;
+  config.set_probability(1);
+  config.set_vertical_probability(1);
+  const auto transform = Made(MakeFlip, config);
+  for (const auto& [width, height] : {std::pair{5, 4}, {4, 5}, {1, 1}}) {
+    const Sample before = Scene(width, height, 2, 3);
+    Sample after = before;
+    Random random(1, RandomUse::kAugmentation);
+    transform->Apply(&after, &random);
+    EXPECT_TRUE(
+        std::equal(after.image.pixel(0, 0), after.image.pixel(0, 0) + 3, before.image.pixel(width - 1, height - 1)));
+    transform->Apply(&after, &random);
+    EXPECT_EQ(after.image.data, before.image.data);
+    EXPECT_EQ(after.objects[1].box.x1, before.objects[1].box.x1);
+  }
+}
+
+TEST(Rotate90, TakesAllThreeTurns) {
+  Rotate90Config config;
+  config.set_probability(1);
+  const auto transform = Made(MakeRotate90, config);
+  // Where the first pixel goes: to the right (a quarter), to the opposite corner (half), down (three quarters).
+  int seen[3] = {};
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    Sample sample;
+    sample.image = Image(4, 3);
+    sample.image.data[0] = 255;
+    Random random(seed, RandomUse::kAugmentation);
+    transform->Apply(&sample, &random);
+    const Image& image = sample.image;
+    if (image.width == 3 && image.pixel(2, 0)[0] == 255) ++seen[0];
+    if (image.width == 4 && image.pixel(3, 2)[0] == 255) ++seen[1];
+    if (image.width == 3 && image.pixel(0, 3)[0] == 255) ++seen[2];
+  }
+  EXPECT_EQ(seen[0] + seen[1] + seen[2], 60);
+  for (const int count : seen) EXPECT_GT(count, 8);
+}
+
+TEST(ScaleJitter, ZoomsBothWaysAndDropsWhatIsHardlyThere) {
+  ScaleJitterConfig config;
+  config.set_width(64);
+  config.set_height(64);
+  config.set_max_aspect(1);
+  const auto transform = Made(MakeScaleJitter, config);
+  float smallest = 1e9f, largest = 0;
+  int dropped = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    Sample sample;
+    sample.image = Image(32, 32);
+    Object object;
+    object.box = {13, 13, 19, 19};
+    Object corner;
+    corner.box = {1, 1, 7, 7};
+    corner.label = 1;
+    sample.objects = {object, corner};
+    Random random(seed, RandomUse::kAugmentation);
+    transform->Apply(&sample, &random);
+    ASSERT_EQ(sample.image.width, 64);
+    dropped += sample.objects.empty() || sample.objects.back().label != 1;
+    if (sample.objects.empty() || sample.objects[0].label != 0) continue;
+    smallest = std::min(smallest, sample.objects[0].box.width());
+    largest = std::max(largest, sample.objects[0].box.width());
+  }
+  // 6 of 32 pixels, on 64 pixels, times 0.5 .. 2.
+  EXPECT_NEAR(smallest, 6, 1.5);
+  EXPECT_NEAR(largest, 24, 1.5);
+  EXPECT_GT(dropped, 20);
+  EXPECT_LT(dropped, 200);
+}
+
+TEST(Transforms, RefuseSenselessNumbers) {
+  ExpandConfig expand;
+  expand.set_max_ratio(0.5f);
+  EXPECT_THAT(std::string(MakeExpand(expand, {}).status().message()), HasSubstr("max_ratio"));
+  expand.set_max_ratio(2);
+  expand.add_fill(1);
+  EXPECT_THAT(std::string(MakeExpand(expand, {}).status().message()), HasSubstr("fill"));
+  FlipConfig flip;
+  flip.set_probability(2);
+  EXPECT_THAT(std::string(MakeFlip(flip, {}).status().message()), HasSubstr("probability"));
+  EXPECT_THAT(std::string(MakeResize({}, {}).status().message()), HasSubstr("width"));
+  ScaleJitterConfig jitter;
+  jitter.set_max_scale(0.1f);
+  EXPECT_EQ(MakeScaleJitter(jitter, {}).status().code(), absl::StatusCode::kInvalidArgument);
+  MinIouCropConfig crop;
+  crop.add_min_iou(1.5f);
+  EXPECT_EQ(MakeMinIouCrop(crop, {}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Transforms, AreRegistered) {
+  EXPECT_THAT(
+      ComponentRegistry::Global().Keys("transform"),
+      ::testing::ElementsAre("transform/expand", "transform/flip", "transform/min_iou_crop", "transform/photometric",
+                             "transform/resize", "transform/rotate90", "transform/scale_jitter"));
+}
+
+}  // namespace
+}  // namespace trireme
