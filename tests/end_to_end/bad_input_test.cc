@@ -46,7 +46,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"NoPictures", "detect", {"--images=/nosuch/*.jpg"}, {"/nosuch/*.jpg", "matches no file"}},
         BadInput{"UnknownFlag", "train", {"--colour=red"}, {"colour"}},
         BadInput{"Positional", "train", {"fast"}, {"\"fast\" is no flag"}},
-        BadInput{"UnknownField", "train", {}, {"tiny.pbtxt:5:", "num_klasses"}, "num_classes", "num_klasses"},
+        BadInput{"UnknownField", "train", {}, {"tiny.pbtxt:4:", "num_klasses"}, "num_classes", "num_klasses"},
         BadInput{"UnknownComponent", "train", {}, {"tiny.pbtxt:3:", "did you mean model/ssd?"}, "model/ssd", "model/sdd"},
         BadInput{"WrongKind", "train", {}, {"optimizer", "is not a optimizer"}, "optimizer/sgd] { momentum: 0.9 weight_decay: 5e-4 }", "schedule/cosine] {}"},
         BadInput{"ClassCount", "train", {"--set", "model.num_classes=7"}, {"7", "6"}},

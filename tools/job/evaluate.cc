@@ -52,7 +52,7 @@ Status EvaluateShare(Detector& detector, const Dataset& data, int64_t batch_size
   for (int64_t index = rank; index < data.size(); index += world) {
     Sample sample;
     if (const Status read = data.Get(index, &sample); !read.ok()) {
-      faults->Add("image cannot be read", sample.name.empty() ? absl::StrCat("image ", index) : sample.name,
+      faults->Add("image does not decode", sample.name.empty() ? absl::StrCat("image ", index) : sample.name,
                   absl::StrCat(read.message(), "; left out of the evaluation"));
       continue;
     }

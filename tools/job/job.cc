@@ -109,7 +109,7 @@ StatusOr<std::unique_ptr<Dataset>> OpenDataset(const google::protobuf::Any& any,
   args.faults = faults;
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> data, CreateComponent<Dataset>(any, field, args));
   if (data->size() == 0) return absl::InvalidArgumentError(absl::StrCat(field, ": the data set has no images"));
-  if (cache_mb > 0) data = std::make_unique<CachedDataset>(std::move(data), cache_mb);
+  if (cache_mb > 0) data = std::make_unique<CachedDataset>(std::move(data), cache_mb << 20);
   return data;
 }
 
