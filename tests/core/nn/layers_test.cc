@@ -79,7 +79,8 @@ TEST_F(LayersTest, WeightDecayOfANormIsAChoice) {
   for (const bool decays : {true, false}) {
     config.set_weight_decay(decays);
     BatchNorm2d norm(2, config, false);
-    for (const Parameter* p : Arena(&norm)->parameters()) {
+    const auto arena = Arena(&norm);
+    for (const Parameter* p : arena->parameters()) {
       EXPECT_EQ(p->options.weight_decay_multiplier, decays ? 1.0f : 0.0f);
     }
   }
