@@ -1,0 +1,53 @@
+// The shipped tools, as they are, with a plugin.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tests/end_to_end/tool_process.h"
+
+namespace trireme {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::string Plugin() {
+  return (std::filesystem::current_path() / "plugins/example_backbone/example_backbone.so").string();
+}
+
+constexpr char kBackbone[] = "model.backbone={ [backbone/example] { channels: [8, 12, 16] } }";
+
+TEST(TrainWithPluginTest, TheFlagLoadsItAndEvalNeedsItToo) {
+  const std::string run = NewFolder("run");
+  const ToolResult trained = RunToolProcess(
+      "train", {"--config=" + TinyConfig(), "--plugin=" + Plugin(), "--set", kBackbone, "--steps=2", "--out=" + run});
+  EXPECT_EQ(trained.exit_code, 0) << trained.output;
+  const ToolResult without = RunToolProcess("eval", {"--checkpoint=" + run});
+  EXPECT_EQ(without.exit_code, 2) << without.output;
+  EXPECT_THAT(without.output, AllOf(HasSubstr("there is no component backbone/example"), HasSubstr("backbone/vgg16"),
+                                    HasSubstr("plugins loaded: none")));
+  const ToolResult with = RunToolProcess("eval", {"--checkpoint=" + run, "--plugin=" + Plugin()});
+  EXPECT_EQ(with.exit_code, 0) << with.output;
+  EXPECT_THAT(with.output, HasSubstr("mAP"));
+}
+
+TEST(TrainWithPluginTest, TheConfigNamesItAndTheCheckpointRemembersIt) {
+  const std::string folder = NewFolder("run"), config = folder + "/my.pbtxt", run = folder + "/out";
+  WriteAll(config, "plugin: \"" + Plugin() + "\"\n" + ReadAll(TinyConfig()));
+  const ToolResult trained =
+      RunToolProcess("train", {"--config=" + config, "--set", kBackbone, "--steps=2", "--out=" + run});
+  EXPECT_EQ(trained.exit_code, 0) << trained.output;
+  const ToolResult evaluated = RunToolProcess("eval", {"--checkpoint=" + run});
+  EXPECT_EQ(evaluated.exit_code, 0) << evaluated.output;
+}
+
+TEST(TrainWithPluginTest, OneThatIsRefusedIsTheUsersFault) {
+  const std::string other = (std::filesystem::current_path() / "tests/plugins/other_version.so").string();
+  const ToolResult result = RunToolProcess("train", {"--config=" + TinyConfig(), "--plugin=" + other});
+  EXPECT_EQ(result.exit_code, 2) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("other_version.so"), HasSubstr("build the plugin again")));
+}
+
+}  // namespace
+}  // namespace trireme
