@@ -52,8 +52,9 @@ dnnl::convolution_forward::primitive_desc ForwardDesc(const Convolution& c, cons
 // 16, but asks for scratchpad without the rounding: with two threads it writes past the end, and threads write over
 // one another. Any other kernel will do.
 bool OverrunsScratchpad(const Convolution& c) {
-  const int64_t channels = c.source.dims()[1];
-  const bool is_1x1 = c.weights.dims().end()[-1] == 1 && c.weights.dims().end()[-2] == 1;
+  const int64_t channels = DimsOf(c.source)[1];
+  const Memory::dims filters = DimsOf(c.weights);
+  const bool is_1x1 = filters.end()[-1] == 1 && filters.end()[-2] == 1;
   const bool is_strided = c.strides[0] > 1 || c.strides[1] > 1;
   return is_1x1 && is_strided && channels % 16 != 0;
 }
@@ -75,6 +76,14 @@ MemoryDesc Strided(const Memory::dims& dims, const Memory::dims& strides) {
 }
 
 MemoryDesc Any(const Memory::dims& dims) { return MemoryDesc(dims, Memory::data_type::f32, Memory::format_tag::any); }
+
+Memory::dims DimsOf(const MemoryDesc& desc) {
+#if DNNL_VERSION_MAJOR >= 3
+  return desc.get_dims();
+#else
+  return desc.dims();
+#endif
+}
 
 dnnl::convolution_forward::primitive_desc Forward(const Convolution& c) { return ForwardDesc(c, Attributes(c)); }
 

@@ -22,6 +22,8 @@ MemoryDesc Strided(const Memory::dims& dims, const Memory::dims& strides);
 // float32 in the layout that oneDNN likes best.
 MemoryDesc Any(const Memory::dims& dims);
 
+Memory::dims DimsOf(const MemoryDesc& desc);
+
 // What a convolution computes on. Dimensions are oneDNN's: source NCHW, weights OIHW or GOIHW.
 struct Convolution {
   MemoryDesc source, weights, bias, destination;  // bias.is_zero(): none
