@@ -101,7 +101,8 @@ std::vector<double> RoundTicks(double low, double high, int count) {
 }
 
 std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions& options) {
-  double x0 = HUGE_VAL, x1 = -HUGE_VAL, y0 = HUGE_VAL, y1 = -HUGE_VAL;
+  // Charts of one run stand beside each other, so all begin at step 0.
+  double x0 = 0, x1 = -HUGE_VAL, y0 = HUGE_VAL, y1 = -HUGE_VAL;
   std::vector<double> values;
   for (const ChartSeries& one : series) {
     for (const auto& [x, y] : one.points) {
