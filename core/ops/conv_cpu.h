@@ -20,9 +20,10 @@ enum class ConvPass { kForward, kBackwardData, kBackwardWeights };
 
 // What a pass computes on.
 enum class ConvMethod {
-  kPlain,     // NHWC as it is
-  kBlocked,   // reordered to oneDNN's blocked layouts, and the result back
-  kWinograd,  // the same, by Winograd's minimal filtering F(4 x 4, 3 x 3)
+  kPlain,            // NHWC as it is
+  kBlocked,          // reordered to oneDNN's blocked layouts, and the result back
+  kBlockedWinograd,  // the same, by Winograd's minimal filtering F(4 x 4, 3 x 3); AVX-512 and oneDNN 2 only
+  kWinograd,         // on NHWC, by code of our own (winograd_cpu.h)
 };
 
 // A table that was made from measurements, not a timing: a process that goes on from a checkpoint must

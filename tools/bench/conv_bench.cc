@@ -1,5 +1,5 @@
 // GFLOP/s of every convolution of SSD300 with VGG16, by pass and method, NHWC in and out. Counts the
-// multiplications of the definition, so that Winograd's may be above the machine's peak.
+// multiplications of the definition, so that Winograd's may be above the machine's peak (winograd* is oneDNN's).
 //
 //   bazel run //tools/bench:conv_bench -- --batch=4 --threads=1
 #include <gflags/gflags.h>
@@ -44,8 +44,9 @@ constexpr Layer kLayers[] = {
 };
 
 constexpr const char* kPassNames[] = {"forward", "data", "weights"};
-constexpr ops::ConvMethod kMethods[] = {ops::ConvMethod::kPlain, ops::ConvMethod::kBlocked, ops::ConvMethod::kWinograd};
-constexpr const char* kMethodNames[] = {"plain", "blocked", "winograd"};
+constexpr ops::ConvMethod kMethods[] = {ops::ConvMethod::kPlain, ops::ConvMethod::kBlocked,
+                                        ops::ConvMethod::kBlockedWinograd, ops::ConvMethod::kWinograd};
+constexpr const char* kMethodNames[] = {"plain", "blocked", "winograd*", "winograd"};
 
 void Run() {
   auto device = MakeDevice("cpu", FLAGS_threads).value();
@@ -70,10 +71,11 @@ void Run() {
       const float* first = (pass == 1 ? output : input).data<float>();
       const float* second = (pass == 2 ? output : weight).data<float>();
       float* to = (pass == 0 ? output : pass == 1 ? input : weight).data<float>();
-      double seconds[3] = {0, 0, 0};
+      double seconds[4] = {0, 0, 0, 0};
       for (int repeat = 0; repeat <= FLAGS_repeats; ++repeat) {
         // In turn, so that a disturbance of the machine does not fall on one method.
-        for (int m = 0; m < 3; ++m) {
+        for (int m = 0; m < 4; ++m) {
+          if (m == 3 && (layer.kernel != 3 || layer.stride != 1 || layer.dilation != 1)) continue;
           try {
             const auto begin = std::chrono::steady_clock::now();
             ops::RunConvCpu(*device, s, which, kMethods[m], first, second, to);

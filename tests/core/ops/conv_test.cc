@@ -75,6 +75,29 @@ TEST_P(ConvPasses, EqualTheDefinition) {
   }
 }
 
+// The one that only some machines choose.
+TEST_P(ConvPasses, WinogradEqualsTheDefinition) {
+  const ConvShape s = GetParam();
+  if (s.kernel_height != 3 || s.stride != 1 || s.dilation != 1 || s.groups != 1) return;
+  const Data data(s);
+  for (int threads : {1, 2}) {
+    auto device = MakeDevice("cpu", threads).value();
+    device->BindToThisThread();
+    std::vector<float> y(data.output_gradient.size(), NAN), dx(data.input.size(), NAN), dw(data.weight.size(), NAN);
+    const auto method = ops::ConvMethod::kWinograd;
+    RunConvCpu(*device, s, ops::ConvPass::kForward, method, data.input.data(), data.weight.data(), y.data());
+    RunConvCpu(*device, s, ops::ConvPass::kBackwardData, method, data.output_gradient.data(), data.weight.data(),
+               dx.data());
+    RunConvCpu(*device, s, ops::ConvPass::kBackwardWeights, method, data.input.data(), data.output_gradient.data(),
+               dw.data());
+    ExpectNear(y, testing::ReferenceForward(s, data.input, data.weight), 9.0 * s.in_channels, "forward");
+    ExpectNear(dx, testing::ReferenceBackwardData(s, data.output_gradient, data.weight), 9.0 * s.out_channels,
+               "backward data");
+    ExpectNear(dw, testing::ReferenceBackwardWeights(s, data.input, data.output_gradient),
+               static_cast<double>(s.batch * s.out_height * s.out_width), "backward weights");
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, ConvPasses,
                          ::testing::Values(
                              // batch, height, width, in, out, kernel, stride, padding, dilation, groups
@@ -166,7 +189,7 @@ std::vector<float> AllPasses(Device& device, const ConvShape& s, const Data& dat
 TEST(Conv2d, WinogradIsAccurate) {
   const ConvShape s = MakeConvShape(1, 20, 20, 128, 128, 3, 1, 1);
   const Data data(s);
-  ASSERT_EQ(ChooseConvMethod(s, ops::ConvPass::kForward), ops::ConvMethod::kWinograd);
+  ASSERT_EQ(ChooseConvMethod(s, ops::ConvPass::kForward), ops::ConvMethod::kBlockedWinograd);
   const std::vector<double> y = testing::ReferenceForward(s, data.input, data.weight);
   const std::vector<double> dx = testing::ReferenceBackwardData(s, data.output_gradient, data.weight);
   const std::vector<double> dw = testing::ReferenceBackwardWeights(s, data.input, data.output_gradient);
