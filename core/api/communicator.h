@@ -53,9 +53,10 @@ class Communicator {
   // Poisons the job from this rank: peers that wait for it get `reason` at once.
   virtual void Abort(const Status& reason) = 0;
 
-  // Since the start, this rank's sends only.
+  // Since the start, this rank's sends only, those of its duplicates included.
   virtual int64_t bytes_sent() const = 0;
-  // Seconds that calls of this rank have spent waiting for peers or moving bytes.
+  // Seconds that calls of this rank have spent waiting for peers or moving bytes; not those of its duplicates, which
+  // may run beside other work.
   virtual double busy_seconds() const = 0;
 };
 

@@ -63,11 +63,19 @@ class Random {
     return static_cast<uint32_t>((static_cast<uint64_t>(NextUint32()) * n) >> 32);
   }
   TRIREME_HD bool Chance(float probability) { return Uniform() < probability; }
-  // Standard normal (Box and Muller 1958); one of the pair is dropped so that the state stays simple.
-  TRIREME_HD float Normal() {
+  // Two independent standard normals (Box and Muller 1958).
+  TRIREME_HD void NormalPair(float* first, float* second) {
     const float u = 1.0f - Uniform();
     const float v = Uniform();
-    return sqrtf(-2.0f * logf(u)) * cosf(6.28318530717958647692f * v);
+    const float radius = sqrtf(-2.0f * logf(u));
+    *first = radius * cosf(6.28318530717958647692f * v);
+    *second = radius * sinf(6.28318530717958647692f * v);
+  }
+  // One of them; the other is dropped so that the state stays simple.
+  TRIREME_HD float Normal() {
+    float first = 0, second = 0;
+    NormalPair(&first, &second);
+    return first;
   }
 
  private:

@@ -29,7 +29,12 @@ Initializer Constant(float value) {
 
 Initializer Normal(float standard_deviation) {
   return [standard_deviation](const Shape&, Random* random, float* values, int64_t size) {
-    for (int64_t i = 0; i < size; ++i) values[i] = standard_deviation * random->Normal();
+    for (int64_t i = 0; i < size; i += 2) {
+      float first = 0, second = 0;
+      random->NormalPair(&first, &second);
+      values[i] = standard_deviation * first;
+      if (i + 1 < size) values[i + 1] = standard_deviation * second;
+    }
   };
 }
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "core/device/parallel_for.h"
 
 namespace trireme {
 namespace {
@@ -36,10 +37,16 @@ StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, 
   arena->gradients_ = Tensor::Zeros(device, {size}, DataType::kFloat32, MemoryKind::kGradients);
 
   std::vector<float> initial(size, 0.0f);
+  // Each parameter draws from a stream of its own, so they may be drawn side by side.
+  CpuParallelRanges(device, static_cast<int64_t>(arena->parameters_.size()), 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const Parameter& parameter = *arena->parameters_[static_cast<size_t>(i)];
+      Random random(seed, RandomUse::kInitialisation, static_cast<uint64_t>(parameter.index));
+      parameter.initializer(parameter.shape, &random, initial.data() + parameter.offset, parameter.shape.size());
+    }
+  });
   for (Parameter* parameter : arena->parameters_) {
     const int64_t begin = parameter->offset, count = parameter->shape.size();
-    Random random(seed, RandomUse::kInitialisation, static_cast<uint64_t>(parameter->index));
-    parameter->initializer(parameter->shape, &random, initial.data() + begin, count);
     const Tensor value = arena->values_.Flat(begin, begin + count).Reshape(parameter->shape);
     const Tensor gradient = arena->gradients_.Flat(begin, begin + count).Reshape(parameter->shape);
     parameter->var =

@@ -276,7 +276,9 @@ class ThreadLauncher : public Launcher {
     }
     for (std::thread& thread : threads) thread.join();
     const int first = job->fault_rank();
-    return first < 0 || results[first].ok() ? job->fault() : results[first];
+    if (first >= 0) return results[first].ok() ? job->fault() : results[first];
+    for (const Status& result : results) TRIREME_RETURN_IF_ERROR(result);
+    return absl::OkStatus();
   }
 
  private:

@@ -42,7 +42,9 @@ void ThreadJob::Fail(int rank, const Status& fault) {
 void ThreadJob::Leave(int rank, const Status& status) {
   std::lock_guard<std::mutex> lock(mutex_);
   left_[rank] = true;
-  if (!status.ok()) FailLocked(rank, world_size_ > 1 ? Annotate(status, absl::StrCat("rank ", rank)) : status);
+  // All have agreed to a stop, and the last of them may still be reading what the first has left.
+  const bool fault = !status.ok() && status.code() != absl::StatusCode::kCancelled;
+  if (fault) FailLocked(rank, world_size_ > 1 ? Annotate(status, absl::StrCat("rank ", rank)) : status);
   WakeAllLocked();
 }
 
