@@ -22,7 +22,9 @@ TEST(Bccd, TrainsOnRealPhotographs) {
     if (event["event"] == "step") losses.push_back(event["loss"]);
     if (event["event"] == "eval") map = event["mAP50"];
     // Two boxes without area are known of.
-    if (event["event"] == "end") EXPECT_EQ(event["faults"]["box without area"], 2);
+    if (event["event"] == "end") {
+      EXPECT_EQ(event["faults"]["box without area"], 2);
+    }
   }
   ASSERT_EQ(losses.size(), 40u);
   EXPECT_LT(losses.back(), 0.6 * losses.front());
