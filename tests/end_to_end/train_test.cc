@@ -50,8 +50,8 @@ TEST(Train, LeavesCheckpointMetricsAndReport) {
     const auto& step = events[static_cast<size_t>(i)];
     EXPECT_EQ(step["event"], "step");
     EXPECT_EQ(step["step"], i);
-    EXPECT_NEAR(step["loss"].get<double>(),
-                step["localization"].get<double>() + step["classification"].get<double>(), 1e-4);
+    EXPECT_NEAR(step["loss"].get<double>(), step["localization"].get<double>() + step["classification"].get<double>(),
+                1e-4);
     for (const char* key : {"epoch", "lr", "images_per_second", "data_wait", "peer_wait"}) {
       EXPECT_TRUE(step[key].is_number()) << key;
     }
@@ -70,8 +70,14 @@ class Workers : public testing::TestWithParam<int> {};
 // weights that were trained for a while; and of a small network, where such units are rare.
 TEST_P(Workers, GiveTheWeightsOfOne) {
   const std::string config = TinyConfig(), start = NewFolder("start"), one = NewFolder("one"), many = NewFolder("many");
-  const std::vector<std::string> common = {"--config=" + config, "--set", "global_batch_size=16", "--set", "model.backbone.stem_channels=8",
-                                           "--set", "model.backbone.zero_init_residual=false", "--set",
+  const std::vector<std::string> common = {"--config=" + config,
+                                           "--set",
+                                           "global_batch_size=16",
+                                           "--set",
+                                           "model.backbone.stem_channels=8",
+                                           "--set",
+                                           "model.backbone.zero_init_residual=false",
+                                           "--set",
                                            "model.backbone.stage=[{channels: 8}, {channels: 16}, {channels: 24}]"};
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.end(), common.begin(), common.end());
@@ -92,12 +98,19 @@ TEST_P(Workers, GiveTheWeightsOfOne) {
 
 INSTANTIATE_TEST_SUITE_P(Numbers, Workers, testing::Values(2, 4));
 
-class Resume : public testing::TestWithParam<int> {};
+// The signal, and how batch norm takes its statistics: per worker, ranks differ in what they have to go on with.
+class Resume : public testing::TestWithParam<std::tuple<int, std::string>> {};
 
 TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
+  const auto& [signal_number, norm] = GetParam();
   const std::string config = TinyConfig(), whole = NewFolder("whole"), broken = NewFolder("broken");
-  const std::vector<std::string> common = {"--config=" + config, "--steps=40", "--workers=2", "--set",
-                                           "checkpoint.every_steps=5"};
+  const std::vector<std::string> common = {"--config=" + config,
+                                           "--steps=40",
+                                           "--workers=2",
+                                           "--set",
+                                           "checkpoint.every_steps=5",
+                                           "--set",
+                                           "model.backbone.norm.mode=" + norm};
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.end(), common.begin(), common.end());
     return more;
@@ -110,9 +123,9 @@ TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
       const auto events = ReadEvents(broken);
       return !events.empty() && events.back().value("step", 0) >= 12;
     }));
-    process.Signal(GetParam());
+    process.Signal(signal_number);
     const ToolResult result = process.Wait();
-    EXPECT_EQ(result.exit_code, GetParam() == SIGKILL ? 128 + SIGKILL : 1) << result.output;
+    EXPECT_EQ(result.exit_code, signal_number == SIGKILL ? 128 + SIGKILL : 1) << result.output;
   }
   const auto checkpoint = FindCheckpoint(broken);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
@@ -133,7 +146,9 @@ TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
   EXPECT_EQ(losses_whole, losses_broken);
 }
 
-INSTANTIATE_TEST_SUITE_P(Signals, Resume, testing::Values(SIGTERM, SIGKILL));
+INSTANTIATE_TEST_SUITE_P(SignalsAndNorms, Resume,
+                         testing::Combine(testing::Values(SIGTERM, SIGKILL),
+                                          testing::Values("SYNCHRONIZED", "PER_WORKER")));
 
 TEST(Train, RefusesToOverwriteARun) {
   const std::string run = NewFolder("run"), config = TinyConfig();
@@ -154,8 +169,8 @@ TEST(Tools, EvalAndDetectUseTheCheckpoint) {
   ASSERT_EQ(eval.exit_code, 0) << eval.output;
   EXPECT_EQ(nlohmann::json::parse(ReadAll(found + "/eval.json"))["mAP50"].get<double>(), trained);
 
-  const ToolResult detect = RunToolProcess(
-      "detect", {"--checkpoint=" + run, "--images=" + run + "/pictures/*.jpg", "--out=" + found});
+  const ToolResult detect =
+      RunToolProcess("detect", {"--checkpoint=" + run, "--images=" + run + "/pictures/*.jpg", "--out=" + found});
   ASSERT_EQ(detect.exit_code, 0) << detect.output;
   const auto results = nlohmann::json::parse(ReadAll(found + "/results.json"), nullptr, false);
   ASSERT_TRUE(results.is_array());

@@ -13,26 +13,26 @@
 namespace trireme {
 namespace {
 
-Status LoadInitialState(const Job& job, int rank, ParameterArena* arena, Optimizer* optimizer) {
-  if (!job.resume_from.empty()) return LoadTrainingState(job.resume_from, rank, arena, optimizer);
-  if (job.config.has_initial_weights()) return LoadWeights(job.config.initial_weights(), arena);
-  return absl::OkStatus();
-}
-
 Status Train(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
              const std::atomic<bool>* stop_requested) {
   const Config& config = job.config;
   const int rank = communicator.rank(), world = communicator.size();
-  TRIREME_ASSIGN_OR_RETURN(
-      auto detector, CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}));
+  TRIREME_ASSIGN_OR_RETURN(auto detector,
+                           CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}));
   TRIREME_ASSIGN_OR_RETURN(auto arena, ParameterArena::Build(detector.get(), device, world, config.seed()));
   TRIREME_ASSIGN_OR_RETURN(auto optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
   TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
   TRIREME_ASSIGN_OR_RETURN(auto schedule, CreateComponent<Schedule>(config.schedule(), "schedule", {config.steps()}));
-  TRIREME_RETURN_IF_ERROR(LoadInitialState(job, rank, arena.get(), optimizer.get()));
+  if (job.resume_from.empty() && config.has_initial_weights()) {
+    TRIREME_RETURN_IF_ERROR(LoadWeights(config.initial_weights(), arena.get()));
+  }
   TRIREME_ASSIGN_OR_RETURN(auto strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
                                                                     {arena.get(), optimizer.get(), &communicator}));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
+  // After Setup, which gives every rank rank 0's buffers: with norm per worker each has its own to go on with.
+  if (!job.resume_from.empty()) {
+    TRIREME_RETURN_IF_ERROR(LoadTrainingState(job.resume_from, rank, arena.get(), optimizer.get()));
+  }
 
   std::vector<const Transform*> transforms;
   for (const auto& transform : job.transforms) transforms.push_back(transform.get());
