@@ -23,7 +23,8 @@ Status Trainer::Run() {
 }
 
 Status Trainer::RunLoop() {
-  bool saved = false;
+  // A run that ended between a checkpoint and its evaluation makes up for it.
+  if (options_.first_step > 0) TRIREME_RETURN_IF_ERROR(EvaluateIfDue(options_.first_step));
   for (int64_t step = options_.first_step; step < options_.total_steps; ++step) {
     StepReport report;
     bool stop = false;
@@ -32,8 +33,7 @@ Status Trainer::RunLoop() {
     const int64_t done = step + 1;
     const bool last = done == options_.total_steps;
     const bool periodic = options_.checkpoint_every > 0 && done % options_.checkpoint_every == 0;
-    saved = last || periodic || stop;
-    if (saved) {
+    if (last || periodic || stop) {
       TRIREME_RETURN_IF_ERROR(parts_.save_checkpoint(done));
       if (parts_.observer != nullptr) parts_.observer->OnCheckpoint(done);
     }
@@ -41,12 +41,16 @@ Status Trainer::RunLoop() {
       return absl::CancelledError(absl::StrCat("stopped after step ", done, " of ", options_.total_steps,
                                                "; the checkpoint is saved, --resume goes on from it"));
     }
-    const bool evaluation_due = last || (options_.evaluate_every > 0 && done % options_.evaluate_every == 0);
-    if (evaluation_due && parts_.evaluate) {
-      TRIREME_ASSIGN_OR_RETURN(const EvaluationReport evaluation, parts_.evaluate(done));
-      if (parts_.observer != nullptr) parts_.observer->OnEvaluation(done, evaluation);
-    }
+    TRIREME_RETURN_IF_ERROR(EvaluateIfDue(done));
   }
+  return absl::OkStatus();
+}
+
+Status Trainer::EvaluateIfDue(int64_t steps_done) {
+  const bool periodic = options_.evaluate_every > 0 && steps_done % options_.evaluate_every == 0;
+  if (!parts_.evaluate || (steps_done < options_.total_steps && !periodic)) return absl::OkStatus();
+  TRIREME_ASSIGN_OR_RETURN(const EvaluationReport evaluation, parts_.evaluate(steps_done));
+  if (parts_.observer != nullptr) parts_.observer->OnEvaluation(steps_done, evaluation);
   return absl::OkStatus();
 }
 

@@ -22,9 +22,9 @@ struct StepReport {
   double loss = 0;   // the sum of `losses`
   std::vector<std::pair<std::string, double>> losses;
   double learning_rate = 0;
-  double seconds = 0;             // of this step, on rank 0
-  double data_wait_seconds = 0;   // of these, waiting for the loader; the largest over workers
-  double peer_wait_seconds = 0;   // of these, waiting for peers or moving bytes; the largest over workers
+  double seconds = 0;            // of this step, on rank 0
+  double data_wait_seconds = 0;  // of these, waiting for the loader; the largest over workers
+  double peer_wait_seconds = 0;  // of these, waiting for peers or moving bytes; the largest over workers
 };
 
 // What an evaluation found: "mAP50", "AP50/circle", ... in a fixed order.
@@ -69,13 +69,14 @@ class Trainer {
 
   Trainer(const Parts& parts, const TrainerOptions& options);
 
-  // Trains from first_step to total_steps. Cancelled if it was asked to stop: a checkpoint of where it stopped was
-  // saved. A loss that is not finite stops the job, before it reaches the weights, with a sentence that names the
-  // loss, the rank and the images.
+  // Trains from first_step to total_steps; a resumed run begins with the evaluation that is due at first_step, if any.
+  // Cancelled if it was asked to stop: a checkpoint of where it stopped was saved. A loss that is not finite stops the
+  // job, before it reaches the weights, with a sentence that names the loss, the rank and the images.
   Status Run();
 
  private:
   Status RunLoop();
+  Status EvaluateIfDue(int64_t steps_done);
   Status TrainStep(int64_t step, StepReport* report, bool* stop);
   // The losses summed over workers, the stop flag, and the longest waits, in one small reduction.
   Status ShareStep(int64_t step, const std::vector<int64_t>& image_ids, double data_wait, double peer_wait,

@@ -12,7 +12,11 @@ StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, 
   if (keep_steps > 0 && std::filesystem::exists(path)) {
     TRIREME_ASSIGN_OR_RETURN(const auto events, ReadMetrics(path));
     for (const auto& event : events) {
-      if (event.value("step", int64_t{0}) <= keep_steps && event.value("event", "") != "end") kept += event.dump() + "\n";
+      const std::string kind = event.value("event", "");
+      const int64_t step = event.value("step", int64_t{0});
+      // The evaluation of the checkpoint itself is made again.
+      const bool keep = kind != "end" && (kind == "eval" ? step < keep_steps : step <= keep_steps);
+      if (keep) kept += event.dump() + "\n";
     }
   }
   TRIREME_RETURN_IF_ERROR(WriteFileAtomically(path, kept));

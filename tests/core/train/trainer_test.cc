@@ -243,6 +243,16 @@ TEST(TrainerTest, AnEvaluationThatFailsIsTheStatusAfterTheCheckpointIsSaved) {
   EXPECT_THAT(outcome.notes.events, ElementsAre("checkpoint 3"));
 }
 
+TEST(TrainerTest, AResumedRunMakesUpForTheEvaluationOfItsCheckpoint) {
+  Plan plan = Steps(3);
+  plan.options.first_step = 3;
+  EXPECT_THAT(Train(plan).notes.events, ElementsAre("evaluation 3 mAP50"));
+  plan = Steps(5);
+  plan.options.first_step = 4;
+  plan.options.evaluate_every = 3;
+  EXPECT_THAT(Train(plan).notes.events, ElementsAre("checkpoint 5", "evaluation 5 mAP50"));
+}
+
 TEST(TrainerTest, NothingLeftToDoIsDone) {
   Plan plan = Steps(3);
   plan.options.first_step = 3;
