@@ -5,19 +5,27 @@
 namespace trireme {
 namespace {
 
+template <class T>
 void AddInto(const Tensor& sum, const Tensor& a, const Tensor& b, Stream& stream) {
-  float* out = sum.data<float>();
-  const float* x = a.data<float>();
-  const float* y = b.data<float>();
-  ParallelFor(stream, sum.size(), [=] TRIREME_HD(int64_t i) { out[i] = x[i] + y[i]; });
+  T* out = sum.data<T>();
+  const T* x = a.data<T>();
+  const T* y = b.data<T>();
+  ParallelFor(stream, sum.size(), [=] TRIREME_HD(int64_t i) { out[i] = FromFloat<T>(ToFloat(x[i]) + ToFloat(y[i])); });
 }
 
 }  // namespace
 
 Var::Var(Tensor value) : node_(std::make_shared<Node>()) { node_->value = std::move(value); }
 
-Var Var::Parameter(Tensor value, Tensor gradient, int index) {
+Var Var::Constant(Tensor value, Tensor rounded) {
   Var var(std::move(value));
+  var.node_->rounded = std::move(rounded);
+  return var;
+}
+
+Var Var::Parameter(Tensor value, Tensor gradient, int index, Tensor rounded) {
+  Var var(std::move(value));
+  var.node_->rounded = std::move(rounded);
   var.node_->requires_gradient = true;
   var.node_->parameter_index = index;
   var.node_->parameter_gradient = std::move(gradient);
@@ -30,9 +38,17 @@ Var Var::Intermediate(Tensor value) {
   return var;
 }
 
+const Tensor& Var::ValueAs(DataType type) const {
+  if (node_->value.type() == type) return node_->value;
+  CHECK(node_->rounded.defined() && node_->rounded.type() == type)
+      << "a value of " << DataTypeName(node_->value.type()) << " is wanted as " << DataTypeName(type);
+  return node_->rounded;
+}
+
 void Var::AccumulateGradient(Tensor gradient, Stream& stream) const {
   CHECK(requires_gradient());
   CHECK_EQ(gradient.size(), value().size());
+  CHECK(gradient.type() == value().type()) << DataTypeName(gradient.type()) << " for " << DataTypeName(value().type());
   Tensor& current = node_->gradient;
   if (!current.defined()) {
     if (node_->parameter_index >= 0) {
@@ -44,8 +60,10 @@ void Var::AccumulateGradient(Tensor gradient, Stream& stream) const {
     return;
   }
   // Two Vars may share one gradient (both inputs of an addition do): then the sum needs its own place.
-  Tensor sum = node_->parameter_index >= 0 || current.unique() ? current : Tensor::Empty(stream.device(), shape());
-  AddInto(sum, current, gradient, stream);
+  Tensor sum = node_->parameter_index >= 0 || current.unique()
+                   ? current
+                   : Tensor::Empty(stream.device(), shape(), current.type());
+  DispatchFloating(current.type(), [&](auto element) { AddInto<decltype(element)>(sum, current, gradient, stream); });
   current = sum;
 }
 
@@ -54,9 +72,10 @@ Tensor Var::GradientTarget(bool* accumulate) const {
   Tensor& current = node_->gradient;
   *accumulate = current.defined();
   if (!current.defined()) {
-    current = node_->parameter_index >= 0 ? node_->parameter_gradient : Tensor::Empty(value().device(), shape());
+    current = node_->parameter_index >= 0 ? node_->parameter_gradient
+                                          : Tensor::Empty(value().device(), shape(), value().type());
   } else if (node_->parameter_index < 0 && !current.unique()) {
-    Tensor own = Tensor::Empty(value().device(), shape());
+    Tensor own = Tensor::Empty(value().device(), shape(), value().type());
     own.CopyFrom(current, value().device().compute_stream());
     current = own;
   }

@@ -2,6 +2,9 @@
 //
 // Copying copies the handle. Functions in core/ops take Vars and return Vars; see tape.h for how they
 // record themselves. Used by one thread at a time.
+//
+// The gradient of an intermediate result has the result's element type; that of a parameter is float32, as the
+// parameter is. With 16-bit activations a parameter has a 16-bit copy beside it, which functions read through ValueAs.
 #ifndef TRIREME_CORE_AUTOGRAD_VAR_H_
 #define TRIREME_CORE_AUTOGRAD_VAR_H_
 
@@ -18,13 +21,17 @@ class Var {
   // A constant: no gradient.
   explicit Var(Tensor value);
   // A trained leaf: `gradient` is its place in the gradient arena, `index` its place in the order of
-  // parameters.
-  static Var Parameter(Tensor value, Tensor gradient, int index);
+  // parameters. `rounded` is its 16-bit copy, or undefined.
+  static Var Parameter(Tensor value, Tensor gradient, int index, Tensor rounded = Tensor());
+  // A frozen leaf: a constant with a 16-bit copy, which may be undefined.
+  static Var Constant(Tensor value, Tensor rounded);
   // An intermediate result that a gradient flows through.
   static Var Intermediate(Tensor value);
 
   bool defined() const { return node_ != nullptr; }
   const Tensor& value() const { return node_->value; }
+  // The value in this element type: the 16-bit copy, or value() where that is of the type already.
+  const Tensor& ValueAs(DataType type) const;
   const Shape& shape() const { return node_->value.shape(); }
   int64_t dim(int d) const { return node_->value.dim(d); }
   bool requires_gradient() const { return node_ != nullptr && node_->requires_gradient; }
@@ -33,7 +40,7 @@ class Var {
 
   // For the backward half of an op; only if requires_gradient().
   //
-  // Adds `gradient` (same size as the value). The first one is taken as it is, without a copy, where
+  // Adds `gradient` (the value's size and type). The first one is taken as it is, without a copy, where
   // the Var is no parameter.
   void AccumulateGradient(Tensor gradient, Stream& stream) const;
   // The tensor to write the gradient to: with *accumulate false it is uninitialised and is to be
@@ -48,6 +55,7 @@ class Var {
   friend class Tape;
   struct Node {
     Tensor value;
+    Tensor rounded;
     Tensor gradient;
     bool requires_gradient = false;
     int parameter_index = -1;

@@ -32,8 +32,16 @@ Status CatchDeviceError(const std::function<Status()>& work) {
 }
 
 StatusOr<std::unique_ptr<Device>> MakeDevice(absl::string_view name, int threads) {
+  DeviceOptions options;
+  options.name = std::string(name);
+  options.threads = threads;
+  return MakeDevice(options);
+}
+
+StatusOr<std::unique_ptr<Device>> MakeDevice(const DeviceOptions& options) {
+  const absl::string_view name = options.name;
   const int cores = std::max(1u, std::thread::hardware_concurrency());
-  const auto cpu = [&] { return MakeCpuDevice(threads > 0 ? threads : cores); };
+  const auto cpu = [&] { return MakeCpuDevice(options.threads > 0 ? options.threads : cores); };
   if (name == "cpu") return cpu();
   if (name == "auto") {
     if (CudaDeviceCount() > 0) return MakeCudaDevice(0);

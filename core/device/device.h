@@ -6,6 +6,9 @@
 // handed out again for work that the compute stream does later. Memory used by another stream must
 // live until an Event of that stream has been waited for (the arenas live as long as the worker).
 //
+// Capture: a step that enqueues the same work each time can be recorded once and launched as a whole (a CUDA
+// graph). See Device::BeginCapture.
+//
 // Faults: factories return a status. Once a device exists, an allocation that fails or a kernel that
 // the device reports as failed throws DeviceError, the only exception in Trireme: it unwinds one
 // training step and the Trainer turns it into a status (CatchDeviceError below). Tools never see it.
@@ -19,6 +22,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 
 namespace trireme {
@@ -79,6 +83,14 @@ class Stream {
   virtual bool is_inline() const { return false; }
 };
 
+// Work that was captured, to be run again as it was. Its memory is its own until it is destroyed.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  // Runs the work as part of the compute stream.
+  virtual void Launch() = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -98,6 +110,11 @@ class Device {
   virtual void Free(void* pointer) = 0;
   virtual MemoryStats memory() const = 0;
 
+  // Host memory that copies from and to this device need not wait for (page-locked on CUDA), 64-byte aligned and
+  // uninitialised. It goes back when the last share does, which may not be before copies that use it are done; the
+  // device outlives it.
+  virtual std::shared_ptr<void> NewHostBuffer(size_t bytes) = 0;
+
   // The stream that kernels run on unless told otherwise. On CPU it runs work inline.
   virtual Stream& compute_stream() = 0;
   // A further stream that runs beside the compute stream; `name` shows in traces and debuggers.
@@ -107,11 +124,33 @@ class Device {
   // In stream order. `from` and `to` may each be host memory or this device's.
   virtual void Copy(void* to, const void* from, size_t bytes, Stream& stream) = 0;
   virtual void Fill(void* to, int byte, size_t bytes, Stream& stream) = 0;
+
+  // Between BeginCapture and EndCapture, work that the compute stream is given is recorded instead of run, and so is
+  // that of every other stream from where it waits for an event recorded in the capture; the compute stream has to wait
+  // for each of these again before the end. Memory allocated in between stays at its addresses until the graph is
+  // destroyed; its contents are whatever the last launch left. The calling thread's alone.
+  //
+  // What is baked in are addresses and arguments: what changes from step to step (the learning rate, a counter) has to
+  // lie in the device's memory. Waiting on the host in between throws DeviceError (FailedPrecondition), as does
+  // BeginCapture on a device that cannot capture.
+  virtual bool can_capture() const { return false; }
+  virtual void BeginCapture() {
+    throw DeviceError(absl::FailedPreconditionError(absl::StrCat(name(), " cannot capture its work")));
+  }
+  virtual std::unique_ptr<Graph> EndCapture() { return nullptr; }
+  // Forgets what was recorded; for what goes wrong in between.
+  virtual void AbandonCapture() {}
 };
 
-// `name` is "cpu", "cuda", "cuda:1", or "auto": CUDA where the build and the machine have it, else CPU.
-// `threads` is for CPU devices; 0 takes all cores. InvalidArgument for another name, FailedPrecondition
-// with what to do if there is no such device.
+struct DeviceOptions {
+  // "cpu", "cuda", "cuda:1", or "auto": CUDA where the build and the machine have it, else CPU.
+  std::string name = "auto";
+  int threads = 0;           // of a CPU device; 0 takes all cores
+  int64_t memory_limit = 0;  // bytes that the pool may take from the system; 0: all there is
+};
+
+// InvalidArgument for another name, FailedPrecondition with what to do if there is no such device.
+StatusOr<std::unique_ptr<Device>> MakeDevice(const DeviceOptions& options);
 StatusOr<std::unique_ptr<Device>> MakeDevice(absl::string_view name, int threads);
 
 }  // namespace trireme

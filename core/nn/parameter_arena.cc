@@ -12,10 +12,17 @@ constexpr int64_t kAlignment = 16;  // floats in a cache line
 
 int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+template <class T>
+void RoundTo(const Tensor& values, const Tensor& rounded, Stream& stream) {
+  const float* from = values.data<float>();
+  T* to = rounded.data<T>();
+  ParallelFor(stream, values.size(), [=] TRIREME_HD(int64_t i) { to[i] = FromFloat<T>(from[i]); });
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, Device& device, int world_size,
-                                                                uint64_t seed) {
+                                                                uint64_t seed, DataType activations) {
   std::vector<std::pair<std::string, Parameter*>> parameters;
   std::vector<std::pair<std::string, Buffer*>> buffers;
   module->Collect("", &parameters, &buffers);
@@ -36,6 +43,10 @@ StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, 
   arena->values_ = Tensor::Empty(device, {size}, DataType::kFloat32, MemoryKind::kParameters);
   arena->gradients_ = Tensor::Zeros(device, {size}, DataType::kFloat32, MemoryKind::kGradients);
 
+  if (activations != DataType::kFloat32) {
+    arena->rounded_values_ = Tensor::Empty(device, {size}, activations, MemoryKind::kParameters);
+  }
+
   std::vector<float> initial(size, 0.0f);
   // Each parameter draws from a stream of its own, so they may be drawn side by side.
   CpuParallelRanges(device, static_cast<int64_t>(arena->parameters_.size()), 1, [&](int64_t first, int64_t last) {
@@ -49,10 +60,15 @@ StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, 
     const int64_t begin = parameter->offset, count = parameter->shape.size();
     const Tensor value = arena->values_.Flat(begin, begin + count).Reshape(parameter->shape);
     const Tensor gradient = arena->gradients_.Flat(begin, begin + count).Reshape(parameter->shape);
-    parameter->var =
-        parameter->options.trainable ? Var::Parameter(value, gradient, parameter->index) : Var(value);
+    Tensor rounded;
+    if (arena->rounded_values_.defined()) {
+      rounded = arena->rounded_values_.Flat(begin, begin + count).Reshape(parameter->shape);
+    }
+    parameter->var = parameter->options.trainable ? Var::Parameter(value, gradient, parameter->index, rounded)
+                                                  : Var::Constant(value, rounded);
   }
   arena->values_.CopyFromHost(initial.data());
+  arena->RefreshRounded();
 
   int64_t buffer_size = 0;
   for (auto& [name, buffer] : buffers) {
@@ -72,6 +88,13 @@ StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, 
   }
   if (buffer_size > 0) arena->buffer_values_.CopyFromHost(buffer_initial.data());
   return arena;
+}
+
+void ParameterArena::RefreshRounded() const {
+  if (!rounded_values_.defined()) return;
+  DispatchFloating(rounded_values_.type(), [&](auto element) {
+    RoundTo<decltype(element)>(values_, rounded_values_, device_->compute_stream());
+  });
 }
 
 std::vector<Var> ParameterArena::Vars() const {

@@ -21,7 +21,15 @@ class ParameterArena {
   // parameter from Random(seed, kInitialisation, index): the same values on every worker. Two
   // parameters of one name are InvalidArgument. May throw DeviceError. The module outlives the arena,
   // and the device both.
-  static StatusOr<std::unique_ptr<ParameterArena>> Build(Module* module, Device& device, int world_size, uint64_t seed);
+  //
+  // `activations` is the element type that functions will read parameters in: if it has 16 bits, a copy of all values
+  // in it is kept beside them (see RefreshRounded).
+  static StatusOr<std::unique_ptr<ParameterArena>> Build(Module* module, Device& device, int world_size, uint64_t seed,
+                                                         DataType activations = DataType::kFloat32);
+
+  // Makes the 16-bit copies those of values() as they now are, in order of the compute stream; nothing if there are
+  // none. For whoever has changed values(): a step's end, a load.
+  void RefreshRounded() const;
 
   // [size()], padding included.
   const Tensor& values() const { return values_; }
@@ -44,6 +52,7 @@ class ParameterArena {
 
   Device* device_ = nullptr;
   Tensor values_;
+  Tensor rounded_values_;  // undefined without 16-bit copies
   Tensor gradients_;
   Tensor buffer_values_;
   std::vector<Parameter*> parameters_;

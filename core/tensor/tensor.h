@@ -12,14 +12,15 @@
 #include <vector>
 
 #include "core/device/device.h"
+#include "core/tensor/floating.h"
 #include "core/tensor/shape.h"
 
 namespace trireme {
 
 enum class DataType { kFloat32, kInt32, kUint8, kBfloat16, kFloat16, kInt64 };
 
-int64_t SizeOf(DataType type);             // bytes of an element
-const char* DataTypeName(DataType type);   // "float32"
+int64_t SizeOf(DataType type);            // bytes of an element
+const char* DataTypeName(DataType type);  // "float32"
 
 template <class T>
 struct DataTypeOf;
@@ -39,6 +40,31 @@ template <>
 struct DataTypeOf<uint8_t> {
   static constexpr DataType value = DataType::kUint8;
 };
+template <>
+struct DataTypeOf<bfloat16> {
+  static constexpr DataType value = DataType::kBfloat16;
+};
+template <>
+struct DataTypeOf<float16> {
+  static constexpr DataType value = DataType::kFloat16;
+};
+
+// Calls function(T()) with T = float, bfloat16 or float16, whichever `type` is. The function may be a generic lambda
+// that calls templates; kernels are defined in those, for nvcc takes no device lambda inside a generic one.
+template <class Function>
+decltype(auto) DispatchFloating(DataType type, Function&& function) {
+  switch (type) {
+    case DataType::kFloat32:
+      return function(float());
+    case DataType::kBfloat16:
+      return function(bfloat16());
+    case DataType::kFloat16:
+      return function(float16());
+    default:
+      LOG(FATAL) << DataTypeName(type) << " is no floating-point type";
+      return function(float());
+  }
+}
 
 class Tensor {
  public:

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -163,6 +164,10 @@ class CpuDevice : public Device {
   }
   void Free(void* pointer) override { pool_.Free(pointer); }
   MemoryStats memory() const override { return pool_.stats(); }
+  std::shared_ptr<void> NewHostBuffer(size_t bytes) override {
+    return {::operator new(std::max<size_t>(bytes, 1), std::align_val_t(64)),
+            [](void* pointer) { ::operator delete(pointer, std::align_val_t(64)); }};
+  }
 
   Stream& compute_stream() override { return compute_stream_; }
   std::unique_ptr<Stream> NewStream(const std::string& name) override {

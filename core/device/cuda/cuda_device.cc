@@ -126,6 +126,12 @@ class CudaDevice : public Device {
     return stats;
   }
 
+  std::shared_ptr<void> NewHostBuffer(size_t bytes) override {
+    void* pointer = nullptr;
+    ThrowIfError(cudaMallocHost(&pointer, std::max<size_t>(bytes, 1)), "allocating page-locked memory");
+    return {pointer, [](void* p) { cudaFreeHost(p); }};
+  }
+
   Stream& compute_stream() override { return compute_stream_; }
   std::unique_ptr<Stream> NewStream(const std::string&) override { return std::make_unique<CudaStream>(*this); }
   std::unique_ptr<Event> NewEvent() override { return std::make_unique<CudaEvent>(); }
