@@ -6,13 +6,12 @@
 #include <cmath>
 
 #include "core/device/device.h"
+#include "tests/core/testing/devices.h"
 
 namespace trireme::testing {
 
-GradientCheck::GradientCheck(int threads, uint64_t seed)
-    : device_(MakeDevice("cpu", threads).value()), random_(seed, RandomUse::kInitialisation) {
-  device_->BindToThisThread();
-}
+GradientCheck::GradientCheck(int threads, uint64_t seed, const std::string& device)
+    : device_(NewTestDevice(device, threads)), random_(seed, RandomUse::kInitialisation) {}
 
 Context GradientCheck::NewContext() { return Context(*device_); }
 
@@ -77,19 +76,22 @@ void GradientCheck::Run(const std::function<Var(Context&)>& function, const Opti
 
   context.tape = nullptr;
   for (size_t k = 0; k < inputs_.size(); ++k) {
-    float* values = inputs_[k].value().data<float>();
-    const int64_t size = inputs_[k].value().size();
+    const Tensor& input = inputs_[k].value();
+    std::vector<float> values = input.ToVector<float>();
+    const int64_t size = input.size();
     const int checks = static_cast<int>(std::min<int64_t>(size, options.elements));
     for (int check = 0; check < checks; ++check) {
       const int64_t i = size <= options.elements ? check : random_.Below(static_cast<uint32_t>(size));
       const float value = values[i];
-      values[i] = value + options.step;
-      const float above = values[i];
-      const double high = evaluate();
-      values[i] = value - options.step;
-      const float below = values[i];
-      const double low = evaluate();
+      const auto evaluate_at = [&](float changed) {
+        values[i] = changed;
+        input.CopyFromHost(values.data());
+        return evaluate();
+      };
+      const float above = value + options.step, below = value - options.step;
+      const double high = evaluate_at(above), low = evaluate_at(below);
       values[i] = value;
+      input.CopyFromHost(values.data());
       const double numeric = (high - low) / (static_cast<double>(above) - below);
       const double tolerance =
           options.absolute +

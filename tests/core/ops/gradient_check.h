@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/autograd/tape.h"
@@ -22,8 +23,9 @@ namespace trireme::testing {
 
 class GradientCheck {
  public:
-  // `threads` is the CPU device's.
-  explicit GradientCheck(int threads = 1, uint64_t seed = 1);
+  // `threads` is the CPU's. Free memory is poisoned (tests/core/testing/devices.h).
+  explicit GradientCheck(int threads = 1, uint64_t seed = 1, const std::string& device = "cpu");
+  explicit GradientCheck(const std::string& device) : GradientCheck(1, 1, device) {}
 
   Device& device() { return *device_; }
   Context NewContext();
