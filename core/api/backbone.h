@@ -13,8 +13,8 @@
 namespace trireme {
 
 struct FeatureSpec {
-  std::string name;     // "conv4_3"
-  int stride = 0;       // pixels of the image a step in the map; for maps with uneven sizes the nominal one
+  std::string name;  // "conv4_3"
+  int stride = 0;    // pixels of the image a step in the map; for maps with uneven sizes the nominal one
   int64_t channels = 0;
 };
 

@@ -9,9 +9,9 @@
 namespace trireme {
 
 struct Batch {
-  Tensor images;  // uint8 [N, H, W, 3], RGB
-  Tensor boxes;   // float32 [N, G, 4]: x1, y1, x2, y2 in pixels of the images; G is fixed for a run
-  Tensor labels;  // int32 [N, G]; -1 pads
+  Tensor images;                   // uint8 [N, H, W, 3], RGB
+  Tensor boxes;                    // float32 [N, G, 4]: x1, y1, x2, y2 in pixels of the images; G is fixed for a run
+  Tensor labels;                   // int32 [N, G]; -1 pads
   std::vector<int64_t> image_ids;  // [N]
 };
 

@@ -48,6 +48,10 @@ class Communicator {
   // An independent channel between the same ranks. Collective.
   virtual StatusOr<std::unique_ptr<Communicator>> Duplicate() = 0;
 
+  // True if collective calls on a device's streams may be recorded with the step that they belong to (see
+  // Device::BeginCapture) and launched again. The same on every rank.
+  virtual bool can_capture() const { return false; }
+
   // OK, or the first fault.
   virtual Status status() const = 0;
   // Poisons the job from this rank: peers that wait for it get `reason` at once.
@@ -61,7 +65,8 @@ class Communicator {
 };
 
 // Gathers one string from every rank, in rank order; collective, on the compute stream of `device`.
-StatusOr<std::vector<std::string>> AllGatherStrings(Communicator& communicator, const std::string& mine, Device& device);
+StatusOr<std::vector<std::string>> AllGatherStrings(Communicator& communicator, const std::string& mine,
+                                                    Device& device);
 
 }  // namespace trireme
 

@@ -7,10 +7,16 @@
 //
 // One step: BeginStep; the tape calls OnGradientReady once for every parameter while it walks
 // backwards; Step finishes the communication, updates, and publishes the new parameters.
+//
+// The calls between BeginStep and the end of Step may be recorded (Device::BeginCapture) and launched again in later
+// steps, for which only BeginStep is called: what they enqueue depends on nothing that changes, neither reads back nor
+// waits on the host where the compute stream is not inline, and every stream that they use is waited for by the compute
+// stream in the end.
 #ifndef TRIREME_CORE_API_STRATEGY_H_
 #define TRIREME_CORE_API_STRATEGY_H_
 
 #include "core/api/communicator.h"
+#include "core/api/gradient_guard.h"
 #include "core/api/optimizer.h"
 #include "core/autograd/tape.h"
 #include "core/nn/parameter_arena.h"
@@ -38,8 +44,8 @@ class Strategy : public GradientSink {
   void OnGradientReady(int index) override = 0;
 
   // Returns when this worker's share is done and the parameters for the next step are in place (in
-  // compute stream order). A fault names the rank, the bucket and the step.
-  virtual Status Step(const UpdateInfo& info) = 0;
+  // compute stream order). Asks `guard` before it updates. A fault names the rank, the bucket and the step.
+  virtual Status Step(GradientGuard& guard) = 0;
 
   // False if workers may differ between steps (asynchronous strategies).
   virtual bool synchronous() const = 0;

@@ -72,6 +72,7 @@ Status Trainer::TrainStep(int64_t step, StepReport* report, bool* stop) {
   context.seed = options_.seed;
   context.step = step;
 
+  parts_.optimizer->BeginStep(step, static_cast<float>(report->learning_rate), context.stream());
   parts_.strategy->BeginStep(step);
   TRIREME_ASSIGN_OR_RETURN(const NamedLosses losses, parts_.detector->Loss(context, batch));
   std::vector<Var> scalars;
@@ -86,8 +87,8 @@ Status Trainer::TrainStep(int64_t step, StepReport* report, bool* stop) {
   const double peer_wait = parts_.communicator->busy_seconds() - peers_before;
   TRIREME_RETURN_IF_ERROR(ShareStep(step, batch.image_ids, data_wait, peer_wait, report, stop));
 
-  const UpdateInfo update{step, static_cast<float>(report->learning_rate)};
-  TRIREME_RETURN_IF_ERROR(parts_.strategy->Step(update));
+  NoGuard guard;
+  TRIREME_RETURN_IF_ERROR(parts_.strategy->Step(guard));
   report->peer_wait_seconds += parts_.strategy->exposed_communication_seconds();
   report->seconds = Now() - start;
   return absl::OkStatus();

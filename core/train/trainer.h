@@ -55,6 +55,7 @@ class Trainer {
     Communicator* communicator = nullptr;
     Detector* detector = nullptr;
     ParameterArena* arena = nullptr;
+    Optimizer* optimizer = nullptr;
     Schedule* schedule = nullptr;
     Strategy* strategy = nullptr;
     BatchSource* batches = nullptr;

@@ -60,6 +60,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   parts.communicator = &communicator;
   parts.detector = detector.get();
   parts.arena = arena.get();
+  parts.optimizer = optimizer.get();
   parts.schedule = schedule.get();
   parts.strategy = strategy.get();
   parts.batches = &loader;

@@ -16,36 +16,40 @@ class Adam : public Optimizer {
 
   Status Setup(ParameterArena* arena) override {
     arena_ = arena;
-    runs_ = FindTrainedRuns(*arena);
+    TRIREME_ASSIGN_OR_RETURN(map_, MapRules(*arena));
+    rules_ = NewRules<AdamRule>(arena->device(), map_.rules.size());
     for (Tensor* moment : {&first_moment_, &second_moment_}) {
       *moment = Tensor::Zeros(arena->device(), {arena->size()}, DataType::kFloat32, MemoryKind::kOptimizer);
     }
     return absl::OkStatus();
   }
 
-  void Update(int64_t begin, int64_t end, const UpdateInfo& info, Stream& stream) override {
-    const double t = static_cast<double>(info.step + 1);
+  // A step that the guard skips counts in t, as any other: so the rules are the host's to compute.
+  void BeginStep(int64_t step, float learning_rate, Stream& stream) override {
+    const double t = static_cast<double>(step + 1);
     const double first_correction = 1 - std::pow(config_.beta1(), t);
     const double second_correction = 1 - std::pow(config_.beta2(), t);
-    const float* gradients = arena_->gradients().data<float>();
-    float* first_moment = first_moment_.data<float>();
-    float* second_moment = second_moment_.data<float>();
-    float* values = arena_->values().data<float>();
-    for (const TrainedRun& run : IntersectRuns(runs_, begin, end)) {
-      const double rate = static_cast<double>(info.learning_rate) * run.learning_rate_multiplier;
-      const double decay = static_cast<double>(config_.weight_decay()) * run.weight_decay_multiplier;
-      const bool decoupled = config_.decoupled_weight_decay();
+    const bool decoupled = config_.decoupled_weight_decay();
+    std::vector<AdamRule> rules;
+    for (const RuleMultipliers& by : map_.rules) {
+      const double rate = static_cast<double>(learning_rate) * by.learning_rate;
+      const double decay = static_cast<double>(config_.weight_decay()) * by.weight_decay;
       AdamRule rule;
       rule.step_size = static_cast<float>(rate / first_correction);
-      rule.beta1 = static_cast<float>(config_.beta1());
-      rule.beta2 = static_cast<float>(config_.beta2());
       rule.correction = static_cast<float>(std::sqrt(second_correction));
-      rule.epsilon = static_cast<float>(config_.epsilon());
       rule.l2_decay = decoupled ? 0.0f : static_cast<float>(decay);
       rule.shrinkage = decoupled ? static_cast<float>(1 - rate * decay) : 1.0f;
-      UpdateByAdam(rule, run.end - run.begin, gradients + run.begin, first_moment + run.begin,
-                   second_moment + run.begin, values + run.begin, stream);
+      rules.push_back(rule);
     }
+    WriteRules(rules, rules_, stream);
+  }
+
+  void Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) override {
+    const AdamConstants constants = {static_cast<float>(config_.beta1()), static_cast<float>(config_.beta2()),
+                                     static_cast<float>(config_.epsilon())};
+    const AdamArrays arrays = {arena_->gradients().data<float>(), first_moment_.data<float>(),
+                               second_moment_.data<float>(), arena_->values().data<float>()};
+    UpdateByAdam(map_, rules_, constants, arrays, begin, end, control, stream);
   }
 
   std::vector<std::pair<std::string, Tensor>> State() const override {
@@ -55,7 +59,8 @@ class Adam : public Optimizer {
  private:
   const AdamConfig config_;
   ParameterArena* arena_ = nullptr;
-  std::vector<TrainedRun> runs_;
+  RuleMap map_;
+  Tensor rules_;
   Tensor first_moment_;
   Tensor second_moment_;
 };

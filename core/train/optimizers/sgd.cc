@@ -14,22 +14,26 @@ class Sgd : public Optimizer {
 
   Status Setup(ParameterArena* arena) override {
     arena_ = arena;
-    runs_ = FindTrainedRuns(*arena);
+    TRIREME_ASSIGN_OR_RETURN(map_, MapRules(*arena));
+    rules_ = NewRules<SgdRule>(arena->device(), map_.rules.size());
     if (config_.momentum() > 0) {
       momentum_ = Tensor::Zeros(arena->device(), {arena->size()}, DataType::kFloat32, MemoryKind::kOptimizer);
     }
     return absl::OkStatus();
   }
 
-  void Update(int64_t begin, int64_t end, const UpdateInfo& info, Stream& stream) override {
-    const float* gradients = arena_->gradients().data<float>();
-    float* values = arena_->values().data<float>();
-    for (const TrainedRun& run : IntersectRuns(runs_, begin, end)) {
-      const SgdRule rule = {info.learning_rate * run.learning_rate_multiplier, config_.momentum(),
-                            config_.weight_decay() * run.weight_decay_multiplier, config_.nesterov()};
-      UpdateBySgd(rule, run.end - run.begin, gradients + run.begin,
-                  momentum_.defined() ? momentum_.data<float>() + run.begin : nullptr, values + run.begin, stream);
+  void BeginStep(int64_t, float learning_rate, Stream& stream) override {
+    std::vector<SgdRule> rules;
+    for (const RuleMultipliers& by : map_.rules) {
+      rules.push_back({learning_rate * by.learning_rate, config_.weight_decay() * by.weight_decay});
     }
+    WriteRules(rules, rules_, stream);
+  }
+
+  void Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) override {
+    const SgdArrays arrays = {arena_->gradients().data<float>(),
+                              momentum_.defined() ? momentum_.data<float>() : nullptr, arena_->values().data<float>()};
+    UpdateBySgd(map_, rules_, {config_.momentum(), config_.nesterov()}, arrays, begin, end, control, stream);
   }
 
   std::vector<std::pair<std::string, Tensor>> State() const override {
@@ -40,7 +44,8 @@ class Sgd : public Optimizer {
  private:
   const SgdConfig config_;
   ParameterArena* arena_ = nullptr;
-  std::vector<TrainedRun> runs_;
+  RuleMap map_;
+  Tensor rules_;
   Tensor momentum_;
 };
 

@@ -132,6 +132,9 @@ class ThreadCommunicator : public Communicator {
     return std::unique_ptr<Communicator>(std::make_unique<ThreadCommunicator>(job_, *duplicate, rank_));
   }
 
+  // One that is alone has nobody to meet, and may be recorded; a meeting cannot.
+  bool can_capture() const override { return size_ == 1; }
+
   Status status() const override { return job_->fault(); }
   void Abort(const Status& reason) override {
     CHECK(!reason.ok()) << "a job is aborted for a reason";

@@ -5,7 +5,8 @@
 // Buckets start in one order on all workers: bucket k once its gradients and
 // those of all buckets before it are complete. They run on a stream and a
 // communicator of their own. Step takes them in the same order and updates each
-// bucket's range of the arena while the later ones are still under way.
+// bucket's range of the arena while the later ones are still under way, unless
+// the guard wants to see them all first.
 #include <chrono>
 
 #include "core/api/strategy.h"
@@ -70,21 +71,24 @@ class RingAllReduceStrategy : public Strategy {
     if (overlap_) LaunchReady();
   }
 
-  Status Step(const UpdateInfo& info) override {
+  Status Step(GradientGuard& guard) override {
     LaunchReady();
     CHECK_EQ(next_to_launch_, num_buckets()) << "not all gradients were reported before Step";
     exposed_seconds_ = 0;
     while (next_to_finish_ < num_buckets()) {
-      const int k = next_to_finish_;
-      const auto start = std::chrono::steady_clock::now();
-      compute_.Wait(*states_[k].done);
-      exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      ++next_to_finish_;
-      TRIREME_RETURN_IF_ERROR(
-          Annotate(states_[k].status,
-                   absl::StrCat("strategy/ring_all_reduce: rank ", communicator_->rank(), ", step ", step_, ", bucket ",
-                                k + 1, " of ", num_buckets(), " (", plan_.buckets[k].name, ")")));
-      args_.optimizer->Update(plan_.buckets[k].begin, plan_.buckets[k].end, info, compute_);
+      const Bucket& bucket = plan_.buckets[next_to_finish_];
+      TRIREME_RETURN_IF_ERROR(FinishNext());
+      if (guard.waits_for_all()) {
+        guard.Inspect(bucket.begin, bucket.end, compute_);
+      } else {
+        args_.optimizer->Update(bucket.begin, bucket.end, guard.control(), compute_);
+      }
+    }
+    if (!guard.waits_for_all()) return absl::OkStatus();
+    // The ring gives all ranks the same sums.
+    TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/true, compute_));
+    for (const Bucket& bucket : plan_.buckets) {
+      args_.optimizer->Update(bucket.begin, bucket.end, guard.control(), compute_);
     }
     return absl::OkStatus();
   }
@@ -101,6 +105,17 @@ class RingAllReduceStrategy : public Strategy {
 
   int num_buckets() const { return static_cast<int>(plan_.buckets.size()); }
 
+  // Later work of the compute stream comes after the next bucket.
+  Status FinishNext() {
+    const int k = next_to_finish_++;
+    const auto start = std::chrono::steady_clock::now();
+    compute_.Wait(*states_[k].done);
+    exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return Annotate(states_[k].status,
+                    absl::StrCat("strategy/ring_all_reduce: rank ", communicator_->rank(), ", step ", step_,
+                                 ", bucket ", k + 1, " of ", num_buckets(), " (", plan_.buckets[k].name, ")"));
+  }
+
   void LaunchReady() {
     while (next_to_launch_ < num_buckets() && states_[next_to_launch_].pending == 0) Launch(next_to_launch_++);
   }
@@ -113,8 +128,9 @@ class RingAllReduceStrategy : public Strategy {
     state.status =
         RingAllReduce(*communicator_, args_.arena->gradients().Flat(bucket.begin, bucket.end), scratch_, *stream_);
     // What goes wrong later, on the stream's own thread, belongs to the bucket
-    // that it goes wrong in.
-    if (device_.kind() == DeviceKind::kCpu && state.status.ok()) {
+    // that it goes wrong in. Where the compute stream does not run at once,
+    // Step does not wait for that: it shows in the communicator's status.
+    if (compute_.is_inline() && state.status.ok()) {
       stream_->Enqueue([this, &state] { state.status = communicator_->status(); });
     }
     stream_->Record(*state.done);

@@ -13,8 +13,14 @@ class Single : public Strategy {
   Status Setup() override { return absl::OkStatus(); }
   void BeginStep(int64_t) override {}
   void OnGradientReady(int) override {}
-  Status Step(const UpdateInfo& info) override {
-    args_.optimizer->Update(0, args_.arena->size(), info, args_.arena->device().compute_stream());
+  Status Step(GradientGuard& guard) override {
+    Stream& stream = args_.arena->device().compute_stream();
+    const int64_t size = args_.arena->size();
+    if (guard.waits_for_all()) {
+      guard.Inspect(0, size, stream);
+      TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/true, stream));
+    }
+    args_.optimizer->Update(0, size, guard.control(), stream);
     return absl::OkStatus();
   }
   bool synchronous() const override { return true; }

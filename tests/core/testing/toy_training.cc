@@ -1,11 +1,50 @@
 #include "tests/core/testing/toy_training.h"
 
+#include <cstring>
 #include <limits>
 
 #include "core/autograd/tape.h"
 #include "core/base/random.h"
+#include "core/device/parallel_for.h"
 
 namespace trireme::testing {
+namespace {
+
+// Both losses and their gradients, gradients of shape [2, 4].
+template <class T>
+void ComputeLosses(const Tensor& weight, const Batch& batch, const Tensor& seen, const Tensor& losses,
+                   const Tensor& gradients, Stream& stream) {
+  const T* w = weight.data<T>();
+  const float* boxes = batch.boxes.data<float>();
+  const int32_t* labels = batch.labels.data<int32_t>();
+  const int64_t count = batch.labels.size();
+  float *number = seen.data<float>(), *loss = losses.data<float>(), *gradient = gradients.data<float>();
+  ParallelFor(stream, 1, [=](int64_t) {
+    std::fill_n(loss, 2, 0.0f);
+    std::fill_n(gradient, 8, 0.0f);
+    for (int64_t i = 0; i < count; ++i) {
+      float error =
+          labels[i] == ToyDetector::kBadLabel ? std::numeric_limits<float>::infinity() : -static_cast<float>(labels[i]);
+      for (int d = 0; d < 4; ++d) error += ToFloat(w[d]) * boxes[4 * i + d];
+      loss[0] += error * error;
+      for (int d = 0; d < 4; ++d) gradient[d] += 2 * error * boxes[4 * i + d];
+    }
+    for (int d = 0; d < 4; ++d) {
+      loss[1] += ToFloat(w[d]) * ToFloat(w[d]) / 100;
+      gradient[4 + d] = ToFloat(w[d]) / 50;
+    }
+    number[0] += static_cast<float>(count);
+  });
+}
+
+template <class T>
+void TimesRounded(const Tensor& gradient, const Tensor& upstream, const Tensor& result, Stream& stream) {
+  const float *from = gradient.data<float>(), *by = upstream.data<float>();
+  float* to = result.data<float>();
+  ParallelFor(stream, result.size(), [=](int64_t d) { to[d] = ToFloat(FromFloat<T>(from[d] * by[0])); });
+}
+
+}  // namespace
 
 ToyDetector::ToyDetector()
     : weight_(AddParameter("weight", {4}, init::Normal(0.1f))),
@@ -16,29 +55,23 @@ StatusOr<NamedLosses> ToyDetector::Loss(Context& context, const Batch& batch) {
   Device& device = context.device;
   Stream& stream = context.stream();
   const Var weight = weight_.var;
-  const float* w = weight.value().data<float>();
-  const float* boxes = batch.boxes.data<float>();
-  const int32_t* labels = batch.labels.data<int32_t>();
-  float fit = 0, size = 0;
-  std::vector<float> fit_gradient(4), size_gradient(4);
-  for (int64_t i = 0; i < batch.labels.size(); ++i) {
-    float error = labels[i] == kBadLabel ? std::numeric_limits<float>::infinity() : -static_cast<float>(labels[i]);
-    for (int d = 0; d < 4; ++d) error += w[d] * boxes[4 * i + d];
-    fit += error * error;
-    for (int d = 0; d < 4; ++d) fit_gradient[d] += 2 * error * boxes[4 * i + d];
-  }
-  for (int d = 0; d < 4; ++d) {
-    size += w[d] * w[d] / 100;
-    size_gradient[d] = w[d] / 50;
-  }
-  seen_.value.data<float>()[0] += static_cast<float>(batch.labels.size());
-  const auto loss = [&](const char* name, float value, const std::vector<float>& gradient) {
-    return Record(context, name, Tensor::From<float>(device, {1}, {value}), {weight},
-                  [&device, &stream, weight, gradient](const Tensor&) {
-                    weight.AccumulateGradient(Tensor::From<float>(device, {4}, gradient), stream);
+  const DataType type = ActivationType(context.precision);
+  const Tensor losses = Tensor::Empty(device, {2}), gradients = Tensor::Empty(device, {2, 4});
+  DispatchFloating(type, [&](auto element) {
+    ComputeLosses<decltype(element)>(weight.ValueAs(type), batch, seen_.value, losses, gradients, stream);
+  });
+  const auto loss = [&](const char* name, int index) {
+    const Tensor gradient = gradients.Slice(index, index + 1);
+    return Record(context, name, losses.Slice(index, index + 1), {weight},
+                  [&device, &stream, weight, gradient, type](const Tensor& upstream) {
+                    const Tensor result = Tensor::Empty(device, {4});
+                    DispatchFloating(type, [&](auto element) {
+                      TimesRounded<decltype(element)>(gradient, upstream, result, stream);
+                    });
+                    weight.AccumulateGradient(result, stream);
                   });
   };
-  return NamedLosses{{"fit", loss("fit", fit, fit_gradient)}, {"size", loss("size", size, size_gradient)}};
+  return NamedLosses{{"fit", loss("fit", 0)}, {"size", loss("size", 1)}};
 }
 
 StatusOr<std::vector<Detections>> ToyDetector::Detect(Context&, const Tensor& images) {
@@ -47,28 +80,46 @@ StatusOr<std::vector<Detections>> ToyDetector::Detect(Context&, const Tensor& im
 
 Status ToyOptimizer::Setup(ParameterArena* arena) {
   arena_ = arena;
+  learning_rate_ = Tensor::Zeros(arena->device(), {1}, DataType::kFloat32, MemoryKind::kOptimizer);
   momentum_ = Tensor::Zeros(arena->device(), {arena->size()}, DataType::kFloat32, MemoryKind::kOptimizer);
   return absl::OkStatus();
 }
 
-void ToyOptimizer::Update(int64_t begin, int64_t end, const UpdateInfo& info, Stream&) {
-  float* value = arena_->values().data<float>();
-  float* momentum = momentum_.data<float>();
-  const float* gradient = arena_->gradients().data<float>();
-  for (int64_t i = begin; i < end; ++i) {
-    momentum[i] = 0.9f * momentum[i] + gradient[i];
-    value[i] -= info.learning_rate * momentum[i];
-  }
+void ToyOptimizer::BeginStep(int64_t, float learning_rate, Stream& stream) {
+  float* rate = learning_rate_.data<float>();
+  ParallelFor(stream, 1, [=](int64_t) { *rate = learning_rate; });
+}
+
+void ToyOptimizer::Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) {
+  float *value = arena_->values().data<float>(), *momentum = momentum_.data<float>();
+  const float *gradient = arena_->gradients().data<float>(), *rate = learning_rate_.data<float>();
+  ParallelFor(stream, end - begin, [=](int64_t offset) {
+    if (control.apply != nullptr && *control.apply == 0) return;
+    const int64_t i = begin + offset;
+    const float by = control.gradient_multiplier != nullptr ? *control.gradient_multiplier : 1.0f;
+    momentum[i] = 0.9f * momentum[i] + by * gradient[i];
+    value[i] -= *rate * momentum[i];
+  });
 }
 
 Status ToyStrategy::Setup() {
-  return args_.communicator->Broadcast(args_.arena->values(), 0, args_.arena->device().compute_stream());
+  TRIREME_RETURN_IF_ERROR(
+      args_.communicator->Broadcast(args_.arena->values(), 0, args_.arena->device().compute_stream()));
+  args_.arena->RefreshRounded();
+  return absl::OkStatus();
 }
 
-Status ToyStrategy::Step(const UpdateInfo& info) {
+Status ToyStrategy::Step(GradientGuard& guard) {
   Stream& stream = args_.arena->device().compute_stream();
+  const int64_t size = args_.arena->size();
   TRIREME_RETURN_IF_ERROR(args_.communicator->AllReduce(args_.arena->gradients(), ReduceOperation::kSum, stream));
-  args_.optimizer->Update(0, args_.arena->size(), info, stream);
+  if (guard.waits_for_all()) {
+    const int64_t share = inspects_share_ ? size / args_.communicator->size() : size;
+    const int64_t begin = inspects_share_ ? share * args_.communicator->rank() : 0;
+    guard.Inspect(begin, begin + share, stream);
+    TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/!inspects_share_, stream));
+  }
+  args_.optimizer->Update(0, size, guard.control(), stream);
   return absl::OkStatus();
 }
 
@@ -76,15 +127,22 @@ Status ToyBatches::Next(int64_t step, Batch* batch) {
   Random random(5, RandomUse::kSynthesis, static_cast<uint64_t>(step), static_cast<uint64_t>(rank_));
   std::vector<float> boxes;
   std::vector<int32_t> labels;
-  batch->image_ids.clear();
+  batch_.image_ids.clear();
   for (int i = 0; i < images_; ++i) {
     for (int d = 0; d < 4; ++d) boxes.push_back(random.Uniform(-1, 1));
     labels.push_back(step == bad_step_ ? ToyDetector::kBadLabel : static_cast<int32_t>(random.Below(3)));
-    batch->image_ids.push_back(100 * step + 10 * rank_ + i);
+    batch_.image_ids.push_back(100 * step + 10 * rank_ + i);
   }
-  batch->images = Tensor::Zeros(device_, {images_, 1, 1, 3}, DataType::kUint8);
-  batch->boxes = Tensor::From(device_, {images_, 1, 4}, boxes);
-  batch->labels = Tensor::From(device_, {images_, 1}, labels);
+  if (!batch_.images.defined()) {
+    batch_.images = Tensor::Zeros(device_, {images_, 1, 1, 3}, DataType::kUint8);
+    batch_.boxes = Tensor::Empty(device_, {images_, 1, 4});
+    batch_.labels = Tensor::Empty(device_, {images_, 1}, DataType::kInt32);
+  }
+  device_.compute_stream().Enqueue([boxes, labels, to_boxes = batch_.boxes.raw(), to_labels = batch_.labels.raw()] {
+    std::memcpy(to_boxes, boxes.data(), boxes.size() * sizeof(float));
+    std::memcpy(to_labels, labels.data(), labels.size() * sizeof(int32_t));
+  });
+  *batch = batch_;
   return absl::OkStatus();
 }
 

@@ -1,5 +1,6 @@
-// The smallest parts that a Trainer can be made of, on CPU: a detector of a few weights, an optimizer with one array
-// of state, and a strategy that reduces everything at the end.
+// The smallest parts that a Trainer can be made of, for a CPU or a device that imitates a GPU's order of events on one:
+// a detector of a few weights, an optimizer with one array of state, and a strategy that reduces everything at the end.
+// All their work is enqueued.
 #ifndef TRIREME_TESTS_CORE_TESTING_TOY_TRAINING_H_
 #define TRIREME_TESTS_CORE_TESTING_TOY_TRAINING_H_
 
@@ -16,7 +17,8 @@
 namespace trireme::testing {
 
 // Losses "fit" = sum over boxes of (weight . box - label)^2 and "size" = |weight|^2 / 100; each worker counts the boxes
-// that it has seen in the buffer "seen". A label of kBadLabel makes "fit" infinite.
+// that it has seen in the buffer "seen". A label of kBadLabel makes "fit" infinite. Weights are read, and their
+// gradients rounded, in the precision's type of activations.
 class ToyDetector : public Detector {
  public:
   static constexpr int kBadLabel = 1000;
@@ -35,21 +37,25 @@ class ToyDetector : public Detector {
 class ToyOptimizer : public Optimizer {
  public:
   Status Setup(ParameterArena* arena) override;
-  void Update(int64_t begin, int64_t end, const UpdateInfo& info, Stream& stream) override;
+  void BeginStep(int64_t step, float learning_rate, Stream& stream) override;
+  void Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) override;
   std::vector<std::pair<std::string, Tensor>> State() const override { return {{"momentum", momentum_}}; }
 
  private:
   ParameterArena* arena_ = nullptr;
+  Tensor learning_rate_;
   Tensor momentum_;
 };
 
 class ToyStrategy : public Strategy {
  public:
-  explicit ToyStrategy(const BuildArgs& args) : args_(args) {}
+  // With `inspects_share`, each worker shows the guard no more than its share of the reduced gradients.
+  explicit ToyStrategy(const BuildArgs& args, bool inspects_share = false)
+      : args_(args), inspects_share_(inspects_share) {}
   Status Setup() override;
   void BeginStep(int64_t) override { ready_.clear(); }
   void OnGradientReady(int index) override { ready_.push_back(index); }
-  Status Step(const UpdateInfo& info) override;
+  Status Step(GradientGuard& guard) override;
   bool synchronous() const override { return true; }
   double exposed_communication_seconds() const override { return 0; }
   // Of the last step.
@@ -57,6 +63,7 @@ class ToyStrategy : public Strategy {
 
  private:
   const BuildArgs args_;
+  const bool inspects_share_;
   std::vector<int> ready_;
 };
 
@@ -65,7 +72,7 @@ class ToySchedule : public Schedule {
   float LearningRate(int64_t step) const override { return 0.01f / static_cast<float>(1 + step); }
 };
 
-// One box an image, made from the step and the rank alone.
+// One box an image, made from the step and the rank alone, always in the same tensors.
 class ToyBatches : public BatchSource {
  public:
   ToyBatches(Device& device, int rank, int images, int64_t bad_step = -1)
@@ -78,6 +85,7 @@ class ToyBatches : public BatchSource {
   const int rank_;
   const int images_;
   const int64_t bad_step_;
+  Batch batch_;
 };
 
 }  // namespace trireme::testing

@@ -84,6 +84,7 @@ Outcome Train(const Plan& plan) {
     parts.communicator = &communicator;
     parts.detector = &detector;
     parts.arena = arena.get();
+    parts.optimizer = &optimizer;
     parts.schedule = &schedule;
     parts.strategy = &strategy;
     parts.batches = &batches;

@@ -65,9 +65,11 @@ std::vector<std::vector<float>> Train(int world, int64_t steps, const Setting& s
     TRIREME_RETURN_IF_ERROR(strategy->Setup());
     EXPECT_TRUE(strategy->synchronous());
     for (int64_t step = 0; step < steps; ++step) {
+      optimizer->BeginStep(step, 0.01f, device.compute_stream());
       strategy->BeginStep(step);
       BackwardPass(*arena, communicator, step, strategy.get(), static_cast<int>(arena->parameters().size()));
-      TRIREME_RETURN_IF_ERROR(strategy->Step({step, 0.01f}));
+      NoGuard guard;
+      TRIREME_RETURN_IF_ERROR(strategy->Step(guard));
       EXPECT_GE(strategy->exposed_communication_seconds(), 0);
     }
     const Parameter& last = *arena->parameters().back();
@@ -161,6 +163,7 @@ TEST(StrategiesTest, ADeadPeerIsNamedWithStepAndBucket) {
           MakeComponent<Strategy>(setting.strategy, *setting.config, {arena.get(), optimizer.get(), &communicator}));
       TRIREME_RETURN_IF_ERROR(strategy->Setup());
       for (int64_t step = 0;; ++step) {
+        optimizer->BeginStep(step, 0.01f, device.compute_stream());
         strategy->BeginStep(step);
         if (communicator.rank() == 0) survivor_step = step;
         const bool dies = communicator.rank() == 1 && step == 2;
@@ -171,7 +174,8 @@ TEST(StrategiesTest, ADeadPeerIsNamedWithStepAndBucket) {
           while (survivor_step < step) std::this_thread::yield();
           return absl::DataLossError("the disk is gone");
         }
-        const Status status = strategy->Step({step, 0.01f});
+        NoGuard guard;
+        const Status status = strategy->Step(guard);
         if (status.ok()) continue;
         survivor = status;
         return status;

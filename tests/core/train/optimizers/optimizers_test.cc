@@ -7,6 +7,7 @@
 #include "core/api/optimizer.h"
 #include "core/base/registry.h"
 #include "core/train/optimizers/adam.pb.h"
+#include "core/train/optimizers/rules.h"
 #include "core/train/optimizers/sgd.pb.h"
 #include "gtest/gtest.h"
 
@@ -79,7 +80,8 @@ class OptimizerTest : public testing::Test {
       }
       Random random(seed, RandomUse::kShuffle, step);
       for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
-      for (size_t k : order) optimizer.Update(cuts[k], cuts[k + 1], {step, RateAt(step)}, device_->compute_stream());
+      optimizer.BeginStep(step, RateAt(step), device_->compute_stream());
+      for (size_t k : order) optimizer.Update(cuts[k], cuts[k + 1], {}, device_->compute_stream());
     }
     outcome.values = arena_->values().ToVector<float>();
     for (const auto& [name, tensor] : optimizer.State()) {
@@ -206,6 +208,80 @@ TEST_F(OptimizerTest, FrozenParametersAndPaddingStay) {
     for (size_t i = 0; i < trained.size(); ++i) {
       EXPECT_EQ(outcome.values[i] == outcome.initial[i], !trained[i]) << "element " << i;
     }
+  }
+}
+
+TEST_F(OptimizerTest, TheDeviceDecidesWhetherAndByHowMuch) {
+  SgdConfig sgd;
+  sgd.set_weight_decay(0.1f);
+  for (const auto& [key, config] : std::vector<std::pair<std::string, std::string>>{
+           {"optimizer/sgd", sgd.SerializeAsString()}, {"optimizer/adam", AdamConfig().SerializeAsString()}}) {
+    google::protobuf::Any any;
+    any.set_type_url(key);
+    any.set_value(config);
+    const auto run = [&](float gradient, float multiplier, int32_t apply) {
+      auto optimizer = *CreateComponent<Optimizer>(any, "optimizer", {});
+      BuildArena();
+      EXPECT_TRUE(optimizer->Setup(arena_.get()).ok());
+      arena_->gradients().CopyFromHost(std::vector<float>(arena_->size(), gradient).data());
+      const Tensor by = Tensor::From<float>(*device_, {1}, {multiplier});
+      const Tensor yes = Tensor::From<int32_t>(*device_, {1}, {apply});
+      optimizer->BeginStep(0, 0.1f, device_->compute_stream());
+      optimizer->Update(0, arena_->size(), {by.data<float>(), yes.data<int32_t>()}, device_->compute_stream());
+      std::vector<float> values = arena_->values().ToVector<float>();
+      for (const auto& [name, tensor] : optimizer->State()) {
+        const std::vector<float> state = tensor.ToVector<float>();
+        values.insert(values.end(), state.begin(), state.end());
+      }
+      return values;
+    };
+    EXPECT_EQ(run(4, 0.25f, 1), run(1, 1, 1)) << key;
+    EXPECT_NE(run(4, 0.25f, 1), run(4, 1, 1)) << key;
+    const std::vector<float> skipped = run(1, 1, 0), nothing = run(std::nanf(""), 1, 0);
+    EXPECT_EQ(skipped, nothing) << key << ": not even the state changes";
+    EXPECT_NE(skipped, run(1, 1, 1)) << key;
+  }
+}
+
+// What a GPU runs: one kernel for a range, a rule looked up for each element.
+TEST_F(OptimizerTest, RulesByLineGiveTheBitsOfRunsOfOneRule) {
+  Stream& stream = device_->compute_stream();
+  const auto arrays_of = [&](float first) {
+    std::vector<float> values(arena_->size());  // padding is zero
+    for (const Parameter* parameter : arena_->parameters()) {
+      for (int64_t i = parameter->offset; i < parameter->offset + parameter->shape.size(); ++i) {
+        values[i] = std::sin(first + static_cast<float>(i));
+      }
+    }
+    return Tensor::From(*device_, {arena_->size()}, values);
+  };
+  const std::vector<std::pair<int64_t, int64_t>> ranges = {{0, arena_->size()}, {5, 77}, {100, 101}, {250, 900}};
+  for (const auto& [begin, end] : ranges) {
+    std::vector<std::vector<float>> by_form[2];
+    for (int form = 0; form < 2; ++form) {
+      const auto map = MapRules(*arena_, form == 0 ? RuleLookup::kAsTheDeviceLikesIt : RuleLookup::kByLine);
+      ASSERT_TRUE(map.ok());
+      ASSERT_EQ(map->by_line.defined(), form == 1);
+      ASSERT_EQ(map->rules.size(), 3u);
+      const Tensor gradients = arrays_of(1), a = arrays_of(2), b = arrays_of(3), c = arrays_of(4);
+      for (const SgdConstants& constants : {SgdConstants{0, false}, {0.9f, false}, {0.9f, true}}) {
+        const Tensor rules = NewRules<SgdRule>(*device_, 3);
+        WriteRules(std::vector<SgdRule>{{0.1f, 0.01f}, {0.2f, 0}, {0.3f, 0.1f}}, rules, stream);
+        UpdateBySgd(*map, rules, constants, {gradients.data<float>(), a.data<float>(), b.data<float>()}, begin, end, {},
+                    stream);
+      }
+      const Tensor rules = NewRules<AdamRule>(*device_, 3);
+      WriteRules(std::vector<AdamRule>{{0.1f, 0.5f, 0.01f, 1}, {0.2f, 0.6f, 0, 0.9f}, {0.3f, 0.7f, 0, 1}}, rules,
+                 stream);
+      // Second moments are not negative.
+      c.Zero(stream);
+      UpdateByAdam(*map, rules, {0.9f, 0.99f, 1e-8f},
+                   {gradients.data<float>(), a.data<float>(), c.data<float>(), b.data<float>()}, begin, end, {},
+                   stream);
+      for (const Tensor& tensor : {a, b, c}) by_form[form].push_back(tensor.ToVector<float>());
+    }
+    EXPECT_EQ(by_form[0], by_form[1]) << begin << " to " << end;
+    EXPECT_NE(by_form[0][1], arrays_of(3).ToVector<float>());
   }
 }
 
