@@ -1,5 +1,8 @@
 #include "models/matching/anchor_matching.h"
 
+#include <cstring>
+
+#include "core/device/block.h"
 #include "core/device/parallel_for.h"
 #include "models/boxes/box_geometry.h"
 
@@ -11,32 +14,53 @@ static_assert(sizeof(BoxOffsets) == 4 * sizeof(float), "offsets are rows of a te
 
 TRIREME_HD inline bool IsObject(const Box& box, int32_t label) { return label >= 0 && HasArea(box); }
 
+// One object against all anchors.
+struct FindBestAnchor {
+  struct Shared {};
+
+  int64_t num_anchors;
+  const Box* anchor;
+  const Box* box;
+  const int32_t* label;
+  int32_t* best;
+
+  template <class Block>
+  TRIREME_HD void Run(Block& block, Shared&, int64_t i) const {
+    const Box object = box[i];
+    if (!IsObject(object, label[i])) {
+      if (block.rank() == 0) best[i] = -1;
+      return;
+    }
+    float best_iou = 0.0f;
+    int64_t best_index = 0;
+    for (int64_t a = block.rank(); a < num_anchors; a += block.size()) {
+      const float iou = Iou(anchor[a], object);
+      if (iou > best_iou) {
+        best_iou = iou;
+        best_index = a;
+      }
+    }
+    // Among the threads the larger overlap wins, then the lower index; positive floats are ordered as their bits.
+    uint64_t key = 0;
+    if (best_iou > 0.0f) {
+      uint32_t bits;
+      memcpy(&bits, &best_iou, sizeof bits);
+      key = static_cast<uint64_t>(bits) << 32 | (0xFFFFFFFFu - static_cast<uint32_t>(best_index));
+    }
+    key = block.Largest(key);
+    if (block.rank() == 0) {
+      best[i] = key == 0 ? -1 : static_cast<int32_t>(0xFFFFFFFFu - static_cast<uint32_t>(key & 0xFFFFFFFFu));
+    }
+  }
+};
+
 // [N, G]: the anchor that overlaps the object most; -1 for padding and for what overlaps none.
 Tensor BestAnchors(const Tensor& anchors, const Tensor& boxes, const Tensor& labels, Stream& stream) {
   Tensor best = Tensor::Empty(stream.device(), labels.shape(), DataType::kInt32);
-  const Box* anchor = reinterpret_cast<const Box*>(anchors.data<float>());
-  const Box* box = reinterpret_cast<const Box*>(boxes.data<float>());
-  const int32_t* label = labels.data<int32_t>();
-  int32_t* out = best.data<int32_t>();
-  const int64_t num_anchors = anchors.dim(0);
-  ParallelFor(
+  ForBlocks(
       stream, labels.size(),
-      [=] TRIREME_HD(int64_t i) {
-        int32_t best_index = -1;
-        if (IsObject(box[i], label[i])) {
-          const Box object = box[i];
-          float best_iou = 0.0f;
-          for (int64_t a = 0; a < num_anchors; ++a) {
-            const float iou = Iou(anchor[a], object);
-            if (iou > best_iou) {
-              best_iou = iou;
-              best_index = static_cast<int32_t>(a);
-            }
-          }
-        }
-        out[i] = best_index;
-      },
-      /*grain=*/1);
+      FindBestAnchor{anchors.dim(0), reinterpret_cast<const Box*>(anchors.data<float>()),
+                     reinterpret_cast<const Box*>(boxes.data<float>()), labels.data<int32_t>(), best.data<int32_t>()});
   return best;
 }
 

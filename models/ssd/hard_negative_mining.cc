@@ -1,43 +1,57 @@
 #include "models/ssd/hard_negative_mining.h"
 
 #include <cmath>
-#include <cstring>
 
-#include "core/device/parallel_for.h"
+#include "core/device/block.h"
+#include "models/selection/top_selection.h"
 
 namespace trireme {
 namespace {
 
-// Unsigned integers in the order of the floats.
-TRIREME_HD inline uint32_t SortKey(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
+struct Background {
+  const int32_t* label;
+  const float* loss;
 
-struct Selection {
-  uint32_t threshold;    // the smallest key that is chosen
-  int64_t at_threshold;  // how many of those equal to it are
+  TRIREME_HD bool operator()(int64_t anchor, uint32_t* key) const {
+    *key = SortKey(loss[anchor]);
+    return label[anchor] == 0;
+  }
 };
 
-// The `count` largest keys among the background anchors of one image; there are at least `count` > 0 of these.
-TRIREME_HD inline Selection SelectLargest(const int32_t* label, const float* loss, int64_t num_anchors, int64_t count) {
-  uint32_t prefix = 0;
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    int64_t histogram[256];
-    for (int bin = 0; bin < 256; ++bin) histogram[bin] = 0;
-    for (int64_t a = 0; a < num_anchors; ++a) {
-      if (label[a] != 0) continue;
-      const uint32_t key = SortKey(loss[a]);
-      // Only keys that agree with the digits found so far; before the first there are none.
-      if (shift == 24 || key >> (shift + 8) == prefix) ++histogram[key >> shift & 255];
+struct TakeAnchor {
+  float* weight;
+  TRIREME_HD void operator()(int64_t anchor) const { weight[anchor] = 1.0f; }
+};
+
+struct MineImage {
+  using Shared = TopSelectionShared;
+
+  int64_t num_anchors;
+  float negatives_per_positive;
+  const int32_t* label;
+  const float* loss;
+  float* weight;
+  float* positives;
+
+  template <class Block>
+  TRIREME_HD void Run(Block& block, Shared& shared, int64_t image) const {
+    const Background background{label + image * num_anchors, loss + image * num_anchors};
+    float* image_weight = weight + image * num_anchors;
+    int32_t mine = 0, objects;
+    for (int64_t a = block.rank(); a < num_anchors; a += block.size()) {
+      const bool object = background.label[a] != 0;
+      image_weight[a] = object ? 1.0f : 0.0f;
+      mine += object;
     }
-    int bin = 255;
-    while (histogram[bin] < count) count -= histogram[bin--];
-    prefix = prefix << 8 | static_cast<uint32_t>(bin);
+    block.ExclusiveSum(mine, &objects);
+    if (block.rank() == 0) positives[image] = static_cast<float>(objects);
+    int64_t wanted = static_cast<int64_t>(ceilf(negatives_per_positive * static_cast<float>(objects)));
+    if (wanted > num_anchors - objects) wanted = num_anchors - objects;
+    if (wanted <= 0) return;
+    const TopSelection top = SelectTop(block, shared, num_anchors, static_cast<int32_t>(wanted), background);
+    ForTop(block, top, num_anchors, background, TakeAnchor{image_weight});
   }
-  return {prefix, count};
-}
+};
 
 }  // namespace
 
@@ -47,36 +61,9 @@ MinedAnchors MineHardNegatives(const Tensor& label, const Tensor& loss, float ne
   MinedAnchors mined;
   mined.weight = Tensor::Empty(stream.device(), label.shape());
   mined.positives = Tensor::Empty(stream.device(), {num_images});
-  const int32_t* labels = label.data<int32_t>();
-  const float* losses = loss.data<float>();
-  float* weights = mined.weight.data<float>();
-  float* positives = mined.positives.data<float>();
-  ParallelFor(
-      stream, num_images,
-      [=] TRIREME_HD(int64_t image) {
-        const int32_t* image_label = labels + image * num_anchors;
-        const float* image_loss = losses + image * num_anchors;
-        float* weight = weights + image * num_anchors;
-        int64_t objects = 0;
-        for (int64_t a = 0; a < num_anchors; ++a) {
-          const bool object = image_label[a] != 0;
-          weight[a] = object ? 1.0f : 0.0f;
-          objects += object;
-        }
-        positives[image] = static_cast<float>(objects);
-        int64_t wanted = static_cast<int64_t>(ceilf(negatives_per_positive * static_cast<float>(objects)));
-        if (wanted > num_anchors - objects) wanted = num_anchors - objects;
-        if (wanted <= 0) return;
-        Selection selection = SelectLargest(image_label, image_loss, num_anchors, wanted);
-        for (int64_t a = 0; a < num_anchors; ++a) {
-          if (image_label[a] != 0) continue;
-          const uint32_t key = SortKey(image_loss[a]);
-          if (key > selection.threshold || (key == selection.threshold && selection.at_threshold-- > 0)) {
-            weight[a] = 1.0f;
-          }
-        }
-      },
-      /*grain=*/1);
+  ForBlocks<512>(stream, num_images,
+                 MineImage{num_anchors, negatives_per_positive, label.data<int32_t>(), loss.data<float>(),
+                           mined.weight.data<float>(), mined.positives.data<float>()});
   return mined;
 }
 

@@ -3,8 +3,8 @@
 // not depend on how a batch is divided among workers.
 //
 // Runs on the device in stream order, with fixed shapes and without a read-back. Equal losses: the lower anchor is
-// taken. One image is one call of the body, a radix selection in four passes over its anchors: on CPU images go to
-// threads; on a GPU one thread would walk an image alone, so that is where a block an image is due first.
+// taken. Each image is one block's (core/device/block.h), which selects by counting digits: the result is the same bits
+// on every device.
 #ifndef TRIREME_MODELS_SSD_HARD_NEGATIVE_MINING_H_
 #define TRIREME_MODELS_SSD_HARD_NEGATIVE_MINING_H_
 

@@ -1,20 +1,34 @@
 #include "models/ssd/ssd_kernels.h"
 
+#include "core/device/block.h"
 #include "core/device/parallel_for.h"
 #include "models/boxes/box_geometry.h"
 
 namespace trireme {
 
+namespace {
+
+struct SumCounts {
+  struct Shared {};
+
+  int64_t count;
+  const float* value;
+  float* sum;
+
+  template <class Block>
+  TRIREME_HD void Run(Block& block, Shared&, int64_t) const {
+    int32_t mine = 0, total;
+    for (int64_t i = block.rank(); i < count; i += block.size()) mine += static_cast<int32_t>(value[i]);
+    block.ExclusiveSum(mine, &total);
+    if (block.rank() == 0) sum[0] = static_cast<float>(total);
+  }
+};
+
+}  // namespace
+
 Tensor SumOfCounts(const Tensor& values, Stream& stream) {
   Tensor sum = Tensor::Empty(stream.device(), {1});
-  const float* value = values.data<float>();
-  float* out = sum.data<float>();
-  const int64_t count = values.size();
-  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) {
-    float total = 0.0f;
-    for (int64_t i = 0; i < count; ++i) total += value[i];
-    out[0] = total;
-  });
+  ForBlocks(stream, 1, SumCounts{values.size(), values.data<float>(), sum.data<float>()});
   return sum;
 }
 

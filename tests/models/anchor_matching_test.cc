@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include "core/device/device.h"
+#include <algorithm>
+
 #include "models/boxes/box_geometry.h"
+#include "tests/core/testing/block_setups.h"
 #include "tests/models/random_boxes.h"
 
 namespace trireme {
@@ -18,7 +20,7 @@ Tensor BoxTensor(Device& device, const Shape& shape, const std::vector<Box>& box
   return tensor;
 }
 
-Box MakeBox(float x1, float y1, float x2, float y2) {
+Box MakeBox(float x1 = 0, float y1 = 0, float x2 = 0, float y2 = 0) {
   Box box;
   box.x1 = x1;
   box.y1 = y1;
@@ -68,9 +70,9 @@ std::vector<int> NaiveMatches(const Case& c, int64_t image) {
   return matches;
 }
 
-class AnchorMatchingTest : public ::testing::TestWithParam<int> {
+class AnchorMatchingTest : public ::testing::TestWithParam<testing::BlockSetup> {
  protected:
-  std::unique_ptr<Device> device_ = *MakeDevice("cpu", GetParam());
+  const testing::BlockDevice device_{GetParam()};
 };
 
 TEST_P(AnchorMatchingTest, EqualsTheNaiveMatching) {
@@ -140,7 +142,40 @@ TEST_P(AnchorMatchingTest, AnObjectOutsideAllAnchorsGetsNone) {
   EXPECT_EQ(Match(*device_, c).label.ToVector<int32_t>(), (std::vector<int32_t>{0}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, AnchorMatchingTest, ::testing::Values(1, 3));
+TEST_P(AnchorMatchingTest, OfEqualOverlapsTheLowestIndexWins) {
+  Case c;
+  c.anchors.assign(1000, MakeBox(100, 100, 120, 120));
+  for (int a = 437; a < 1000; ++a) c.anchors[a] = MakeBox(0, 0, 10, 10);
+  c.images = 2;
+  c.objects = 3;
+  // The first is below the threshold with all, so that only its best anchor is its own.
+  c.boxes = {MakeBox(6, 6, 16, 16), MakeBox(), MakeBox(0, 0, 0, 10), MakeBox(), MakeBox(), MakeBox()};
+  c.labels = {2, -1, 1, -1, -1, -1};
+  std::vector<int32_t> expected(2000, 0);
+  expected[437] = 3;
+  EXPECT_EQ(Match(*device_, c).label.ToVector<int32_t>(), expected);
+}
+
+TEST_P(AnchorMatchingTest, MoreObjectsThanAnchors) {
+  Random random(8, RandomUse::kSampling);
+  Case c;
+  c.images = 3;
+  c.objects = 40;
+  for (int a = 0; a < 5; ++a) c.anchors.push_back(RandomBox(&random, 50, 10, 30));
+  for (int64_t i = 0; i < c.images * c.objects; ++i) {
+    c.boxes.push_back(RandomBox(&random, 50, 10, 30));
+    c.labels.push_back(static_cast<int32_t>(i % 7));
+  }
+  const std::vector<int32_t> label = Match(*device_, c).label.ToVector<int32_t>();
+  for (int64_t n = 0; n < c.images; ++n) {
+    const std::vector<int> expected = NaiveMatches(c, n);
+    for (size_t a = 0; a < c.anchors.size(); ++a) {
+      EXPECT_EQ(label[n * 5 + a], expected[a] < 0 ? 0 : c.labels[n * c.objects + expected[a]] + 1);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Setups, AnchorMatchingTest, ::testing::ValuesIn(testing::BlockSetups()));
 
 }  // namespace
 }  // namespace trireme

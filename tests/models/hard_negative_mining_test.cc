@@ -4,25 +4,26 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "core/base/random.h"
-#include "core/device/device.h"
+#include "tests/core/testing/block_setups.h"
 
 namespace trireme {
 namespace {
 
-class HardNegativeMiningTest : public ::testing::Test {
+class HardNegativeMiningTest : public ::testing::TestWithParam<testing::BlockSetup> {
  protected:
   MinedAnchors Mine(int64_t images, const std::vector<int32_t>& label, const std::vector<float>& loss, float ratio) {
     const Shape shape{images, static_cast<int64_t>(label.size()) / images};
     return MineHardNegatives(Tensor::From(*device_, shape, label), Tensor::From(*device_, shape, loss), ratio,
                              device_->compute_stream());
   }
-  std::unique_ptr<Device> device_ = *MakeDevice("cpu", 2);
+  const testing::BlockDevice device_{GetParam()};
 };
 
-TEST_F(HardNegativeMiningTest, EqualsASort) {
+TEST_P(HardNegativeMiningTest, EqualsASort) {
   Random random(4, RandomUse::kSampling);
   for (int trial = 0; trial < 60; ++trial) {
     const int64_t images = 1 + random.Below(3), anchors = 1 + random.Below(900);
@@ -60,16 +61,39 @@ TEST_F(HardNegativeMiningTest, EqualsASort) {
   }
 }
 
-TEST_F(HardNegativeMiningTest, AnImageWithoutObjectsGetsNothing) {
+TEST_P(HardNegativeMiningTest, AnImageWithoutObjectsGetsNothing) {
   const MinedAnchors mined = Mine(2, {0, 0, 0, 0, 1, 0}, {5, 6, 7, 1, 2, 3}, 1);
   EXPECT_EQ(mined.weight.ToVector<float>(), (std::vector<float>{0, 0, 0, 0, 1, 1}));
   EXPECT_EQ(mined.positives.ToVector<float>(), (std::vector<float>{0, 1}));
 }
 
-TEST_F(HardNegativeMiningTest, TakesAllThereIsWhenThatIsTooLittle) {
+TEST_P(HardNegativeMiningTest, TakesAllThereIsWhenThatIsTooLittle) {
   EXPECT_EQ(Mine(1, {1, 0, 2, 0}, {1, 1, 1, 1}, 3).weight.ToVector<float>(), (std::vector<float>{1, 1, 1, 1}));
   EXPECT_EQ(Mine(1, {1, 2}, {1, 1}, 3).weight.ToVector<float>(), (std::vector<float>{1, 1}));
 }
+
+// All losses the same, and some that are not numbers: still that many, by the rule.
+TEST_P(HardNegativeMiningTest, EqualAndOddLosses) {
+  const int64_t anchors = 1000;
+  std::vector<int32_t> label(2 * anchors, 0);
+  std::vector<float> loss(2 * anchors, 0.25f);
+  for (int a : {0, 500, 999}) label[a] = 1;
+  label[anchors + 1] = 1;
+  loss[anchors + 700] = std::numeric_limits<float>::quiet_NaN();
+  loss[anchors + 2] = -std::numeric_limits<float>::infinity();
+  loss[anchors + 900] = std::numeric_limits<float>::infinity();
+  std::vector<float> expected(2 * anchors, 0.0f);
+  for (int a : {0, 500, 999, 1, 2, 3, 4, 5, 6, 7, 8, 9}) expected[a] = 1;
+  for (int a : {1, 700, 900, 0}) expected[anchors + a] = 1;
+  EXPECT_EQ(Mine(2, label, loss, 3).weight.ToVector<float>(), expected);
+}
+
+TEST_P(HardNegativeMiningTest, NoImagesAtAll) {
+  const Tensor label = Tensor::Empty(*device_, {0, 5}, DataType::kInt32);
+  EXPECT_EQ(MineHardNegatives(label, Tensor::Empty(*device_, {0, 5}), 3, device_->compute_stream()).weight.size(), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Setups, HardNegativeMiningTest, ::testing::ValuesIn(testing::BlockSetups()));
 
 }  // namespace
 }  // namespace trireme
