@@ -1,7 +1,7 @@
 #include "core/ops/conv.h"
 
-#include "core/ops/conv_cpu.h"
 #include "core/ops/gradient_sums.h"
+#include "core/ops/layer_passes.h"
 
 namespace trireme::ops {
 namespace {
@@ -35,41 +35,37 @@ ConvShape MakeShape(const Var& input, const Var& weight, const Var& bias, const 
   return s;
 }
 
-void RequireCpu(const Context& context) {
-  if (context.device.kind() == DeviceKind::kCpu) return;
-  throw DeviceError(absl::UnimplementedError("convolution on CUDA comes with the CUDA runtime"));
-}
-
 }  // namespace
 
 Var Conv2d(Context& context, const Var& input, const Var& weight, const Var& bias, const ConvOptions& options) {
-  RequireCpu(context);
   const ConvShape shape = MakeShape(input, weight, bias, options);
-  Device& device = context.device;
-  Tensor output = Tensor::Empty(device, {shape.batch, shape.out_height, shape.out_width, shape.out_channels});
-  ConvForwardCpu(device, shape, input.value().data<float>(), weight.value().data<float>(),
-                 bias.defined() ? bias.value().data<float>() : nullptr, options.relu, output.data<float>());
+  const PassOptions pass(context);
+  const DataType type = input.value().type();
+  const Tensor output =
+      Tensor::Empty(context.device, {shape.batch, shape.out_height, shape.out_width, shape.out_channels}, type);
+  ConvForward(pass, shape, input.value(), weight.ValueAs(type), bias.defined() ? bias.ValueAs(type) : Tensor(),
+              options.relu, output);
 
   const Tensor rectified = options.relu ? output : Tensor();
-  return Record(
-      context, "conv2d", output, {input, weight, bias},
-      [&device, shape, input, weight, bias, rectified](Tensor gradient) {
-        Stream& stream = device.compute_stream();
-        gradient = BackwardBiasRelu(std::move(gradient), rectified, bias, stream);
-        bool accumulate = false;
-        if (weight.requires_gradient()) {
-          const Tensor target = weight.GradientTarget(&accumulate);
-          const Tensor to = accumulate ? Tensor::Empty(device, weight.shape()) : target;
-          ConvBackwardWeightsCpu(device, shape, input.value().data<float>(), gradient.data<float>(), to.data<float>());
-          if (accumulate) AddTo(target, to, stream);
-        }
-        if (input.requires_gradient()) {
-          const Tensor target = input.GradientTarget(&accumulate);
-          const Tensor to = accumulate ? Tensor::Empty(device, input.shape()) : target;
-          ConvBackwardDataCpu(device, shape, gradient.data<float>(), weight.value().data<float>(), to.data<float>());
-          if (accumulate) AddTo(target, to, stream);
-        }
-      });
+  return Record(context, "conv2d", output, {input, weight, bias},
+                [pass, shape, type, input, weight, bias, rectified](Tensor gradient) {
+                  Device& device = pass.device;
+                  Stream& stream = device.compute_stream();
+                  gradient = BackwardBiasRelu(std::move(gradient), rectified, bias, stream);
+                  bool accumulate = false;
+                  if (weight.requires_gradient()) {
+                    const Tensor target = weight.GradientTarget(&accumulate);
+                    const Tensor to = accumulate ? Tensor::Empty(device, weight.shape()) : target;
+                    ConvBackwardWeights(pass, shape, input.value(), gradient, to);
+                    if (accumulate) AddTo(target, to, stream);
+                  }
+                  if (input.requires_gradient()) {
+                    const Tensor target = input.GradientTarget(&accumulate);
+                    const Tensor to = accumulate ? Tensor::Empty(device, input.shape(), type) : target;
+                    ConvBackwardData(pass, shape, gradient, weight.ValueAs(type), to);
+                    if (accumulate) AddTo(target, to, stream);
+                  }
+                });
 }
 
 }  // namespace trireme::ops

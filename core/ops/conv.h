@@ -9,6 +9,10 @@
 // Winograd's F(4 x 4, 3 x 3) (Lavin, Gray: "Fast Algorithms for Convolutional Neural Networks", 2016) is float32
 // throughout; its rounding errors are two to five times those of the direct sum (1e-6 of the result at 128 channels).
 //
+// The input may be of any floating-point type; weight and bias are read in it (Var::ValueAs) and the output is of it.
+// Products are summed in float32, whatever the type, and rounded once. Gradients are of their Vars' types: float32 for
+// parameters, also beside 16-bit activations.
+//
 // Any number of workers may call these at once, each with its own device.
 #ifndef TRIREME_CORE_OPS_CONV_H_
 #define TRIREME_CORE_OPS_CONV_H_

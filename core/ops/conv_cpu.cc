@@ -54,32 +54,32 @@ struct Plan {
   Operand first, second, output;
   int first_argument, second_argument, output_argument;
 
-  void Run(Device& device, const float* first_data, const float* second_data, const float* bias,
-           float* output_data) const {
+  // Where each operand lies, in the primitive's layout and for the primitive's own use. Null: none, or the caller's.
+  struct Places {
+    void *first = nullptr, *second = nullptr, *output = nullptr, *scratchpad = nullptr;
+  };
+
+  void Execute(const Places& own, const float* first_data, const float* second_data, const float* bias,
+               float* output_data) const {
     dnnl::stream& stream = onednn::ThisThreadStream();
-    Tensor first_inner, second_inner, output_inner;
     std::unordered_map<int, Memory> arguments;
-    const auto bring = [&](const Operand& operand, const float* data, Tensor& own) {
+    const auto bring = [&](const Operand& operand, const float* data, void* place) {
       if (!operand.reordered()) return Wrap(operand.inner, data);
-      own = Scratch(device, operand.inner);
       Memory from = Wrap(operand.outer, data);
-      Memory to(operand.inner, onednn::Engine(), own.raw());
+      Memory to(operand.inner, onednn::Engine(), place);
       operand.reorder.execute(stream, from, to);
       return to;
     };
-    arguments[first_argument] = bring(first, first_data, first_inner);
-    arguments[second_argument] = bring(second, second_data, second_inner);
+    arguments[first_argument] = bring(first, first_data, own.first);
+    arguments[second_argument] = bring(second, second_data, own.second);
     if (bias != nullptr) {
       const MemoryDesc desc = onednn::Strided({onednn::DimsOf(output.outer)[1]}, {1});
       arguments[DNNL_ARG_BIAS] = Wrap(desc, bias);
     }
-    if (output.reordered()) output_inner = Scratch(device, output.inner);
-    Memory result(output.inner, onednn::Engine(), output.reordered() ? output_inner.raw() : output_data);
+    Memory result(output.inner, onednn::Engine(), output.reordered() ? own.output : output_data);
     arguments[output_argument] = result;
-    Tensor scratch;
-    if (scratchpad.get_size() > 0) {
-      scratch = Scratch(device, scratchpad);
-      arguments[DNNL_ARG_SCRATCHPAD] = Memory(scratchpad, onednn::Engine(), scratch.raw());
+    if (own.scratchpad != nullptr) {
+      arguments[DNNL_ARG_SCRATCHPAD] = Memory(scratchpad, onednn::Engine(), own.scratchpad);
     }
     primitive.execute(stream, arguments);
     if (output.reordered()) {
@@ -89,6 +89,22 @@ struct Plan {
     stream.wait();
   }
 };
+
+void Run(Device& device, const std::shared_ptr<const Plan>& plan, const float* first, const float* second,
+         const float* bias, float* output) {
+  Plan::Places own;
+  Tensor tensors[4];
+  const auto take = [&](bool needed, const MemoryDesc& desc, Tensor& tensor) -> void* {
+    if (!needed) return nullptr;
+    tensor = Scratch(device, desc);
+    return tensor.raw();
+  };
+  own.first = take(plan->first.reordered(), plan->first.inner, tensors[0]);
+  own.second = take(plan->second.reordered(), plan->second.inner, tensors[1]);
+  own.output = take(plan->output.reordered(), plan->output.inner, tensors[2]);
+  own.scratchpad = take(plan->scratchpad.get_size() > 0, plan->scratchpad, tensors[3]);
+  EnqueueHostWork(device.compute_stream(), [=] { plan->Execute(own, first, second, bias, output); });
+}
 
 struct Layouts {
   MemoryDesc source, weights, destination;
@@ -241,7 +257,7 @@ ConvMethod ChooseConvMethod(const ConvShape& s, ConvPass) {
 void RunConvCpu(Device& device, const ConvShape& shape, ConvPass pass, ConvMethod method, const float* first,
                 const float* second, float* output) {
   if (method != ConvMethod::kWinograd) {
-    MakePlan(shape, pass, method, false, false)->Run(device, first, second, nullptr, output);
+    Run(device, MakePlan(shape, pass, method, false, false), first, second, nullptr, output);
     return;
   }
   switch (pass) {
@@ -263,7 +279,7 @@ void ConvForwardCpu(Device& device, const ConvShape& shape, const float* input, 
   if (plan == nullptr) {
     WinogradForward(device, shape, input, weight, bias, relu, output);
   } else {
-    plan->Run(device, input, weight, bias, output);
+    Run(device, plan, input, weight, bias, output);
   }
 }
 
@@ -273,7 +289,7 @@ void ConvBackwardDataCpu(Device& device, const ConvShape& shape, const float* ou
   if (plan == nullptr) {
     WinogradBackwardData(device, shape, output_gradient, weight, input_gradient);
   } else {
-    plan->Run(device, output_gradient, weight, nullptr, input_gradient);
+    Run(device, plan, output_gradient, weight, nullptr, input_gradient);
   }
 }
 
@@ -283,7 +299,7 @@ void ConvBackwardWeightsCpu(Device& device, const ConvShape& shape, const float*
   if (plan == nullptr) {
     WinogradBackwardWeights(device, shape, input, output_gradient, weight_gradient);
   } else {
-    plan->Run(device, input, output_gradient, nullptr, weight_gradient);
+    Run(device, plan, input, output_gradient, nullptr, weight_gradient);
   }
 }
 

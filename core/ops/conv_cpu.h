@@ -1,22 +1,17 @@
-// The three passes of a convolution on CPU. Storage is NHWC / OHWI outside; what a pass computes on inside is
-// its own business. Private to core/ops; any thread.
+// The three passes of a convolution on CPU, in float32. Storage is NHWC / OHWI outside; what a pass computes on inside
+// is its own business. Passes are work of the device's compute stream, which the pointers have to outlive; scratch
+// memory is taken at the call, so that its order is that of the calls whenever the stream runs them.
+//
+// Private to core/ops; any thread.
 #ifndef TRIREME_CORE_OPS_CONV_CPU_H_
 #define TRIREME_CORE_OPS_CONV_CPU_H_
 
 #include <cstdint>
 
 #include "core/device/device.h"
+#include "core/ops/conv_shape.h"
 
 namespace trireme::ops {
-
-struct ConvShape {
-  int64_t batch, in_height, in_width, in_channels;
-  int64_t out_height, out_width, out_channels;
-  int64_t kernel_height, kernel_width;
-  int64_t stride, padding, dilation, groups;
-};
-
-enum class ConvPass { kForward, kBackwardData, kBackwardWeights };
 
 // What a pass computes on.
 enum class ConvMethod {
@@ -45,9 +40,19 @@ void ConvBackwardDataCpu(Device& device, const ConvShape& shape, const float* ou
 void ConvBackwardWeightsCpu(Device& device, const ConvShape& shape, const float* input, const float* output_gradient,
                             float* weight_gradient);
 
-// Row-major c [m, n] = op(a) op(b) + beta c, where op transposes if told.
+// Row-major c [m, n] = op(a) op(b) + beta c, where op transposes if told. At once, on the calling thread's team.
 void MatmulCpu(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
                float beta, float* c);
+
+// Host work in stream order; on an inline stream without the price of a std::function.
+template <class Work>
+void EnqueueHostWork(Stream& stream, const Work& work) {
+  if (stream.is_inline()) {
+    work();
+  } else {
+    stream.Enqueue(work);
+  }
+}
 
 }  // namespace trireme::ops
 

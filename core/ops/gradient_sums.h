@@ -1,4 +1,5 @@
-// What the backward halves of convolutions and dense layers share. Private to core/ops.
+// What the backward halves of convolutions and dense layers share. Gradients may be of any floating-point type; sums
+// are float64 and rounded once. Private to core/ops.
 #ifndef TRIREME_CORE_OPS_GRADIENT_SUMS_H_
 #define TRIREME_CORE_OPS_GRADIENT_SUMS_H_
 
@@ -14,8 +15,11 @@ Tensor BackwardBiasRelu(Tensor gradient, const Tensor& output, const Var& bias, 
 // Adds per-channel float64 sums (as ColumnSums returns them) to the gradient of `var` [C].
 void AccumulateSums(const Var& var, const double* sums, Stream& stream);
 
-// to += from.
+// to += from, each of its own floating-point type.
 void AddTo(const Tensor& to, const Tensor& from, Stream& stream);
+
+// to = from, rounded to nearest where `to` has fewer bits.
+void ConvertTo(const Tensor& to, const Tensor& from, Stream& stream);
 
 }  // namespace trireme::ops
 

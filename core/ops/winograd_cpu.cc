@@ -181,7 +181,7 @@ void Scatter(const Tiles& tiles, const Map& map, const float* m, int64_t begin, 
 }
 
 // Filters [O, 3, 3, I] to u [36, O, I]; turned by 180 degrees if `flip`.
-void TransformFilters(Device& device, const ConvShape& s, const float* weight, bool flip, float* u) {
+void TransformFiltersNow(Device& device, const ConvShape& s, const float* weight, bool flip, float* u) {
   const int64_t inputs = s.in_channels, plane = s.out_channels * inputs;
   CpuParallelRanges(device, s.out_channels, 8, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) {
@@ -198,6 +198,10 @@ void TransformFilters(Device& device, const ConvShape& s, const float* weight, b
       }
     }
   });
+}
+
+void TransformFilters(Device& device, const ConvShape& s, const float* weight, bool flip, float* u) {
+  EnqueueHostWork(device.compute_stream(), [=, &device] { TransformFiltersNow(device, s, weight, flip, u); });
 }
 
 // Tiles that are worked on at once: enough for matrix products to be efficient, few enough for their 36 planes to stay
@@ -226,12 +230,13 @@ void Convolve(Device& device, const ConvShape& s, const Tiles& tiles, const Map&
               bool transpose, const Map& to, const float* bias, bool relu, float* y) {
   const Work work(device, s, tiles);
   const int64_t v_size = kPlaces * work.at_once * from.channels, m_size = kPlaces * work.at_once * to.channels;
-  // Taken here, because an allocation may throw, and must not in a thread of the team.
-  const Tensor all_v = Scratch(device, work.parts * v_size), all_m = Scratch(device, work.parts * m_size);
-  CpuParallelRanges(device, work.parts, 1, [&](int64_t first, int64_t last) {
+  const Tensor scratch_v = Scratch(device, work.parts * v_size), scratch_m = Scratch(device, work.parts * m_size);
+  float* const all_v = scratch_v.data<float>();
+  float* const all_m = scratch_m.data<float>();
+  const auto run_parts = [=](int64_t first, int64_t last) {
     for (int64_t part = first; part < last; ++part) {
-      float* v = all_v.data<float>() + part * v_size;
-      float* m = all_m.data<float>() + part * m_size;
+      float* v = all_v + part * v_size;
+      float* m = all_m + part * m_size;
       for (int64_t block = work.FirstBlock(part); block < work.FirstBlock(part + 1); ++block) {
         const int64_t begin = block * work.at_once, end = std::min(tiles.count, begin + work.at_once);
         const int64_t count = end - begin;
@@ -243,7 +248,9 @@ void Convolve(Device& device, const ConvShape& s, const Tiles& tiles, const Map&
         Scatter(tiles, to, m, begin, end, bias, relu, y);
       }
     }
-  });
+  };
+  EnqueueHostWork(device.compute_stream(),
+                  [&device, work, run_parts] { CpuParallelRanges(device, work.parts, 1, run_parts); });
 }
 
 }  // namespace
@@ -281,14 +288,17 @@ void WinogradBackwardWeights(Device& device, const ConvShape& s, const float* in
   const int64_t parts = work.parts;
   const int64_t plane = s.out_channels * s.in_channels;
   const int64_t v_size = kPlaces * work.at_once * s.in_channels, m_size = kPlaces * work.at_once * s.out_channels;
-  const Tensor all_v = Scratch(device, parts * v_size), all_m = Scratch(device, parts * m_size);
+  const Tensor scratch_v = Scratch(device, parts * v_size), scratch_m = Scratch(device, parts * m_size);
+  float* const all_v = scratch_v.data<float>();
+  float* const all_m = scratch_m.data<float>();
   // A sum for each thread; they are added in order.
-  const Tensor sums = Scratch(device, parts * kPlaces * plane);
-  CpuParallelRanges(device, parts, 1, [&](int64_t first, int64_t last) {
+  const Tensor scratch_sums = Scratch(device, parts * kPlaces * plane);
+  float* const sums = scratch_sums.data<float>();
+  const auto run_parts = [=](int64_t first, int64_t last) {
     for (int64_t part = first; part < last; ++part) {
-      float* v = all_v.data<float>() + part * v_size;
-      float* m = all_m.data<float>() + part * m_size;
-      float* sum = sums.data<float>() + part * kPlaces * plane;
+      float* v = all_v + part * v_size;
+      float* m = all_m + part * m_size;
+      float* sum = sums + part * kPlaces * plane;
       for (int64_t block = work.FirstBlock(part); block < work.FirstBlock(part + 1); ++block) {
         const int64_t begin = block * work.at_once, end = std::min(tiles.count, begin + work.at_once);
         const int64_t count = end - begin;
@@ -301,18 +311,17 @@ void WinogradBackwardWeights(Device& device, const ConvShape& s, const float* in
         }
       }
     }
-  });
-  const float* sum = sums.data<float>();
-  CpuParallelRanges(device, s.out_channels, 8, [&](int64_t begin, int64_t end) {
+  };
+  const auto transform_filters = [=](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) {
       for (int64_t c = 0; c < s.in_channels; c += kLanes) {
         const int64_t lanes = std::min<int64_t>(kLanes, s.in_channels - c);
         Lanes u[kPlaces], t[3 * kWindow];
         for (int k = 0; k < kPlaces; ++k) {
-          Load(u[k], sum + k * plane + o * s.in_channels + c, lanes);
+          Load(u[k], sums + k * plane + o * s.in_channels + c, lanes);
           for (int64_t part = 1; part < parts; ++part) {
             Lanes more;
-            Load(more, sum + (part * kPlaces + k) * plane + o * s.in_channels + c, lanes);
+            Load(more, sums + (part * kPlaces + k) * plane + o * s.in_channels + c, lanes);
             u[k] += more;
           }
         }
@@ -326,6 +335,10 @@ void WinogradBackwardWeights(Device& device, const ConvShape& s, const float* in
         }
       }
     }
+  };
+  EnqueueHostWork(device.compute_stream(), [&device, parts, channels = s.out_channels, run_parts, transform_filters] {
+    CpuParallelRanges(device, parts, 1, run_parts);
+    CpuParallelRanges(device, channels, 8, transform_filters);
   });
 }
 
