@@ -1,6 +1,11 @@
 #include "core/base/status.h"
 
 namespace trireme {
+namespace {
+
+constexpr char kToldElsewhere[] = "trireme/told-elsewhere";
+
+}  // namespace
 
 Status Annotate(const Status& status, absl::string_view context) {
   if (status.ok()) return status;
@@ -21,5 +26,12 @@ int ExitCode(const Status& status) {
       return 1;
   }
 }
+
+Status ToldElsewhere(Status status) {
+  status.SetPayload(kToldElsewhere, absl::Cord());
+  return status;
+}
+
+bool IsToldElsewhere(const Status& status) { return status.GetPayload(kToldElsewhere).has_value(); }
 
 }  // namespace trireme

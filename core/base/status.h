@@ -29,6 +29,10 @@ StatusOr<T> Annotate(StatusOr<T> result, absl::string_view context) {
 // failed precondition, already exists), 1 for everything else the world does wrong.
 int ExitCode(const Status& status);
 
+// The same error, marked as one that another process tells the user: a tool ends with its exit code and says nothing.
+Status ToldElsewhere(Status status);
+bool IsToldElsewhere(const Status& status);
+
 }  // namespace trireme
 
 #define TRIREME_RETURN_IF_ERROR(expression)              \

@@ -1,0 +1,82 @@
+#include "parallel/launch/store.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+
+namespace trireme {
+namespace {
+
+constexpr char kFaultKey[] = "fault";
+
+std::string Encode(int rank, const Status& status) {
+  return absl::StrCat(rank, " ", static_cast<int>(status.code()), " ", status.message());
+}
+
+std::optional<JobFault> Decode(const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, absl::MaxSplits(' ', 2));
+  int rank = 0, code = 0;
+  if (parts.size() != 3 || !absl::SimpleAtoi(parts[0], &rank) || !absl::SimpleAtoi(parts[1], &code) || code == 0) {
+    return std::nullopt;
+  }
+  return JobFault{rank, Status(static_cast<absl::StatusCode>(code), parts[2])};
+}
+
+}  // namespace
+
+StatusOr<std::string> Store::Wait(const std::string& key, const std::string& what, double seconds) const {
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  auto pause = std::chrono::microseconds(200);
+  while (true) {
+    TRIREME_ASSIGN_OR_RETURN(const std::optional<std::string> value, Find(key));
+    if (value.has_value()) return *value;
+    if (const auto found = fault()) return DescribeFault(*found);
+    if (std::chrono::duration<double>(Clock::now() - start).count() > seconds) {
+      return absl::DeadlineExceededError(absl::StrCat("waited ", seconds, " s for ", what));
+    }
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, std::chrono::microseconds(20000));
+  }
+}
+
+JobFault Store::ReportFault(int rank, const Status& status) {
+  CHECK(!status.ok()) << "a fault is reported for a reason";
+  const StatusOr<std::string> stands = SetIfAbsent(kFaultKey, Encode(rank, status));
+  if (stands.ok()) {
+    if (const auto first = Decode(*stands)) return *first;
+  }
+  return {rank, status};
+}
+
+std::optional<JobFault> Store::fault() const {
+  const auto text = Find(kFaultKey);
+  return text.ok() && text->has_value() ? Decode(**text) : std::nullopt;
+}
+
+Status DescribeFault(const JobFault& fault) { return Annotate(fault.status, absl::StrCat("rank ", fault.rank)); }
+
+Status MemoryStore::Set(const std::string& key, const std::string& value) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  values_[key] = value;
+  return absl::OkStatus();
+}
+
+StatusOr<std::string> MemoryStore::SetIfAbsent(const std::string& key, const std::string& value) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return values_.emplace(key, value).first->second;
+}
+
+StatusOr<std::optional<std::string>> MemoryStore::Find(const std::string& key) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = values_.find(key);
+  return found == values_.end() ? std::nullopt : std::make_optional(found->second);
+}
+
+}  // namespace trireme

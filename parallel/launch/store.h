@@ -1,0 +1,61 @@
+// What the processes of a job tell each other before they have a communicator, and after it has failed: small strings
+// under keys, each written by one process and read by the others.
+//
+// Keys are letters, digits, '.', '_' and '-'. A value is there whole or not at all. All calls are safe from any thread
+// and any process. Every wait has a deadline, and ends at once when the job has a fault.
+#ifndef TRIREME_PARALLEL_LAUNCH_STORE_H_
+#define TRIREME_PARALLEL_LAUNCH_STORE_H_
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "core/base/status.h"
+
+namespace trireme {
+
+// The first thing that went wrong in a job, with what to say about it.
+struct JobFault {
+  int rank = 0;
+  Status status;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // Replaces the value.
+  virtual Status Set(const std::string& key, const std::string& value) = 0;
+  // Of several that set the same key one wins; returns the value that stands.
+  virtual StatusOr<std::string> SetIfAbsent(const std::string& key, const std::string& value) = 0;
+  virtual StatusOr<std::optional<std::string>> Find(const std::string& key) const = 0;
+
+  // The value, once it is there. The job's fault if that comes first; DeadlineExceeded after `seconds`, saying
+  // "waited 60 s for WHAT".
+  StatusOr<std::string> Wait(const std::string& key, const std::string& what, double seconds) const;
+
+  // Only the first fault counts; returns it. `status` is not OK.
+  JobFault ReportFault(int rank, const Status& status);
+  // Nothing, if there is none or the store cannot be read.
+  std::optional<JobFault> fault() const;
+};
+
+// A fault as others are told it: "rank 2: the file is torn".
+Status DescribeFault(const JobFault& fault);
+
+// Of a job whose workers are all in this process.
+class MemoryStore : public Store {
+ public:
+  Status Set(const std::string& key, const std::string& value) override;
+  StatusOr<std::string> SetIfAbsent(const std::string& key, const std::string& value) override;
+  StatusOr<std::optional<std::string>> Find(const std::string& key) const override;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, std::string> values_;
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_PARALLEL_LAUNCH_STORE_H_

@@ -1,0 +1,189 @@
+#include "parallel/launch/supervisor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include "absl/strings/str_split.h"
+#include "parallel/launch/child_process.h"
+#include "parallel/launch/file_store.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+// How long the signals that wake the supervisor may be late: none of them gets lost.
+constexpr int kPollMilliseconds = 200;
+
+std::vector<std::string> OwnCommand() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  std::vector<std::string> command = absl::StrSplit(text.str(), '\0');
+  if (!command.empty() && command.back().empty()) command.pop_back();
+  if (command.empty()) command.emplace_back();
+  std::error_code error;
+  const std::string program = fs::read_symlink("/proc/self/exe", error).string();
+  // The file may have been replaced since: then the running program can still be had by this name.
+  command[0] = error || !fs::exists(program) ? "/proc/self/exe" : program;
+  return command;
+}
+
+// Signals to the supervisor are read, not handled, while this lives.
+class SignalReader {
+ public:
+  SignalReader() {
+    sigemptyset(&signals_);
+    for (int number : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals_, number);
+    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+    file_ = signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK);
+  }
+  ~SignalReader() {
+    if (file_ >= 0) close(file_);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  SignalReader(const SignalReader&) = delete;
+  SignalReader& operator=(const SignalReader&) = delete;
+
+  int file() const { return file_; }
+  // 0 if there is none.
+  int Next() {
+    signalfd_siginfo info;
+    return read(file_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info)) ? static_cast<int>(info.ssi_signo)
+                                                                                  : 0;
+  }
+
+ private:
+  sigset_t signals_, before_;
+  int file_ = -1;
+};
+
+// Of this job alone; gone when it ends.
+class JobFolder {
+ public:
+  ~JobFolder() {
+    std::error_code error;
+    if (!path_.empty()) fs::remove_all(path_, error);
+  }
+  Status Make() {
+    TRIREME_ASSIGN_OR_RETURN(path_, MakePrivateFolder());
+    TRIREME_ASSIGN_OR_RETURN(store_, FileStore::Create(path_ + "/" + job_));
+    return absl::OkStatus();
+  }
+  const std::string& path() const { return path_; }
+  const std::string& job() const { return job_; }
+  Store& store() { return *store_; }
+
+ private:
+  const std::string job_ = RandomName();
+  std::string path_;
+  std::unique_ptr<FileStore> store_;
+};
+
+class Supervisor {
+ public:
+  explicit Supervisor(const SupervisorOptions& options) : options_(options) {}
+  // On every way out nobody is left.
+  ~Supervisor() {
+    if (!children_.empty()) kill(-children_[0].pid(), SIGKILL);
+    for (ChildProcess& child : children_) {
+      kill(child.pid(), SIGKILL);
+      while (!child.ended() && !child.Reap()) usleep(1000);
+    }
+  }
+
+  Status Run() {
+    if (signals_.file() < 0) return absl::UnavailableError(absl::StrCat("no signals: ", strerror(errno)));
+    TRIREME_RETURN_IF_ERROR(folder_.Make());
+    TRIREME_RETURN_IF_ERROR(StartAll());
+    while (std::any_of(children_.begin(), children_.end(), [](const ChildProcess& c) { return !c.ended(); })) {
+      Poll();
+      Reap();
+      EndTheRest();
+    }
+    for (ChildProcess& child : children_) child.CloseOutput();
+    const auto fault = folder_.store().fault();
+    if (!fault.has_value()) return absl::OkStatus();
+    return Told(*fault);
+  }
+
+ private:
+  Status StartAll() {
+    ChildOptions child;
+    child.command = options_.command.empty() ? OwnCommand() : options_.command;
+    for (int rank = 0; rank < options_.world_size; ++rank) {
+      child.environment = {absl::StrCat("TRIREME_RANK=", rank), absl::StrCat("TRIREME_LOCAL_RANK=", rank),
+                           absl::StrCat("TRIREME_WORLD_SIZE=", options_.world_size),
+                           absl::StrCat("TRIREME_RENDEZVOUS=", folder_.path()),
+                           absl::StrCat("TRIREME_JOB=", folder_.job())};
+      child.prefix = rank == 0 ? "" : absl::StrCat("rank ", rank, ": ");
+      TRIREME_ASSIGN_OR_RETURN(ChildProcess started, Annotate(ChildProcess::Start(child), absl::StrCat("rank ", rank)));
+      children_.push_back(std::move(started));
+      child.group = children_[0].pid();
+    }
+    return absl::OkStatus();
+  }
+
+  void Poll() {
+    std::vector<pollfd> files = {{signals_.file(), POLLIN, 0}};
+    for (const ChildProcess& child : children_) {
+      if (child.output() >= 0) files.push_back({child.output(), POLLIN, 0});
+    }
+    poll(files.data(), files.size(), kPollMilliseconds);
+    for (ChildProcess& child : children_) child.Forward();
+    while (const int number = signals_.Next()) {
+      if (number == SIGCHLD) continue;
+      for (const ChildProcess& child : children_) {
+        if (!child.ended()) kill(child.pid(), number);
+      }
+    }
+  }
+
+  void Reap() {
+    for (size_t rank = 0; rank < children_.size(); ++rank) {
+      if (!children_[rank].Reap()) continue;
+      // Those that still go on see it as a peer that is gone.
+      folder_.store().Set(absl::StrCat("ended.", rank), "").IgnoreError();
+      if (children_[rank].outcome().ok()) continue;
+      folder_.store().ReportFault(static_cast<int>(rank), children_[rank].outcome());
+      if (failed_at_ == Clock::time_point()) failed_at_ = Clock::now();
+    }
+  }
+
+  void EndTheRest() {
+    if (failed_at_ == Clock::time_point()) return;
+    if (std::chrono::duration<double>(Clock::now() - failed_at_).count() < options_.grace_seconds) return;
+    for (const ChildProcess& child : children_) {
+      if (!child.ended()) kill(child.pid(), SIGKILL);
+    }
+  }
+
+  // All ranks have agreed to stop; what rank 0 says it says for all.
+  static Status Told(const JobFault& fault) {
+    return fault.rank == 0 || absl::IsCancelled(fault.status) ? fault.status : DescribeFault(fault);
+  }
+
+  const SupervisorOptions& options_;
+  SignalReader signals_;
+  JobFolder folder_;
+  std::vector<ChildProcess> children_;
+  Clock::time_point failed_at_{};
+};
+
+}  // namespace
+
+Status Supervise(const SupervisorOptions& options) { return Supervisor(options).Run(); }
+
+}  // namespace trireme

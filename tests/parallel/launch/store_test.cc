@@ -1,0 +1,172 @@
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+#include <vector>
+
+#include "parallel/launch/file_store.h"
+#include "parallel/launch/process_rank.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string NewFolder() {
+  const char* root = getenv("TEST_TMPDIR");
+  std::string path = std::string(root != nullptr ? root : "/tmp") + "/store.XXXXXX";
+  EXPECT_NE(mkdtemp(path.data()), nullptr);
+  return path;
+}
+
+std::unique_ptr<Store> NewStore(bool file) {
+  if (!file) return std::make_unique<MemoryStore>();
+  auto store = FileStore::Create(NewFolder() + "/job");
+  EXPECT_TRUE(store.ok()) << store.status();
+  return *std::move(store);
+}
+
+class StoreTest : public testing::TestWithParam<bool> {};
+
+TEST_P(StoreTest, ValuesAreThereWholeOrNotAtAll) {
+  const auto store = NewStore(GetParam());
+  EXPECT_FALSE(store->Find("key")->has_value());
+  for (const std::string& value : {std::string(), std::string("a\0b\n", 4), std::string(100000, 'x')}) {
+    ASSERT_TRUE(store->Set("key", value).ok());
+    EXPECT_EQ(**store->Find("key"), value);
+    EXPECT_EQ(*store->Wait("key", "a value", 0), value);
+  }
+  // Readers never see half of what a writer replaces.
+  std::thread writer([&] {
+    for (int i = 0; i < 300; ++i) ASSERT_TRUE(store->Set("key", std::string(20000, 'a' + i % 26)).ok());
+  });
+  for (int i = 0; i < 300; ++i) {
+    const std::string value = **store->Find("key");
+    ASSERT_EQ(value, std::string(value.size(), value[0]));
+    ASSERT_GE(value.size(), 20000u);
+  }
+  writer.join();
+}
+
+TEST_P(StoreTest, OneOfSeveralWins) {
+  const auto store = NewStore(GetParam());
+  std::vector<std::string> stands(8);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] { stands[i] = *store->SetIfAbsent("key", std::to_string(i)); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& value : stands) EXPECT_EQ(value, stands[0]);
+}
+
+TEST_P(StoreTest, WaitsHaveADeadlineAndEndWithTheJobsFault) {
+  const auto store = NewStore(GetParam());
+  const Status late = store->Wait("key", "rank 3 to wake up", 0.05).status();
+  EXPECT_EQ(late, absl::DeadlineExceededError("waited 0.05 s for rank 3 to wake up"));
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ASSERT_TRUE(store->Set("key", "value").ok());
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    store->ReportFault(2, absl::DataLossError("the file\nis torn"));
+    EXPECT_EQ(store->ReportFault(1, absl::UnknownError("later")).rank, 2);
+  });
+  EXPECT_EQ(*store->Wait("key", "", 20), "value");
+  EXPECT_EQ(store->Wait("another", "", 20).status(), absl::DataLossError("rank 2: the file\nis torn"));
+  other.join();
+  ASSERT_TRUE(store->fault().has_value());
+  EXPECT_EQ(store->fault()->rank, 2);
+  EXPECT_EQ(store->fault()->status, absl::DataLossError("the file\nis torn"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, StoreTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "File" : "Memory"; });
+
+TEST(FileStoreTest, AFolderIsMadeOnceAndPrivate) {
+  const std::string folder = NewFolder() + "/job";
+  EXPECT_EQ(FileStore::Open(folder).status().code(), absl::StatusCode::kNotFound);
+  const auto store = FileStore::Create(folder);
+  ASSERT_TRUE(store.ok());
+  EXPECT_EQ(fs::status(folder).permissions(), fs::perms::owner_all);
+  EXPECT_EQ(FileStore::Create(folder).status().code(), absl::StatusCode::kAlreadyExists);
+  const auto other = FileStore::Open(folder);
+  ASSERT_TRUE(other.ok());
+  ASSERT_TRUE((*store)->Set("hello.1.ab", "1").ok());
+  EXPECT_EQ(**(*other)->Find("hello.1.ab"), "1");
+  EXPECT_EQ(*(*other)->Keys("hello."), std::vector<std::string>{"hello.1.ab"});
+
+  chmod(folder.c_str(), 0755);
+  EXPECT_EQ(FileStore::Open(folder).status().code(), absl::StatusCode::kPermissionDenied);
+  chmod(folder.c_str(), 0700);
+  fs::create_symlink(folder, folder + "-link");
+  EXPECT_EQ(FileStore::Open(folder + "-link").status().code(), absl::StatusCode::kPermissionDenied);
+
+  fs::remove_all(folder);
+  EXPECT_EQ((*other)->Find("key").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ((*other)->Wait("key", "", 20).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_FALSE((*other)->Set("key", "").ok());
+}
+
+StatusOr<std::optional<ProcessRank>> Find(const std::map<std::string, std::string>& variables) {
+  return FindProcessRank([&](const char* name) {
+    const auto found = variables.find(name);
+    return found == variables.end() ? nullptr : found->second.c_str();
+  });
+}
+
+TEST(ProcessRankTest, NoneIsFoundWhereNoneIs) {
+  EXPECT_FALSE(Find({})->has_value());
+  EXPECT_FALSE(Find({{"RANK", "3"}})->has_value());
+  EXPECT_FALSE(Find({{"WORLD_SIZE", "3"}})->has_value());
+}
+
+TEST(ProcessRankTest, OurOwnVariables) {
+  std::map<std::string, std::string> variables = {{"TRIREME_RANK", "2"},
+                                                  {"TRIREME_WORLD_SIZE", "4"},
+                                                  {"TRIREME_LOCAL_RANK", "0"},
+                                                  {"TRIREME_RENDEZVOUS", "/shared/folder"}};
+  auto place = **Find(variables);
+  EXPECT_EQ(place.rank, 2);
+  EXPECT_EQ(place.world_size, 4);
+  EXPECT_EQ(place.local_rank, 0);
+  EXPECT_EQ(place.rendezvous, "/shared/folder");
+  EXPECT_FALSE(place.supervised);
+  variables["TRIREME_JOB"] = "abc";
+  EXPECT_TRUE((*Find(variables))->supervised);
+
+  for (const auto& [name, value] : std::map<std::string, std::string>{
+           {"TRIREME_RANK", "4"}, {"TRIREME_RANK", "x"}, {"TRIREME_RANK", "-1"}, {"TRIREME_LOCAL_RANK", "3"}}) {
+    auto wrong = variables;
+    wrong[name] = value;
+    EXPECT_EQ(Find(wrong).status().code(), absl::StatusCode::kInvalidArgument) << name << value;
+  }
+  for (const char* name : {"TRIREME_WORLD_SIZE", "TRIREME_LOCAL_RANK", "TRIREME_RENDEZVOUS"}) {
+    auto fewer = variables;
+    fewer.erase(name);
+    const Status status = Find(fewer).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(std::string(status.message()).find(name), std::string::npos) << status;
+  }
+}
+
+TEST(ProcessRankTest, TorchrunOnSeveralHostsNeedsASharedFolder) {
+  std::map<std::string, std::string> variables = {{"RANK", "5"},        {"WORLD_SIZE", "8"},
+                                                  {"LOCAL_RANK", "1"},  {"LOCAL_WORLD_SIZE", "4"},
+                                                  {"MASTER_PORT", "9"}, {"MASTER_ADDR", "node-1"}};
+  const Status status = Find(variables).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(std::string(status.message()).find("TRIREME_RENDEZVOUS"), std::string::npos) << status;
+  variables["TRIREME_RENDEZVOUS"] = "/shared/folder";
+  const auto place = **Find(variables);
+  EXPECT_EQ(place.rank, 5);
+  EXPECT_EQ(place.local_rank, 1);
+  EXPECT_EQ(place.rendezvous, "/shared/folder");
+  // Another attempt of the same job is another job.
+  variables["TORCHELASTIC_RESTART_COUNT"] = "1";
+  EXPECT_NE((*Find(variables))->job, place.job);
+}
+
+}  // namespace
+}  // namespace trireme
