@@ -72,7 +72,7 @@ TRIREME_HD TopSelection SelectTop(Block& block, TopSelectionShared& shared, int6
   return {prefix, count, equal};
 }
 
-// Calls take(i) for every element that is chosen, each on one thread of the block.
+// Calls take(i, key) for every element that is chosen, each on one thread of the block.
 template <class Block, class Keys, class Take>
 TRIREME_HD void ForTop(Block& block, const TopSelection& top, int64_t n, const Keys& keys, const Take& take) {
   // Where not all of the equal ones are taken, they are counted in the order of their indices.
@@ -92,7 +92,7 @@ TRIREME_HD void ForTop(Block& block, const TopSelection& top, int64_t n, const K
     } else if (counts) {
       chosen = takes_part && key > top.threshold;
     }
-    if (chosen) take(i);
+    if (chosen) take(i, key);
   }
 }
 

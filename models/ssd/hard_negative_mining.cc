@@ -20,7 +20,7 @@ struct Background {
 
 struct TakeAnchor {
   float* weight;
-  TRIREME_HD void operator()(int64_t anchor) const { weight[anchor] = 1.0f; }
+  TRIREME_HD void operator()(int64_t anchor, uint32_t /*key*/) const { weight[anchor] = 1.0f; }
 };
 
 struct MineImage {

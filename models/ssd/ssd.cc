@@ -4,12 +4,11 @@
 #include "core/api/backbone.h"
 #include "core/api/communicator.h"
 #include "core/base/registry.h"
-#include "core/device/parallel_for.h"
 #include "core/ops/losses.h"
 #include "core/ops/pointwise.h"
 #include "models/anchors/default_boxes.h"
 #include "models/matching/anchor_matching.h"
-#include "models/nms/nms.h"
+#include "models/nms/select_detections.h"
 #include "models/ssd/hard_negative_mining.h"
 #include "models/ssd/ssd_head.h"
 #include "models/ssd/ssd_kernels.h"
@@ -33,7 +32,7 @@ class Ssd : public Detector {
  private:
   Status CheckImages(const Tensor& images) const;
   SsdHeadOutputs Predict(Context& context, const Tensor& images);
-  // [A, 4] for these maps, on the device; made once.
+  // [A, 4] for these maps, on the device; made once for each.
   StatusOr<Tensor> Anchors(Device& device, const std::vector<std::pair<int64_t, int64_t>>& map_sizes);
 
   const SsdConfig config_;
@@ -43,7 +42,7 @@ class Ssd : public Detector {
   const BoxCoder coder_;
   Backbone* backbone_ = nullptr;
   SsdHead* head_ = nullptr;
-  Tensor anchors_;
+  std::vector<Tensor> anchors_;  // one a device
 };
 
 Status Ssd::CheckImages(const Tensor& images) const {
@@ -64,13 +63,15 @@ SsdHeadOutputs Ssd::Predict(Context& context, const Tensor& images) {
 }
 
 StatusOr<Tensor> Ssd::Anchors(Device& device, const std::vector<std::pair<int64_t, int64_t>>& map_sizes) {
-  if (!anchors_.defined()) {
-    TRIREME_ASSIGN_OR_RETURN(const std::vector<Box> boxes,
-                             default_boxes_.Generate(image_spec_.height, image_spec_.width, map_sizes));
-    anchors_ = Tensor::Empty(device, {static_cast<int64_t>(boxes.size()), 4});
-    anchors_.CopyFromHost(boxes.data());
+  for (const Tensor& made : anchors_) {
+    if (&made.device() == &device) return made;
   }
-  return anchors_;
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<Box> boxes,
+                           default_boxes_.Generate(image_spec_.height, image_spec_.width, map_sizes));
+  const Tensor anchors = Tensor::Empty(device, {static_cast<int64_t>(boxes.size()), 4});
+  anchors.CopyFromHost(boxes.data());
+  anchors_.push_back(anchors);
+  return anchors;
 }
 
 StatusOr<NamedLosses> Ssd::Loss(Context& context, const Batch& batch) {
@@ -122,24 +123,16 @@ StatusOr<std::vector<Detections>> Ssd::Detect(Context& context, const Tensor& im
       ops::Softmax(inference, outputs.logits.value().Reshape({num_images * num_anchors, num_classes_ + 1}));
   const Tensor decoded = DecodeBoxes(outputs.offsets.value(), anchors, coder_, static_cast<float>(image_spec_.width),
                                      static_cast<float>(image_spec_.height), context.stream());
-  const std::vector<float> scores = probabilities.ToVector<float>();
-  std::vector<Box> boxes(num_images * num_anchors);
-  decoded.CopyToHost(boxes.data());
-
+  ScoredBoxes scored;
+  scored.boxes = decoded;
+  scored.scores = probabilities.Reshape({num_images, num_anchors, num_classes_ + 1});
+  scored.first_class = 1;
   DetectionSelection selection;
   selection.score_threshold = config_.score_threshold();
   selection.iou_threshold = config_.nms_threshold();
   selection.top_k = config_.top_k();
   selection.detections_per_image = config_.detections_per_image();
-  std::vector<Detections> detections(num_images);
-  CpuParallelRanges(context.device, num_images, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      detections[n] =
-          SelectDetections(boxes.data() + n * num_anchors, scores.data() + n * num_anchors * (num_classes_ + 1),
-                           num_anchors, num_classes_, selection);
-    }
-  });
-  return detections;
+  return ReadDetections(SelectDetections(scored, selection, context.stream()));
 }
 
 StatusOr<int> NumClasses(const SsdConfig& config, const std::vector<std::string>& names) {

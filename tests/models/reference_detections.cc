@@ -1,4 +1,4 @@
-#include "models/nms/nms.h"
+#include "tests/models/reference_detections.h"
 
 #include <algorithm>
 #include <numeric>
@@ -7,8 +7,8 @@
 
 namespace trireme {
 
-std::vector<int> NonMaximumSuppression(const std::vector<Box>& boxes, const std::vector<float>& scores,
-                                       float iou_threshold) {
+std::vector<int> ReferenceSuppression(const std::vector<Box>& boxes, const std::vector<float>& scores,
+                                      float iou_threshold) {
   std::vector<int> order(boxes.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return scores[a] > scores[b]; });
@@ -21,8 +21,8 @@ std::vector<int> NonMaximumSuppression(const std::vector<Box>& boxes, const std:
   return kept;
 }
 
-Detections SelectDetections(const Box* boxes, const float* scores, int64_t num_boxes, int num_classes,
-                            const DetectionSelection& selection) {
+Detections ReferenceDetections(const Box* boxes, const float* scores, int64_t num_boxes, int num_classes,
+                               const DetectionSelection& selection) {
   struct Candidate {
     float score;
     int64_t index;
@@ -54,7 +54,7 @@ Detections SelectDetections(const Box* boxes, const float* scores, int64_t num_b
       class_boxes.push_back(boxes[candidate.index]);
       class_scores.push_back(candidate.score);
     }
-    for (int kept : NonMaximumSuppression(class_boxes, class_scores, selection.iou_threshold)) {
+    for (int kept : ReferenceSuppression(class_boxes, class_scores, selection.iou_threshold)) {
       Detection detection;
       detection.box = class_boxes[kept];
       detection.label = c;
