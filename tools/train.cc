@@ -54,24 +54,37 @@ void ApplyFlags(Config* config) {
   if (FLAGS_seed >= 0) config->set_seed(static_cast<uint64_t>(FLAGS_seed));
 }
 
+Status TrainInThisProcess(const std::string& path, Config config, Launcher& launcher) {
+  const std::string name = std::filesystem::path(path).stem().string();
+  std::unique_ptr<Job> job;
+  if (launcher.leads()) {
+    TRIREME_ASSIGN_OR_RETURN(job, Annotate(PrepareJob(name, config, FLAGS_resume), path));
+    TRIREME_RETURN_IF_ERROR(launcher.FromRankZero(job->run_folder).status());
+  } else {
+    TRIREME_ASSIGN_OR_RETURN(*config.mutable_out(), launcher.FromRankZero(""));
+    TRIREME_ASSIGN_OR_RETURN(job, Annotate(PrepareJob(name, config, FLAGS_resume, /*leads=*/false), path));
+  }
+  std::unique_ptr<RunRecorder> recorder;
+  if (launcher.leads()) {
+    TRIREME_ASSIGN_OR_RETURN(recorder, RunRecorder::Open(*job));
+  }
+  const std::atomic<bool>* stop = StopRequested();
+  const Status trained = launcher.Run(config.workers(), [&](Communicator& communicator) {
+    return RunWorker(*job, communicator, recorder.get(), stop);
+  });
+  const Status recorded = recorder == nullptr ? absl::OkStatus() : recorder->Finish(trained);
+  return trained.ok() ? recorded : trained;
+}
+
 Status Train() {
   TRIREME_RETURN_IF_ERROR(LoadPluginsOfFlag(FLAGS_plugin));
   Config config;
   std::string path;
   TRIREME_RETURN_IF_ERROR(LoadConfig(FLAGS_config, &config, &path));
   ApplyFlags(&config);
-  TRIREME_ASSIGN_OR_RETURN(
-      const std::unique_ptr<Job> job,
-      Annotate(PrepareJob(std::filesystem::path(path).stem().string(), config, FLAGS_resume), path));
-  TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher,
-                           CreateComponent<Launcher>(job->config.communicator(), "communicator", {}));
-  TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<RunRecorder> recorder, RunRecorder::Open(*job));
-  const std::atomic<bool>* stop = StopRequested();
-  const Status trained = launcher->Run(config.workers(), [&](Communicator& communicator) {
-    return RunWorker(*job, communicator, recorder.get(), stop);
-  });
-  const Status recorded = recorder->Finish(trained);
-  return trained.ok() ? recorded : trained;
+  TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher, Annotate(MakeLauncher(config), path));
+  if (const auto outcome = launcher->Start(config.workers())) return *outcome;
+  return launcher->Finish(TrainInThisProcess(path, config, *launcher));
 }
 
 }  // namespace

@@ -38,6 +38,8 @@ StatusOr<std::unique_ptr<Device>> MakeDevice(absl::string_view name, int threads
   return MakeDevice(options);
 }
 
+int NumGpus() { return CudaDeviceCount(); }
+
 StatusOr<std::unique_ptr<Device>> MakeDevice(const DeviceOptions& options) {
   const absl::string_view name = options.name;
   const int cores = std::max(1u, std::thread::hardware_concurrency());

@@ -153,6 +153,9 @@ struct DeviceOptions {
 StatusOr<std::unique_ptr<Device>> MakeDevice(const DeviceOptions& options);
 StatusOr<std::unique_ptr<Device>> MakeDevice(absl::string_view name, int threads);
 
+// GPUs that this build and this machine have: cuda:0 and so on.
+int NumGpus();
+
 }  // namespace trireme
 
 #endif  // TRIREME_CORE_DEVICE_DEVICE_H_

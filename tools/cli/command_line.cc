@@ -66,6 +66,7 @@ Status TakeOverrides(std::vector<char*>* arguments) {
 }
 
 int Fail(const Status& status) {
+  if (IsToldElsewhere(status)) return ExitCode(status);
   absl::string_view message = status.message();
   fprintf(stderr, "%s: %.*s\n", program->filename().c_str(), static_cast<int>(message.size()), message.data());
   return ExitCode(status);

@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_join.h"
 #include "core/api/detector.h"
-#include "core/api/launcher.h"
 #include "core/api/optimizer.h"
 #include "core/api/schedule.h"
 #include "core/base/files.h"
@@ -31,9 +30,9 @@ Status CheckNumbers(const Config& config) {
     return absl::InvalidArgumentError(absl::StrCat("workers is ", config.workers(), "; it has to be at least 1"));
   }
   if (config.global_batch_size() < 1 || config.global_batch_size() % config.workers() != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("global_batch_size is ", config.global_batch_size(), ", which does not divide among ",
-                     config.workers(), " workers; choose a multiple of ", config.workers()));
+    return absl::InvalidArgumentError(absl::StrCat("global_batch_size is ", config.global_batch_size(),
+                                                   ", which does not divide among ", config.workers(),
+                                                   " workers; choose a multiple of ", config.workers()));
   }
   if (config.steps() < 1) {
     return absl::InvalidArgumentError(absl::StrCat("steps is ", config.steps(), "; it has to be at least 1"));
@@ -55,11 +54,11 @@ std::string DefaultRunFolder(const std::string& name, bool newest) {
   }
 }
 
-Status ChooseRunFolder(bool resume, Job* job) {
+Status ChooseRunFolder(bool resume, bool leads, Job* job) {
   job->run_folder = job->config.has_out() ? job->config.out() : DefaultRunFolder(job->name, resume);
   auto checkpoint = FindCheckpoint(job->run_folder);
   if (!resume) {
-    if (checkpoint.ok()) {
+    if (leads && checkpoint.ok()) {
       return absl::AlreadyExistsError(absl::StrCat(job->run_folder, " holds a run already (", *checkpoint,
                                                    "): go on with it by --resume, or choose another --out"));
     }
@@ -69,18 +68,17 @@ Status ChooseRunFolder(bool resume, Job* job) {
   job->resume_from = *checkpoint;
   TRIREME_ASSIGN_OR_RETURN(job->resumed, ReadCheckpointInfo(*checkpoint));
   if (job->resumed.class_names != job->train_data->class_names()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("--resume: ", *checkpoint, " was trained on the classes ",
-                     absl::StrJoin(job->resumed.class_names, ", "), "; train_data now has ",
-                     absl::StrJoin(job->train_data->class_names(), ", ")));
-  }
-  if (job->resumed.seed != job->config.seed() ||
-      job->resumed.global_batch_size != job->config.global_batch_size()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "--resume: ", *checkpoint, " was trained with seed ", job->resumed.seed, " and a global batch of ",
-        job->resumed.global_batch_size, ", the config now says ", job->config.seed(), " and ",
-        job->config.global_batch_size(), ": the same images would not follow; set them back, or start a new run with "
-        "initial_weights"));
+        "--resume: ", *checkpoint, " was trained on the classes ", absl::StrJoin(job->resumed.class_names, ", "),
+        "; train_data now has ", absl::StrJoin(job->train_data->class_names(), ", ")));
+  }
+  if (job->resumed.seed != job->config.seed() || job->resumed.global_batch_size != job->config.global_batch_size()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--resume: ", *checkpoint, " was trained with seed ", job->resumed.seed, " and a global batch of ",
+                     job->resumed.global_batch_size, ", the config now says ", job->config.seed(), " and ",
+                     job->config.global_batch_size(),
+                     ": the same images would not follow; set them back, or start a new run with "
+                     "initial_weights"));
   }
   return absl::OkStatus();
 }
@@ -88,8 +86,7 @@ Status ChooseRunFolder(bool resume, Job* job) {
 // Builds what workers will build, so that a wrong config ends here.
 Status CheckComponents(const Job& job) {
   const Config& config = job.config;
-  TRIREME_RETURN_IF_ERROR(
-      CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}).status());
+  TRIREME_RETURN_IF_ERROR(CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}).status());
   TRIREME_RETURN_IF_ERROR(CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}).status());
   TRIREME_RETURN_IF_ERROR(CreateComponent<Schedule>(config.schedule(), "schedule", {config.steps()}).status());
   TRIREME_RETURN_IF_ERROR(CreateComponent<Launcher>(config.communicator(), "communicator", {}).status());
@@ -113,7 +110,13 @@ StatusOr<std::unique_ptr<Dataset>> OpenDataset(const google::protobuf::Any& any,
   return data;
 }
 
-StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config& config, bool resume) {
+StatusOr<std::unique_ptr<Launcher>> MakeLauncher(const Config& config) {
+  Config filled = config;
+  FillInDefaults(&filled);
+  return CreateComponent<Launcher>(filled.communicator(), "communicator", {});
+}
+
+StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config& config, bool resume, bool leads) {
   auto job = std::make_unique<Job>();
   job->name = name;
   job->config = config;
@@ -131,10 +134,9 @@ StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config&
     TRIREME_ASSIGN_OR_RETURN(
         job->eval_data, OpenDataset(config.eval_data(), "eval_data", config.loader().cache_mb(), job->faults.get()));
     if (job->eval_data->class_names() != job->train_data->class_names()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("train_data has the classes ", absl::StrJoin(job->train_data->class_names(), ", "),
-                       ", eval_data has ", absl::StrJoin(job->eval_data->class_names(), ", "),
-                       "; name them in both, in one order"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "train_data has the classes ", absl::StrJoin(job->train_data->class_names(), ", "), ", eval_data has ",
+          absl::StrJoin(job->eval_data->class_names(), ", "), "; name them in both, in one order"));
     }
   }
   int index = 0;
@@ -144,7 +146,8 @@ StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config&
     job->transforms.push_back(std::move(transform));
   }
   TRIREME_RETURN_IF_ERROR(CheckComponents(*job));
-  TRIREME_RETURN_IF_ERROR(ChooseRunFolder(resume, job.get()));
+  TRIREME_RETURN_IF_ERROR(ChooseRunFolder(resume, leads, job.get()));
+  if (!leads) return job;
   TRIREME_RETURN_IF_ERROR(MakeFolder(job->run_folder));
   TRIREME_RETURN_IF_ERROR(
       WriteFileAtomically((fs::path(job->run_folder) / "config.pbtxt").string(), PrintText(job->config)));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/api/dataset.h"
+#include "core/api/launcher.h"
 #include "core/api/transform.h"
 #include "core/base/fault_log.h"
 #include "core/config/config.pb.h"
@@ -16,7 +17,7 @@ namespace trireme {
 
 // Read-only once prepared, but for the fault log, which is safe for all threads.
 struct Job {
-  std::string name;    // of the config, without folder and ending
+  std::string name;  // of the config, without folder and ending
   Config config;
   std::string run_folder;
   std::string resume_from;  // a checkpoint; empty for a new run
@@ -28,8 +29,13 @@ struct Job {
 };
 
 // Fills in what the config leaves out (strategy, communicator), opens the data, builds each component once to check
-// its config, and creates the run folder. `resume` goes on with the newest checkpoint of the run.
-StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config& config, bool resume);
+// its config, and creates the run folder. `resume` goes on with the newest checkpoint of the run. A process that does
+// not lead its job (see launcher.h) finds the folder there, in config.out, and writes nothing.
+StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config& config, bool resume,
+                                          bool leads = true);
+
+// The config's communicator, or threads.
+StatusOr<std::unique_ptr<Launcher>> MakeLauncher(const Config& config);
 
 // Decoded images are kept up to this many bytes; see data/loader.
 StatusOr<std::unique_ptr<Dataset>> OpenDataset(const google::protobuf::Any& any, absl::string_view field,

@@ -9,6 +9,7 @@
 #include "core/nn/parameter_arena.h"
 #include "data/loader/loader.h"
 #include "tools/job/evaluate.h"
+#include "tools/job/local_device.h"
 
 namespace trireme {
 namespace {
@@ -103,8 +104,8 @@ int ThreadsPerWorker(const Config& config, int workers) {
 
 Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observer,
                  const std::atomic<bool>* stop_requested) {
-  TRIREME_ASSIGN_OR_RETURN(auto device,
-                           MakeDevice(job.config.device(), ThreadsPerWorker(job.config, communicator.size())));
+  TRIREME_ASSIGN_OR_RETURN(const std::string name, DeviceOfThisProcess(job.config.device()));
+  TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(name, ThreadsPerWorker(job.config, communicator.size())));
   device->BindToThisThread();
   return CatchDeviceError([&] { return Train(job, *device, communicator, observer, stop_requested); });
 }

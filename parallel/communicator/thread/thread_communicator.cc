@@ -11,6 +11,7 @@
 #include "parallel/communicator/thread/reduce.h"
 #include "parallel/communicator/thread/thread_communicator.pb.h"
 #include "parallel/communicator/thread/thread_job.h"
+#include "parallel/launch/process_launcher.h"
 
 namespace trireme {
 namespace {
@@ -254,6 +255,11 @@ class ThreadCommunicator : public Communicator {
 class ThreadLauncher : public Launcher {
  public:
   explicit ThreadLauncher(double timeout_seconds) : timeout_seconds_(timeout_seconds) {}
+
+  std::optional<Status> Start(int) override {
+    const Status status = RefuseSeveralProcesses("communicator/threads");
+    return status.ok() ? std::nullopt : std::make_optional(status);
+  }
 
   Status Run(int world_size, const std::function<Status(Communicator& communicator)>& worker) override {
     if (world_size < 1) {

@@ -1,0 +1,33 @@
+#include "tools/job/local_device.h"
+
+#include <gtest/gtest.h>
+
+namespace trireme {
+namespace {
+
+TEST(LocalDeviceTest, EveryProcessTakesItsOwnGpu) {
+  ProcessRank place;
+  place.rank = 5;
+  place.world_size = 8;
+  place.local_rank = 1;
+  EXPECT_EQ(*ChooseLocalDevice("cuda", place, 4), "cuda:1");
+  EXPECT_EQ(*ChooseLocalDevice("auto", place, 2), "cuda:1");
+  // What is named is taken, and there is nothing to choose where there is one or none.
+  EXPECT_EQ(*ChooseLocalDevice("cuda:0", place, 4), "cuda:0");
+  EXPECT_EQ(*ChooseLocalDevice("cpu", place, 4), "cpu");
+  EXPECT_EQ(*ChooseLocalDevice("auto", place, 1), "auto");
+  EXPECT_EQ(*ChooseLocalDevice("auto", place, 0), "auto");
+  EXPECT_EQ(*ChooseLocalDevice("cuda", std::nullopt, 4), "cuda");
+}
+
+TEST(LocalDeviceTest, MoreProcessesThanGpusAreRefused) {
+  ProcessRank place;
+  place.rank = place.local_rank = 2;
+  place.world_size = 3;
+  const Status status = ChooseLocalDevice("auto", place, 2).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(std::string(status.message()).find("rank 2 is process 3"), std::string::npos) << status;
+}
+
+}  // namespace
+}  // namespace trireme

@@ -1,0 +1,21 @@
+// Which GPU a worker takes when its config leaves that open.
+#ifndef TRIREME_TOOLS_JOB_LOCAL_DEVICE_H_
+#define TRIREME_TOOLS_JOB_LOCAL_DEVICE_H_
+
+#include <string>
+
+#include "core/base/status.h"
+#include "parallel/launch/process_rank.h"
+
+namespace trireme {
+
+// Where workers are processes and the machine has several GPUs, "cuda" and "auto" mean the one of the process's local
+// rank; FailedPrecondition if there are fewer. Threads of one process share a GPU. All other names are what they are.
+StatusOr<std::string> ChooseLocalDevice(const std::string& name, const std::optional<ProcessRank>& place, int num_gpus);
+
+// The same for this process and this machine.
+StatusOr<std::string> DeviceOfThisProcess(const std::string& name);
+
+}  // namespace trireme
+
+#endif  // TRIREME_TOOLS_JOB_LOCAL_DEVICE_H_
