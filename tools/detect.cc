@@ -74,7 +74,8 @@ Status Detect() {
       unreadable.push_back(paths[i]);
       continue;
     }
-    TRIREME_ASSIGN_OR_RETURN(const Detections found, DetectImage(*model->detector, *image, *model->device));
+    TRIREME_ASSIGN_OR_RETURN(const Detections found,
+                             DetectImage(*model->detector, *image, model->precision, *model->device));
     results.AddImage(static_cast<int64_t>(i), paths[i], *image, found);
     Detections drawn;
     for (const Detection& detection : found) {

@@ -40,15 +40,16 @@ Status Evaluate() {
   TRIREME_RETURN_IF_ERROR(LoadPluginsOfFlag(FLAGS_plugin));
   TRIREME_ASSIGN_OR_RETURN(const auto model, LoadTrainedModel(FLAGS_checkpoint, FLAGS_device));
   if (!model->config.has_eval_data()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        model->checkpoint, ": its config has no eval_data; set one: --set 'eval_data={[dataset/voc] {root: \"...\"}}'"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(model->checkpoint,
+                     ": its config has no eval_data; set one: --set 'eval_data={[dataset/voc] {root: \"...\"}}'"));
   }
   FaultLog faults;
   TRIREME_ASSIGN_OR_RETURN(const auto data, OpenDataset(model->config.eval_data(), "eval_data", 0, &faults));
   if (data->class_names() != model->info.class_names) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(model->checkpoint, " was trained on the classes ", absl::StrJoin(model->info.class_names, ", "),
-                     "; eval_data has ", absl::StrJoin(data->class_names(), ", ")));
+    return absl::FailedPreconditionError(absl::StrCat(model->checkpoint, " was trained on the classes ",
+                                                      absl::StrJoin(model->info.class_names, ", "), "; eval_data has ",
+                                                      absl::StrJoin(data->class_names(), ", ")));
   }
   google::protobuf::Any threads;
   threads.set_type_url("communicator/threads");
@@ -57,12 +58,13 @@ Status Evaluate() {
   TRIREME_RETURN_IF_ERROR(launcher->Run(1, [&](Communicator& communicator) -> Status {
     model->device->BindToThisThread();
     TRIREME_ASSIGN_OR_RETURN(report, EvaluateDetector(*model->detector, *data, model->config.evaluation(),
-                                                      *model->device, communicator, &faults));
+                                                      model->precision, *model->device, communicator, &faults));
     return absl::OkStatus();
   }));
   if (!faults.empty()) absl::PrintF("%s\n", faults.Summary());
   absl::PrintF("%s, %d images\n", model->checkpoint, data->size());
-  nlohmann::ordered_json json = {{"checkpoint", model->checkpoint}, {"step", model->info.step}, {"images", data->size()}};
+  nlohmann::ordered_json json = {
+      {"checkpoint", model->checkpoint}, {"step", model->info.step}, {"images", data->size()}};
   for (const auto& [name, value] : report) {
     absl::PrintF("  %-22s %.4f\n", name, value);
     json[name] = value;

@@ -5,12 +5,12 @@
 namespace trireme {
 namespace {
 
-// A one on the device, without a copy from the host.
-Tensor One(Device& device, const Shape& shape) {
-  Tensor one = Tensor::Empty(device, shape);
-  float* value = one.data<float>();
-  ParallelFor(device.compute_stream(), one.size(), [=] TRIREME_HD(int64_t i) { value[i] = 1.0f; });
-  return one;
+// The gradient of a loss, without a copy from the host. A loss of 16 bits would have to hold the scale.
+template <class T>
+void FillSeed(const Tensor& seed, const float* scale, Stream& stream) {
+  T* value = seed.data<T>();
+  ParallelFor(stream, seed.size(),
+              [=] TRIREME_HD(int64_t i) { value[i] = FromFloat<T>(scale != nullptr ? *scale : 1.0f); });
 }
 
 }  // namespace
@@ -38,10 +38,13 @@ void Tape::Release(int parameter, Stream& stream) {
   if (sink_ != nullptr) sink_->OnGradientReady(parameter);
 }
 
-void Tape::Backward(const std::vector<Var>& losses, Stream& stream) {
+void Tape::Backward(const std::vector<Var>& losses, Stream& stream, const float* scale) {
   for (const Var& loss : losses) {
     CHECK_EQ(loss.value().size(), 1) << "a loss is a scalar";
-    if (loss.requires_gradient()) loss.AccumulateGradient(One(stream.device(), loss.shape()), stream);
+    if (!loss.requires_gradient()) continue;
+    const Tensor seed = Tensor::Empty(stream.device(), loss.shape(), loss.value().type());
+    DispatchFloating(seed.type(), [&](auto element) { FillSeed<decltype(element)>(seed, scale, stream); });
+    loss.AccumulateGradient(seed, stream);
   }
   uses_.resize(parameters_.size(), 0);
   std::vector<int> unused;

@@ -42,9 +42,10 @@ class Tape {
   // Records one function; see the free function Record.
   void Add(const char* name, const std::vector<Var>& inputs, const Var& output, BackwardFunction backward);
 
-  // Adds the gradients of the sum of `losses` (scalars). The tape is empty afterwards and may be used for
-  // the next step. Gradients that earlier steps left in the arena are overwritten.
-  void Backward(const std::vector<Var>& losses, Stream& stream);
+  // Adds the gradients of the sum of `losses` (scalars), times `scale`, which is read from the device's memory in
+  // stream order; null stands for one. The tape is empty afterwards and may be used for the next step. Gradients that
+  // earlier steps left in the arena are overwritten.
+  void Backward(const std::vector<Var>& losses, Stream& stream, const float* scale = nullptr);
 
   int size() const { return static_cast<int>(records_.size()); }
 

@@ -24,6 +24,8 @@ constexpr char kStateFile[] = "state.safetensors";
 constexpr char kConfigFile[] = "config.pbtxt";
 constexpr char kInfoFile[] = "checkpoint.json";
 
+constexpr char kRunPrefix[] = "run/";
+
 std::string BuffersName(int rank) { return absl::StrCat("buffers/rank", rank); }
 
 std::string StateName(const std::string& kind, const Parameter& parameter) {
@@ -43,9 +45,12 @@ SafetensorsContent ModelContent(const ParameterArena& arena) {
   return content;
 }
 
-SafetensorsContent StateContent(const ParameterArena& arena, const Optimizer& optimizer,
+SafetensorsContent StateContent(const ParameterArena& arena, const Optimizer& optimizer, const RunState& run_state,
                                 const std::vector<float>& all_buffers, int world_size) {
   SafetensorsContent content;
+  for (const auto& [name, tensor] : run_state) {
+    content.arrays.push_back({absl::StrCat(kRunPrefix, name), tensor.shape(), tensor.ToVector<float>()});
+  }
   for (const auto& [kind, tensor] : optimizer.State()) {
     for (const Parameter* parameter : arena.parameters()) {
       const int64_t begin = parameter->offset, end = begin + parameter->shape.size();
@@ -139,11 +144,13 @@ class ArrayLookup {
     }
     const NamedArray* array = found->second;
     arrays_.erase(found);
-    if (array->shape != shape) {
-      faults_.push_back(absl::StrCat(name, " is ", array->shape.ToString(), ", the model's is ", shape.ToString()));
-      return nullptr;
-    }
-    return array;
+    return Fit(*array, shape);
+  }
+  // Of an array that is not looked up.
+  const NamedArray* Fit(const NamedArray& array, const Shape& shape) {
+    if (array.shape == shape) return &array;
+    faults_.push_back(absl::StrCat(array.name, " is ", array.shape.ToString(), ", the model's is ", shape.ToString()));
+    return nullptr;
   }
   Status Finish() {
     for (const auto& [name, array] : arrays_) {
@@ -164,7 +171,7 @@ class ArrayLookup {
 }  // namespace
 
 Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const ParameterArena& arena,
-                      const Optimizer& optimizer, Communicator& communicator) {
+                      const Optimizer& optimizer, const RunState& run_state, Communicator& communicator) {
   Device& device = arena.device();
   const int world = communicator.size(), rank = communicator.rank();
   // Running statistics may differ between workers (norm per worker), and a resumed run needs each its own.
@@ -175,7 +182,7 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
   Status written;
   if (rank == 0) {
     written = WriteCheckpoint(run_folder, keep, info, ModelContent(arena),
-                              StateContent(arena, optimizer, all_buffers.ToVector<float>(), world));
+                              StateContent(arena, optimizer, run_state, all_buffers.ToVector<float>(), world));
   }
   TRIREME_RETURN_IF_ERROR(communicator.status());
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> messages,
@@ -229,18 +236,22 @@ Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena) {
   }
   TRIREME_RETURN_IF_ERROR(lookup.Finish());
   for (const auto& [tensor, array] : copies) tensor.CopyFromHost(array->values.data());
+  arena->RefreshRounded();
   return absl::OkStatus();
 }
 
-Status LoadTrainingState(const std::string& checkpoint, int rank, ParameterArena* arena, Optimizer* optimizer) {
+Status LoadTrainingState(const std::string& checkpoint, int rank, ParameterArena* arena, Optimizer* optimizer,
+                         const RunState& run_state) {
   const std::string file = (fs::path(checkpoint) / kStateFile).string();
   TRIREME_RETURN_IF_ERROR(LoadWeights((fs::path(checkpoint) / kModelFile).string(), arena));
   TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(file));
   SafetensorsContent states;
-  std::map<std::string, const NamedArray*> buffers;
+  std::map<std::string, const NamedArray*> buffers, of_run;
   for (const NamedArray& array : content.arrays) {
     if (absl::StartsWith(array.name, "buffers/")) {
       buffers[array.name] = &array;
+    } else if (absl::StartsWith(array.name, kRunPrefix)) {
+      of_run[array.name] = &array;
     } else {
       states.arrays.push_back(array);
     }
@@ -252,6 +263,11 @@ Status LoadTrainingState(const std::string& checkpoint, int rank, ParameterArena
       const int64_t begin = parameter->offset, end = begin + parameter->shape.size();
       copies.emplace_back(tensor.Flat(begin, end), lookup.Take(StateName(kind, *parameter), parameter->shape));
     }
+  }
+  for (const auto& [name, tensor] : run_state) {
+    const auto found = of_run.find(absl::StrCat(kRunPrefix, name));
+    if (found == of_run.end()) continue;
+    copies.emplace_back(tensor, lookup.Fit(*found->second, tensor.shape()));
   }
   TRIREME_RETURN_IF_ERROR(lookup.Finish());
   // A rank that the run did not have before starts from rank 0's.

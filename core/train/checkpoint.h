@@ -2,7 +2,7 @@
 //
 // A checkpoint is a folder "<run>/checkpoints/step_00001000" with
 //   model.safetensors    parameters and buffers by name (rank 0's buffers): what eval and detect load
-//   state.safetensors    the optimizer's arrays by parameter, and every rank's buffers
+//   state.safetensors    the optimizer's arrays by parameter, every rank's buffers, and the scale of losses in float16
 //   config.pbtxt         the config of the run, overrides included
 //   checkpoint.json      step, seed, class names, world size
 // Sampler and random numbers need no state beyond step and seed: they are functions of both. A
@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/api/communicator.h"
@@ -29,10 +30,13 @@ struct CheckpointInfo {
   std::string config_text;  // in config.pbtxt, not in checkpoint.json
 };
 
+// Small arrays of the run itself, the same on every rank, by name: "loss_scale".
+using RunState = std::vector<std::pair<std::string, Tensor>>;
+
 // Collective: every rank calls it; rank 0 writes, and removes the oldest beyond `keep`. Returns on every rank with
 // rank 0's status.
 Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const ParameterArena& arena,
-                      const Optimizer& optimizer, Communicator& communicator);
+                      const Optimizer& optimizer, const RunState& run_state, Communicator& communicator);
 
 // `path` is a checkpoint, or a run whose newest checkpoint is meant. NotFound if it is neither.
 StatusOr<std::string> FindCheckpoint(const std::string& path);
@@ -43,8 +47,10 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
 // listed in one InvalidArgument, and nothing is loaded then.
 Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena);
 
-// The weights, this rank's buffers, and the optimizer's state.
-Status LoadTrainingState(const std::string& checkpoint, int rank, ParameterArena* arena, Optimizer* optimizer);
+// The weights, this rank's buffers, and the state of optimizer and run. Arrays of `run_state` that the checkpoint does
+// not have stay as they are, and others that it has are left out: a run may go on in another precision.
+Status LoadTrainingState(const std::string& checkpoint, int rank, ParameterArena* arena, Optimizer* optimizer,
+                         const RunState& run_state);
 
 }  // namespace trireme
 

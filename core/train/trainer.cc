@@ -9,11 +9,24 @@
 namespace trireme {
 namespace {
 
+// From 2^16, a scale that was halved so often is under the smallest number of float16: it is not the scale's fault.
+constexpr int kMostSkippedInARow = 40;
+
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+TrainStep::Parts StepParts(const Trainer::Parts& parts, StepResults* results) {
+  return {parts.device,    parts.communicator, parts.detector, parts.arena,
+          parts.optimizer, parts.strategy,     parts.guard,    results};
+}
 
 }  // namespace
 
-Trainer::Trainer(const Parts& parts, const TrainerOptions& options) : parts_(parts), options_(options) {}
+Trainer::Trainer(const Parts& parts, const TrainerOptions& options)
+    : parts_(parts),
+      options_(options),
+      lag_(parts.device->compute_stream().is_inline() ? 0 : 1),
+      results_(*parts.device, *parts.communicator),
+      step_(StepParts(parts, &results_), options.step) {}
 
 Status Trainer::Run() {
   const Status status = CatchDeviceError([&] { return RunLoop(); });
@@ -24,113 +37,141 @@ Status Trainer::Run() {
 
 Status Trainer::RunLoop() {
   // A run that ended between a checkpoint and its evaluation makes up for it.
-  if (options_.first_step > 0) TRIREME_RETURN_IF_ERROR(EvaluateIfDue(options_.first_step));
+  if (options_.first_step > 0 && IsEvaluationDue(options_.first_step)) {
+    TRIREME_RETURN_IF_ERROR(Evaluate(options_.first_step));
+  }
   for (int64_t step = options_.first_step; step < options_.total_steps; ++step) {
-    StepReport report;
-    bool stop = false;
-    TRIREME_RETURN_IF_ERROR(TrainStep(step, &report, &stop));
-    if (parts_.observer != nullptr) parts_.observer->OnStep(report);
+    TRIREME_RETURN_IF_ERROR(EnqueueStep(step));
     const int64_t done = step + 1;
-    const bool last = done == options_.total_steps;
-    const bool periodic = options_.checkpoint_every > 0 && done % options_.checkpoint_every == 0;
-    if (last || periodic || stop) {
-      TRIREME_RETURN_IF_ERROR(parts_.save_checkpoint(done));
-      if (parts_.observer != nullptr) parts_.observer->OnCheckpoint(done);
-    }
-    if (stop && !last) {
+    const bool pauses = IsCheckpointDue(done) || IsEvaluationDue(done);
+    bool stop = false;
+    TRIREME_RETURN_IF_ERROR(ReadResults(pauses ? 0 : lag_, &stop));
+    if (stop) TRIREME_RETURN_IF_ERROR(ReadResults(0, &stop));
+    if (stop || IsCheckpointDue(done)) TRIREME_RETURN_IF_ERROR(Checkpoint(done));
+    if (stop && done < options_.total_steps) {
       return absl::CancelledError(absl::StrCat("stopped after step ", done, " of ", options_.total_steps,
                                                "; the checkpoint is saved, --resume goes on from it"));
     }
-    TRIREME_RETURN_IF_ERROR(EvaluateIfDue(done));
+    if (IsEvaluationDue(done)) TRIREME_RETURN_IF_ERROR(Evaluate(done));
   }
   return absl::OkStatus();
 }
 
-Status Trainer::EvaluateIfDue(int64_t steps_done) {
-  const bool periodic = options_.evaluate_every > 0 && steps_done % options_.evaluate_every == 0;
-  if (!parts_.evaluate || (steps_done < options_.total_steps && !periodic)) return absl::OkStatus();
+bool Trainer::IsCheckpointDue(int64_t steps_done) const {
+  return steps_done == options_.total_steps ||
+         (options_.checkpoint_every > 0 && steps_done % options_.checkpoint_every == 0);
+}
+
+bool Trainer::IsEvaluationDue(int64_t steps_done) const {
+  if (!parts_.evaluate) return false;
+  return steps_done >= options_.total_steps ||
+         (options_.evaluate_every > 0 && steps_done % options_.evaluate_every == 0);
+}
+
+Status Trainer::Checkpoint(int64_t steps_done) {
+  TRIREME_RETURN_IF_ERROR(parts_.save_checkpoint(steps_done));
+  if (parts_.observer != nullptr) parts_.observer->OnCheckpoint(steps_done);
+  return absl::OkStatus();
+}
+
+Status Trainer::Evaluate(int64_t steps_done) {
   TRIREME_ASSIGN_OR_RETURN(const EvaluationReport evaluation, parts_.evaluate(steps_done));
   if (parts_.observer != nullptr) parts_.observer->OnEvaluation(steps_done, evaluation);
   return absl::OkStatus();
 }
 
-Status Trainer::TrainStep(int64_t step, StepReport* report, bool* stop) {
-  const double start = Now();
-  const double data_before = parts_.batches->wait_seconds();
-  const double peers_before = parts_.communicator->busy_seconds();
-  report->step = step;
-  report->learning_rate = parts_.schedule->LearningRate(step);
+Status Trainer::EnqueueStep(int64_t step) {
+  PendingStep pending;
+  pending.step = step;
+  pending.start = Now();
+  const float learning_rate = parts_.schedule->LearningRate(step);
+  pending.learning_rate = learning_rate;
+  const double data_wait_before = parts_.batches->wait_seconds();
+  TRIREME_RETURN_IF_ERROR(parts_.batches->Next(step, &batch_));
+  pending.image_ids = batch_.image_ids;
+  const double data_wait = parts_.batches->wait_seconds() - data_wait_before;
 
-  Batch batch;
-  TRIREME_RETURN_IF_ERROR(parts_.batches->Next(step, &batch));
-
-  Tape tape(parts_.arena->Vars(), parts_.strategy);
-  Context context(*parts_.device);
-  context.tape = &tape;
-  context.training = true;
-  context.communicator = parts_.communicator;
-  context.seed = options_.seed;
-  context.step = step;
-
-  parts_.optimizer->BeginStep(step, static_cast<float>(report->learning_rate), context.stream());
-  parts_.strategy->BeginStep(step);
-  TRIREME_ASSIGN_OR_RETURN(const NamedLosses losses, parts_.detector->Loss(context, batch));
-  std::vector<Var> scalars;
-  for (const auto& [name, loss] : losses) {
-    report->losses.emplace_back(name, 0.0);
-    scalars.push_back(loss);
-  }
-  tape.Backward(scalars, context.stream());
-  for (size_t i = 0; i < scalars.size(); ++i) report->losses[i].second = scalars[i].value().ToVector<float>()[0];
-
-  const double data_wait = parts_.batches->wait_seconds() - data_before;
-  const double peer_wait = parts_.communicator->busy_seconds() - peers_before;
-  TRIREME_RETURN_IF_ERROR(ShareStep(step, batch.image_ids, data_wait, peer_wait, report, stop));
-
-  NoGuard guard;
-  TRIREME_RETURN_IF_ERROR(parts_.strategy->Step(guard));
-  report->peer_wait_seconds += parts_.strategy->exposed_communication_seconds();
-  report->seconds = Now() - start;
+  // What a device that runs beside the host waits for is known a step later.
+  const bool inline_stream = lag_ == 0;
+  if (inline_stream) peer_wait_before_ = parts_.communicator->busy_seconds();
+  const auto note = [&] {
+    WorkerNote note;
+    note.stop = parts_.stop_requested != nullptr && parts_.stop_requested->load();
+    note.data_wait_seconds = data_wait;
+    note.peer_wait_seconds = parts_.communicator->busy_seconds() - peer_wait_before_;
+    return note;
+  };
+  TRIREME_RETURN_IF_ERROR(step_.Run(step, learning_rate, batch_, note));
+  if (!inline_stream) peer_wait_before_ = parts_.communicator->busy_seconds();
+  pending_.push_back(std::move(pending));
   return absl::OkStatus();
 }
 
-Status Trainer::ShareStep(int64_t step, const std::vector<int64_t>& image_ids, double data_wait, double peer_wait,
-                          StepReport* report, bool* stop) {
-  Communicator& communicator = *parts_.communicator;
-  Stream& stream = parts_.device->compute_stream();
-  const size_t count = report->losses.size();
-  // Which worker's loss is not finite is lost in a sum, so each speaks for itself.
-  for (const auto& [name, value] : report->losses) {
-    if (!std::isfinite(value)) {
-      return absl::InternalError(absl::StrCat("step ", step, ", rank ", communicator.rank(), ": the loss ", name,
-                                              " is ", value, " (images ", absl::StrJoin(image_ids, ", "),
-                                              "); the weights are still those of the step before: lower the learning "
-                                              "rate, or look at these images"));
-    }
-  }
-  const bool asked = parts_.stop_requested != nullptr && parts_.stop_requested->load();
-  std::vector<float> sums;
-  for (const auto& [name, value] : report->losses) sums.push_back(static_cast<float>(value));
-  sums.push_back(asked ? 1.0f : 0.0f);
-  std::vector<float> longest = {static_cast<float>(data_wait), static_cast<float>(peer_wait)};
-  if (communicator.size() > 1) {
-    Tensor sum = Tensor::From(*parts_.device, {static_cast<int64_t>(sums.size())}, sums);
-    TRIREME_RETURN_IF_ERROR(communicator.AllReduce(sum, ReduceOperation::kSum, stream));
-    Tensor maximum = Tensor::From(*parts_.device, {2}, longest);
-    TRIREME_RETURN_IF_ERROR(communicator.AllReduce(maximum, ReduceOperation::kMax, stream));
-    sums = sum.ToVector<float>();
-    longest = maximum.ToVector<float>();
-    TRIREME_RETURN_IF_ERROR(communicator.status());
-  }
-  report->loss = 0;
-  for (size_t i = 0; i < count; ++i) {
-    report->losses[i].second = sums[i];
-    report->loss += sums[i];
-  }
-  *stop = sums[count] > 0;
-  report->data_wait_seconds = longest[0];
-  report->peer_wait_seconds = longest[1];
+Status Trainer::ReadResults(size_t unread, bool* stop) {
+  while (pending_.size() > unread) TRIREME_RETURN_IF_ERROR(ReadOldest(stop));
   return absl::OkStatus();
+}
+
+Status Trainer::ReadOldest(bool* stop) {
+  const StepOutcome outcome = results_.Read();
+  // Where the stream is inline, each call has told what it met: what a peer does by now is no fault of this step.
+  if (lag_ > 0) TRIREME_RETURN_IF_ERROR(parts_.communicator->status());
+  const PendingStep step = std::move(pending_.front());
+  pending_.pop_front();
+  for (size_t rank = 0; rank < outcome.losses.size(); ++rank) {
+    for (size_t i = 0; i < outcome.losses[rank].size(); ++i) {
+      const float value = outcome.losses[rank][i];
+      if (!std::isfinite(value)) return NotFinite(step, static_cast<int>(rank), outcome.loss_names[i], value);
+    }
+    *stop = *stop || outcome.notes[rank].stop;
+  }
+  skipped_in_a_row_ = outcome.applied ? 0 : skipped_in_a_row_ + 1;
+  if (skipped_in_a_row_ > kMostSkippedInARow) {
+    return absl::InternalError(absl::StrCat(
+        "step ", step.step, ": gradients were not finite in ", skipped_in_a_row_,
+        " steps in a row, down to a loss scale of ", outcome.loss_scale,
+        "; the weights are those before these steps: lower the learning rate, or say `precision: BF16` or FP32"));
+  }
+  Report(step, outcome);
+  return absl::OkStatus();
+}
+
+void Trainer::Report(const PendingStep& step, const StepOutcome& outcome) {
+  const double now = Now();
+  StepReport report;
+  report.seconds = now - std::max(step.start, last_read_);
+  last_read_ = now;
+  if (parts_.observer == nullptr) return;
+  report.step = step.step;
+  report.learning_rate = step.learning_rate;
+  report.applied = outcome.applied;
+  report.loss_scale = outcome.loss_scale;
+  for (size_t i = 0; i < outcome.loss_names.size(); ++i) {
+    float sum = 0;  // in rank order
+    for (const std::vector<float>& of_worker : outcome.losses) sum += of_worker[i];
+    report.losses.emplace_back(outcome.loss_names[i], sum);
+    report.loss += sum;
+  }
+  for (const WorkerNote& note : outcome.notes) {
+    report.data_wait_seconds = std::max(report.data_wait_seconds, note.data_wait_seconds);
+    report.peer_wait_seconds = std::max(report.peer_wait_seconds, note.peer_wait_seconds);
+  }
+  report.peer_wait_seconds += parts_.strategy->exposed_communication_seconds();
+  parts_.observer->OnStep(report);
+}
+
+Status Trainer::NotFinite(const PendingStep& step, int rank, const std::string& loss, float value) {
+  std::string images = absl::StrJoin(step.image_ids, ", ");
+  const auto of_all = AllGatherStrings(*parts_.communicator, images, *parts_.device);
+  if (of_all.ok()) {
+    images = (*of_all)[static_cast<size_t>(rank)];
+  } else if (rank != parts_.communicator->rank()) {
+    images = "unknown";
+  }
+  return absl::InternalError(absl::StrCat("step ", step.step, ", rank ", rank, ": the loss ", loss, " is ", value,
+                                          " (images ", images,
+                                          "); the weights are still those of the step before: lower the learning "
+                                          "rate, or look at these images"));
 }
 
 }  // namespace trireme

@@ -1,10 +1,15 @@
 // The training loop of one worker; every worker of a job runs the same one.
+//
+// Where the device runs beside the host, the loop reads a step's results when the next step is enqueued already, so
+// that the device never waits for the host; it catches up before a checkpoint, an evaluation and the end. Where the
+// compute stream runs work at once (CPU), it reads them in the same step.
 #ifndef TRIREME_CORE_TRAIN_TRAINER_H_
 #define TRIREME_CORE_TRAIN_TRAINER_H_
 
 #include <atomic>
+#include <deque>
 #include <functional>
-#include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +18,9 @@
 #include "core/api/detector.h"
 #include "core/api/schedule.h"
 #include "core/api/strategy.h"
+#include "core/train/step_guard.h"
+#include "core/train/step_results.h"
+#include "core/train/train_step.h"
 
 namespace trireme {
 
@@ -25,6 +33,8 @@ struct StepReport {
   double seconds = 0;            // of this step, on rank 0
   double data_wait_seconds = 0;  // of these, waiting for the loader; the largest over workers
   double peer_wait_seconds = 0;  // of these, waiting for peers or moving bytes; the largest over workers
+  bool applied = true;           // false: its gradients overflowed, and the weights are those of the step before
+  double loss_scale = 1;
 };
 
 // What an evaluation found: "mAP50", "AP50/circle", ... in a fixed order.
@@ -44,7 +54,7 @@ struct TrainerOptions {
   int64_t total_steps = 0;
   int64_t evaluate_every = 0;    // 0: at the end only
   int64_t checkpoint_every = 0;  // 0: at the end and when stopped only
-  uint64_t seed = 0;
+  TrainStepOptions step;
 };
 
 // All belong to this worker, are set up, and outlive the trainer. Collective: every rank has the same options.
@@ -58,6 +68,7 @@ class Trainer {
     Optimizer* optimizer = nullptr;
     Schedule* schedule = nullptr;
     Strategy* strategy = nullptr;
+    StepGuard* guard = nullptr;
     BatchSource* batches = nullptr;
     TrainObserver* observer = nullptr;  // null on all ranks but 0
     // Empty: no evaluation. Collective.
@@ -75,16 +86,41 @@ class Trainer {
   // job, before it reaches the weights, with a sentence that names the loss, the rank and the images.
   Status Run();
 
- private:
-  Status RunLoop();
-  Status EvaluateIfDue(int64_t steps_done);
-  Status TrainStep(int64_t step, StepReport* report, bool* stop);
-  // The losses summed over workers, the stop flag, and the longest waits, in one small reduction.
-  Status ShareStep(int64_t step, const std::vector<int64_t>& image_ids, double data_wait, double peer_wait,
-                   StepReport* report, bool* stop);
+  // For tests and reports.
+  const TrainStep& step() const { return step_; }
 
-  Parts parts_;
-  TrainerOptions options_;
+ private:
+  // A step that was enqueued, and whose results were not read.
+  struct PendingStep {
+    int64_t step = 0;
+    double learning_rate = 0;
+    double start = 0;
+    std::vector<int64_t> image_ids;
+  };
+
+  Status RunLoop();
+  bool IsCheckpointDue(int64_t steps_done) const;
+  bool IsEvaluationDue(int64_t steps_done) const;
+  Status Evaluate(int64_t steps_done);
+  Status Checkpoint(int64_t steps_done);
+  Status EnqueueStep(int64_t step);
+  // Until no more than `unread` steps are left; sets *stop if a worker was asked to.
+  Status ReadResults(size_t unread, bool* stop);
+  Status ReadOldest(bool* stop);
+  void Report(const PendingStep& step, const StepOutcome& outcome);
+  // Every rank returns the same sentence. Collective.
+  Status NotFinite(const PendingStep& step, int rank, const std::string& loss, float value);
+
+  const Parts parts_;
+  const TrainerOptions options_;
+  const size_t lag_;  // steps that the host lets the device be behind
+  StepResults results_;
+  TrainStep step_;
+  Batch batch_;
+  std::deque<PendingStep> pending_;
+  double last_read_ = 0;
+  double peer_wait_before_ = 0;  // the communicator's clock when the present step began
+  int skipped_in_a_row_ = 0;
 };
 
 }  // namespace trireme

@@ -7,6 +7,7 @@ Status PublishParameters(const ParameterArena& arena, Communicator& communicator
   Stream& stream = arena.device().compute_stream();
   TRIREME_RETURN_IF_ERROR(communicator.Broadcast(arena.values(), 0, stream));
   TRIREME_RETURN_IF_ERROR(communicator.Broadcast(arena.buffer_values(), 0, stream));
+  arena.RefreshRounded();
   stream.Synchronize();
   return communicator.status();
 }

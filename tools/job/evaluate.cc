@@ -15,7 +15,7 @@ namespace {
 
 // Detections of `images`, each in its own pixels.
 StatusOr<std::vector<Detections>> DetectImages(Detector& detector, const std::vector<const Image*>& images,
-                                               Device& device) {
+                                               Precision precision, Device& device) {
   const ImageSpec spec = detector.image_spec();
   const int64_t count = static_cast<int64_t>(images.size());
   const size_t bytes_each = static_cast<size_t>(spec.height) * spec.width * 3;
@@ -24,6 +24,7 @@ StatusOr<std::vector<Detections>> DetectImages(Detector& detector, const std::ve
     ResizeImage(*images[i], spec.width, spec.height, pixels.data() + i * bytes_each);
   }
   Context context(device);
+  context.precision = precision;
   const Tensor batch = Tensor::From(device, {count, spec.height, spec.width, 3}, pixels);
   TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, detector.Detect(context, batch));
   for (size_t i = 0; i < images.size(); ++i) {
@@ -37,14 +38,15 @@ StatusOr<std::vector<Detections>> DetectImages(Detector& detector, const std::ve
 }
 
 // This rank's images, added to `evaluator`.
-Status EvaluateShare(Detector& detector, const Dataset& data, int64_t batch_size, Device& device, int rank, int world,
-                     DetectionEvaluator* evaluator, FaultLog* faults) {
+Status EvaluateShare(Detector& detector, const Dataset& data, int64_t batch_size, Precision precision, Device& device,
+                     int rank, int world, DetectionEvaluator* evaluator, FaultLog* faults) {
   std::vector<Sample> samples;
   const auto flush = [&]() -> Status {
     if (samples.empty()) return absl::OkStatus();
     std::vector<const Image*> images;
     for (const Sample& sample : samples) images.push_back(&sample.image);
-    TRIREME_ASSIGN_OR_RETURN(const std::vector<Detections> detections, DetectImages(detector, images, device));
+    TRIREME_ASSIGN_OR_RETURN(const std::vector<Detections> detections,
+                             DetectImages(detector, images, precision, device));
     for (size_t i = 0; i < samples.size(); ++i) evaluator->Add(samples[i].id, samples[i].objects, detections[i]);
     samples.clear();
     return absl::OkStatus();
@@ -77,11 +79,12 @@ EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vect
 }  // namespace
 
 StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
-                                            Device& device, Communicator& communicator, FaultLog* faults) {
+                                            Precision precision, Device& device, Communicator& communicator,
+                                            FaultLog* faults) {
   const int num_classes = static_cast<int>(data.class_names().size());
   DetectionEvaluator evaluator(num_classes);
   // A rank that fails still takes part in the exchange, so that its peers hear of it.
-  const Status mine = EvaluateShare(detector, data, config.batch_size(), device, communicator.rank(),
+  const Status mine = EvaluateShare(detector, data, config.batch_size(), precision, device, communicator.rank(),
                                     communicator.size(), &evaluator, faults);
   if (!mine.ok()) {
     communicator.Abort(mine);
@@ -95,19 +98,19 @@ StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& d
   return MakeReport(evaluator, data.class_names(), config.voc2007());
 }
 
-StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Device& device) {
-  TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, DetectImages(detector, {&image}, device));
+StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Precision precision, Device& device) {
+  TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, DetectImages(detector, {&image}, precision, device));
   return std::move(detections[0]);
 }
 
 StatusOr<std::vector<std::string>> WritePictures(Detector& detector, const Dataset& data, int count, float threshold,
-                                                 Device& device, const std::string& folder) {
+                                                 Precision precision, Device& device, const std::string& folder) {
   TRIREME_RETURN_IF_ERROR(MakeFolder(folder));
   std::vector<std::string> paths;
   for (int64_t index = 0; index < std::min<int64_t>(count, data.size()); ++index) {
     Sample sample;
     if (!data.Get(index, &sample).ok()) continue;  // the evaluation has counted it
-    TRIREME_ASSIGN_OR_RETURN(Detections detections, DetectImage(detector, sample.image, device));
+    TRIREME_ASSIGN_OR_RETURN(Detections detections, DetectImage(detector, sample.image, precision, device));
     detections.erase(std::remove_if(detections.begin(), detections.end(),
                                     [&](const Detection& detection) { return detection.score < threshold; }),
                      detections.end());

@@ -13,18 +13,21 @@
 
 namespace trireme {
 
+// `precision` is the one that the detector's arena was built for.
+//
 // Collective: rank r takes the images i with i mod size = r, and all get the same report, which does not depend on the
 // number of workers. An image that cannot be read is counted in `faults` and left out.
 StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
-                                            Device& device, Communicator& communicator, FaultLog* faults);
+                                            Precision precision, Device& device, Communicator& communicator,
+                                            FaultLog* faults);
 
 // Detections of one image, in its own pixels.
-StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Device& device);
+StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Precision precision, Device& device);
 
 // Writes the first `count` images of `data` as `folder`/NNN.jpg, each twice side by side: with what is annotated, and
 // with what the detector finds (score from `threshold`). Returns the paths.
 StatusOr<std::vector<std::string>> WritePictures(Detector& detector, const Dataset& data, int count, float threshold,
-                                                 Device& device, const std::string& folder);
+                                                 Precision precision, Device& device, const std::string& folder);
 
 }  // namespace trireme
 

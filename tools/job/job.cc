@@ -1,5 +1,6 @@
 #include "tools/job/job.h"
 
+#include <cmath>
 #include <filesystem>
 
 #include "absl/strings/str_join.h"
@@ -36,6 +37,21 @@ Status CheckNumbers(const Config& config) {
   }
   if (config.steps() < 1) {
     return absl::InvalidArgumentError(absl::StrCat("steps is ", config.steps(), "; it has to be at least 1"));
+  }
+  if (config.memory_limit_mb() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("memory_limit_mb is ", config.memory_limit_mb(), "; it has to be at least 0"));
+  }
+  const float scale = config.loss_scale().initial();
+  int exponent = 0;
+  if (!(scale > 0) || std::frexp(scale, &exponent) != 0.5f) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("loss_scale.initial is ", scale, "; it has to be a power of two, which costs no precision"));
+  }
+  // Counted in a float.
+  if (config.loss_scale().growth_steps() < 1 || config.loss_scale().growth_steps() > 1 << 24) {
+    return absl::InvalidArgumentError(absl::StrCat("loss_scale.growth_steps is ", config.loss_scale().growth_steps(),
+                                                   "; it has to be between 1 and ", 1 << 24));
   }
   if (config.evaluation().batch_size() < 1 || config.loader().threads() < 1 || config.loader().prefetch() < 1) {
     return absl::InvalidArgumentError(

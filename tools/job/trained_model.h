@@ -16,7 +16,8 @@ namespace trireme {
 struct TrainedModel {
   std::string checkpoint;
   CheckpointInfo info;
-  Config config;  // of the run, with the overrides of the command line
+  Config config;                              // of the run, with the overrides of the command line
+  Precision precision = Precision::kFloat32;  // of the config
   std::unique_ptr<Device> device;
   std::unique_ptr<Detector> detector;
   std::unique_ptr<ParameterArena> arena;

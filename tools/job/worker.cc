@@ -10,17 +10,34 @@
 #include "data/loader/loader.h"
 #include "tools/job/evaluate.h"
 #include "tools/job/local_device.h"
+#include "tools/job/precision.h"
 
 namespace trireme {
 namespace {
+
+LossScaleOptions LossScaleOf(const Config& config) {
+  LossScaleOptions options;
+  options.enabled = config.precision() == Config::FP16;
+  options.initial = config.loss_scale().initial();
+  options.growth_steps = config.loss_scale().growth_steps();
+  return options;
+}
+
+// Only what is in use is kept: a run in another precision has no scale.
+RunState RunStateOf(const StepGuard& guard, Precision precision) {
+  if (precision != Precision::kFloat16) return {};
+  return {{"loss_scale", guard.state()}};
+}
 
 Status Train(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
              const std::atomic<bool>* stop_requested) {
   const Config& config = job.config;
   const int rank = communicator.rank(), world = communicator.size();
+  const Precision precision = PrecisionOf(config);
   TRIREME_ASSIGN_OR_RETURN(auto detector,
                            CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}));
-  TRIREME_ASSIGN_OR_RETURN(auto arena, ParameterArena::Build(detector.get(), device, world, config.seed()));
+  TRIREME_ASSIGN_OR_RETURN(
+      auto arena, ParameterArena::Build(detector.get(), device, world, config.seed(), ActivationType(precision)));
   TRIREME_ASSIGN_OR_RETURN(auto optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
   TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
   TRIREME_ASSIGN_OR_RETURN(auto schedule, CreateComponent<Schedule>(config.schedule(), "schedule", {config.steps()}));
@@ -30,9 +47,11 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   TRIREME_ASSIGN_OR_RETURN(auto strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
                                                                     {arena.get(), optimizer.get(), &communicator}));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
+  StepGuard guard(*arena, communicator, LossScaleOf(config));
+  const RunState run_state = RunStateOf(guard, precision);
   // After Setup, which gives every rank rank 0's buffers: with norm per worker each has its own to go on with.
   if (!job.resume_from.empty()) {
-    TRIREME_RETURN_IF_ERROR(LoadTrainingState(job.resume_from, rank, arena.get(), optimizer.get()));
+    TRIREME_RETURN_IF_ERROR(LoadTrainingState(job.resume_from, rank, arena.get(), optimizer.get(), run_state));
   }
 
   std::vector<const Transform*> transforms;
@@ -54,7 +73,9 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   options.total_steps = config.steps();
   options.evaluate_every = config.evaluation().every_steps();
   options.checkpoint_every = config.checkpoint().every_steps();
-  options.seed = config.seed();
+  options.step.precision = precision;
+  options.step.seed = config.seed();
+  options.step.may_record = config.record_steps() == Config::AUTO;
 
   Trainer::Parts parts;
   parts.device = &device;
@@ -64,6 +85,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   parts.optimizer = optimizer.get();
   parts.schedule = schedule.get();
   parts.strategy = strategy.get();
+  parts.guard = &guard;
   parts.batches = &loader;
   parts.observer = rank == 0 ? observer : nullptr;
   parts.stop_requested = stop_requested;
@@ -75,19 +97,21 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
     info.global_batch_size = config.global_batch_size();
     info.class_names = job.train_data->class_names();
     info.config_text = PrintText(config);
-    return SaveCheckpoint(job.run_folder, config.checkpoint().keep(), info, *arena, *optimizer, communicator);
+    return SaveCheckpoint(job.run_folder, config.checkpoint().keep(), info, *arena, *optimizer, run_state,
+                          communicator);
   };
   if (job.eval_data != nullptr) {
     parts.evaluate = [&](int64_t) {
-      return EvaluateDetector(*detector, *job.eval_data, config.evaluation(), device, communicator, job.faults.get());
+      return EvaluateDetector(*detector, *job.eval_data, config.evaluation(), precision, device, communicator,
+                              job.faults.get());
     };
   }
   if (rank == 0) observer->OnStart({device.name(), arena->NumTrainedValues(), options.first_step});
   TRIREME_RETURN_IF_ERROR(Trainer(parts, options).Run());
   if (rank == 0) {
     if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
-      TRIREME_RETURN_IF_ERROR(WritePictures(*detector, *job.eval_data, config.evaluation().pictures(), 0.4f, device,
-                                            job.run_folder + "/pictures")
+      TRIREME_RETURN_IF_ERROR(WritePictures(*detector, *job.eval_data, config.evaluation().pictures(), 0.4f, precision,
+                                            device, job.run_folder + "/pictures")
                                   .status());
     }
     observer->OnEnd(device.memory());
@@ -104,8 +128,11 @@ int ThreadsPerWorker(const Config& config, int workers) {
 
 Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observer,
                  const std::atomic<bool>* stop_requested) {
-  TRIREME_ASSIGN_OR_RETURN(const std::string name, DeviceOfThisProcess(job.config.device()));
-  TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(name, ThreadsPerWorker(job.config, communicator.size())));
+  DeviceOptions options;
+  TRIREME_ASSIGN_OR_RETURN(options.name, DeviceOfThisProcess(job.config.device()));
+  options.threads = ThreadsPerWorker(job.config, communicator.size());
+  options.memory_limit = job.config.memory_limit_mb() << 20;
+  TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(options));
   device->BindToThisThread();
   return CatchDeviceError([&] { return Train(job, *device, communicator, observer, stop_requested); });
 }

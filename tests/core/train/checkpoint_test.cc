@@ -73,7 +73,7 @@ CheckpointInfo Info(int64_t step, int world_size = 1) {
 
 Status Save(const std::string& run, int keep, const CheckpointInfo& info, const Worker& worker) {
   return RunFakeJob(1, [&](Communicator& communicator) {
-    return SaveCheckpoint(run, keep, info, *worker.arena, worker.optimizer, communicator);
+    return SaveCheckpoint(run, keep, info, *worker.arena, worker.optimizer, {}, communicator);
   })[0];
 }
 
@@ -107,7 +107,7 @@ TEST(CheckpointTest, ComesBackWhole) {
 
   Worker after(1, 3, /*seed=*/9);
   ASSERT_NE(after.Values(), before.Values());
-  ASSERT_TRUE(LoadTrainingState(*found, 0, after.arena.get(), &after.optimizer).ok());
+  ASSERT_TRUE(LoadTrainingState(*found, 0, after.arena.get(), &after.optimizer, {}).ok());
   EXPECT_EQ(after.Values(), before.Values());
   EXPECT_EQ(after.Momentum(), before.Momentum());
   EXPECT_EQ(after.Buffer(), before.Buffer());
@@ -149,7 +149,7 @@ TEST(CheckpointTest, AWriteThatFailsIsEveryRanksStatus) {
   run.Write("checkpoints", "a file where the folder should be");
   const std::vector<Status> statuses = RunFakeJob(2, [&](Communicator& communicator) {
     const Worker worker(2);
-    return SaveCheckpoint(run.path(), 2, Info(4, 2), *worker.arena, worker.optimizer, communicator);
+    return SaveCheckpoint(run.path(), 2, Info(4, 2), *worker.arena, worker.optimizer, {}, communicator);
   });
   for (const Status& status : statuses) {
     EXPECT_FALSE(status.ok());
@@ -162,7 +162,7 @@ TEST(CheckpointTest, EveryRankHasItsOwnBuffersInAnyWorld) {
   for (const Status& status : RunFakeJob(3, [&](Communicator& communicator) {
          Worker worker(3);
          worker.FillState(static_cast<float>(100 * communicator.rank()));
-         return SaveCheckpoint(run.path(), 2, Info(4, 3), *worker.arena, worker.optimizer, communicator);
+         return SaveCheckpoint(run.path(), 2, Info(4, 3), *worker.arena, worker.optimizer, {}, communicator);
        })) {
     ASSERT_TRUE(status.ok()) << status;
   }
@@ -172,7 +172,7 @@ TEST(CheckpointTest, EveryRankHasItsOwnBuffersInAnyWorld) {
   for (int world_size : {1, 3, 5}) {
     for (int rank = 0; rank < world_size; ++rank) {
       Worker worker(world_size, 3, 9);
-      ASSERT_TRUE(LoadTrainingState(checkpoint, rank, worker.arena.get(), &worker.optimizer).ok());
+      ASSERT_TRUE(LoadTrainingState(checkpoint, rank, worker.arena.get(), &worker.optimizer, {}).ok());
       const float first = rank < 3 ? 100.0f * static_cast<float>(rank) : 0.0f;
       EXPECT_THAT(worker.Buffer(), ElementsAre(first, first + 1, first + 2));
       EXPECT_EQ(worker.Values(), Worker(1).Values());
@@ -203,7 +203,7 @@ TEST(LoadWeightsTest, AnotherModelsCheckpointIsRefused) {
   const TemporaryFolder run;
   ASSERT_TRUE(Save(run.path(), 1, Info(1), Worker(1, 3)).ok());
   Worker wider(1, 4);
-  const Status status = LoadTrainingState(*FindCheckpoint(run.path()), 0, wider.arena.get(), &wider.optimizer);
+  const Status status = LoadTrainingState(*FindCheckpoint(run.path()), 0, wider.arena.get(), &wider.optimizer, {});
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("[4, 2]"));
 }
@@ -218,13 +218,13 @@ TEST(CheckpointTest, DamageIsAStatus) {
     for (size_t size = 0; size + 2 < bytes.size(); size += 1 + bytes.size() / 40) {
       std::filesystem::resize_file(path, size);
       const Status status = Annotate(ReadCheckpointInfo(checkpoint).status(), "info");
-      const Status loaded = LoadTrainingState(checkpoint, 0, worker.arena.get(), &worker.optimizer);
+      const Status loaded = LoadTrainingState(checkpoint, 0, worker.arena.get(), &worker.optimizer, {});
       EXPECT_EQ((status.ok() ? loaded : status).code(), absl::StatusCode::kDataLoss) << name << " " << size;
       ASSERT_TRUE(WriteFileDurably(path, bytes).ok());
     }
     std::filesystem::remove(path);
     EXPECT_FALSE(ReadCheckpointInfo(checkpoint).ok() &&
-                 LoadTrainingState(checkpoint, 0, worker.arena.get(), &worker.optimizer).ok());
+                 LoadTrainingState(checkpoint, 0, worker.arena.get(), &worker.optimizer, {}).ok());
     ASSERT_TRUE(WriteFileDurably(path, bytes).ok());
   }
   for (const char* json : {"3", "[]", "{\"step\": \"x\"}",

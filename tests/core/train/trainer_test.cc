@@ -46,6 +46,7 @@ struct Plan {
   std::string resume;       // a checkpoint
   int64_t stop_after = -1;  // the flag of the last rank is set after this step
   int64_t bad_step = -1;    // of the last rank
+  LossScaleOptions loss_scale;
   Status evaluation;
   bool evaluate = true;
 };
@@ -71,8 +72,10 @@ Outcome Train(const Plan& plan) {
     TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&detector, *device, plan.world_size, 3));
     ToyOptimizer optimizer;
     TRIREME_RETURN_IF_ERROR(optimizer.Setup(arena.get()));
+    StepGuard guard(*arena, communicator, plan.loss_scale);
     if (!plan.resume.empty()) {
-      TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, arena.get(), &optimizer));
+      TRIREME_RETURN_IF_ERROR(
+          LoadTrainingState(plan.resume, rank, arena.get(), &optimizer, {{"loss_scale", guard.state()}}));
     }
     ToyStrategy strategy({arena.get(), &optimizer, &communicator});
     TRIREME_RETURN_IF_ERROR(strategy.Setup());
@@ -87,6 +90,7 @@ Outcome Train(const Plan& plan) {
     parts.optimizer = &optimizer;
     parts.schedule = &schedule;
     parts.strategy = &strategy;
+    parts.guard = &guard;
     parts.batches = &batches;
     parts.observer = rank == 0 ? &outcome.notes : nullptr;
     parts.stop_requested = last ? &asked : &never;
@@ -101,7 +105,7 @@ Outcome Train(const Plan& plan) {
       CheckpointInfo info;
       info.step = done;
       info.world_size = plan.world_size;
-      return SaveCheckpoint(plan.run_folder, 2, info, *arena, optimizer, communicator);
+      return SaveCheckpoint(plan.run_folder, 2, info, *arena, optimizer, {{"loss_scale", guard.state()}}, communicator);
     };
     const Status status = Trainer(parts, plan.options).Run();
     for (const Tensor& tensor : {arena->values(), optimizer.State()[0].second, arena->buffer_values()}) {

@@ -1,0 +1,109 @@
+#include "core/train/step_guard.h"
+
+#include <cmath>
+
+#include "core/device/parallel_for.h"
+
+namespace trireme {
+namespace {
+
+enum Number { kScale, kGoodSteps, kStepScale, kStepInverse, kNumNumbers };
+enum Flag { kApplies, kHalted, kFound, kNumFlags };
+
+// Neither infinite nor not a number.
+TRIREME_HD inline bool IsFinite(float x) { return x - x == 0.0f; }
+
+void BeginDecision(const float* rows, int64_t num_rows, int64_t columns, int64_t first_loss, float* numbers,
+                   int32_t* flags, Stream& stream) {
+  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) {
+    for (int64_t row = 0; row < num_rows; ++row) {
+      for (int64_t column = first_loss; column < columns; ++column) {
+        if (!IsFinite(rows[row * columns + column])) flags[kHalted] = 1;
+      }
+    }
+    flags[kApplies] = flags[kHalted] == 0;
+    flags[kFound] = 0;
+    numbers[kStepScale] = numbers[kScale];
+    numbers[kStepInverse] = 1.0f / numbers[kScale];
+  });
+}
+
+// Threads that find something store the same value, which no order can change.
+TRIREME_HD inline void Raise(int32_t* flag) {
+#ifdef __CUDA_ARCH__
+  *flag = 1;
+#else
+  __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
+#endif
+}
+
+void FindNotFinite(const float* values, int64_t count, int32_t* found, Stream& stream) {
+  ParallelFor(stream, count, [=] TRIREME_HD(int64_t i) {
+    if (!IsFinite(values[i])) Raise(found);
+  });
+}
+
+void DecideAndRescale(int growth_steps, float* numbers, int32_t* flags, Stream& stream) {
+  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) {
+    if (flags[kHalted] != 0) return;
+    if (flags[kFound] != 0) {
+      flags[kApplies] = 0;
+      numbers[kScale] *= 0.5f;
+      numbers[kGoodSteps] = 0;
+    } else if (++numbers[kGoodSteps] >= static_cast<float>(growth_steps)) {
+      numbers[kScale] *= 2;
+      numbers[kGoodSteps] = 0;
+    }
+  });
+}
+
+void Summarise(const float* numbers, const int32_t* flags, float* to, Stream& stream) {
+  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) {
+    to[0] = static_cast<float>(flags[kApplies]);
+    to[1] = numbers[kStepScale];
+  });
+}
+
+}  // namespace
+
+StepGuard::StepGuard(const ParameterArena& arena, Communicator& communicator, const LossScaleOptions& options)
+    : arena_(arena),
+      communicator_(communicator),
+      options_(options),
+      numbers_(Tensor::From<float>(arena.device(), {kNumNumbers}, {options.enabled ? options.initial : 1.0f, 0, 1, 1})),
+      flags_(Tensor::From<int32_t>(arena.device(), {kNumFlags}, {1, 0, 0})) {}
+
+void StepGuard::InspectLosses(const Tensor& rows, int64_t first_loss, Stream& stream) {
+  BeginDecision(rows.data<float>(), rows.dim(0), rows.dim(1), first_loss, numbers_.data<float>(),
+                flags_.data<int32_t>(), stream);
+}
+
+void StepGuard::Inspect(int64_t begin, int64_t end, Stream& stream) {
+  if (!options_.enabled) return;
+  FindNotFinite(arena_.gradients().data<float>() + begin, end - begin, flags_.data<int32_t>() + kFound, stream);
+}
+
+Status StepGuard::Decide(bool replicated, Stream& stream) {
+  if (!options_.enabled) return absl::OkStatus();
+  if (!replicated && communicator_.size() > 1) {
+    TRIREME_RETURN_IF_ERROR(communicator_.AllReduce(flags_.Flat(kFound, kFound + 1), ReduceOperation::kMax, stream));
+  }
+  DecideAndRescale(options_.growth_steps, numbers_.data<float>(), flags_.data<int32_t>(), stream);
+  return absl::OkStatus();
+}
+
+UpdateControl StepGuard::control() const {
+  UpdateControl control;
+  control.apply = flags_.data<int32_t>() + kApplies;
+  if (options_.enabled) control.gradient_multiplier = numbers_.data<float>() + kStepInverse;
+  return control;
+}
+
+const float* StepGuard::loss_scale() const { return options_.enabled ? numbers_.data<float>() + kScale : nullptr; }
+
+void StepGuard::WriteSummary(const Tensor& to, Stream& stream) const {
+  CHECK_EQ(to.size(), kSummarySize);
+  Summarise(numbers_.data<float>(), flags_.data<int32_t>(), to.data<float>(), stream);
+}
+
+}  // namespace trireme

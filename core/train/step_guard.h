@@ -1,0 +1,62 @@
+// Decides on the device whether a step's update reaches the weights, so that the host may learn of it later.
+//
+// A loss that is not finite, of any worker, halts the updates from that step on: the host reads results a step late on
+// devices that run ahead of it, and the weights have to be those of the last good step when it ends the run.
+//
+// In float16, gradients are computed of the loss times a scale, so that small ones do not vanish (Micikevicius et al.,
+// "Mixed Precision Training", ICLR 2018, section 3.2), and taken back times its inverse in the update. The scale is
+// dynamic: a reduced gradient that is not finite skips the step, on all workers alike, and halves the scale;
+// `growth_steps` good steps in a row double it. It stays a power of two, which costs no bits.
+//
+// All work is enqueued on the stream that is given, and may be recorded with a step.
+#ifndef TRIREME_CORE_TRAIN_STEP_GUARD_H_
+#define TRIREME_CORE_TRAIN_STEP_GUARD_H_
+
+#include <cstdint>
+
+#include "core/api/communicator.h"
+#include "core/api/gradient_guard.h"
+#include "core/api/strategy.h"
+#include "core/tensor/tensor.h"
+
+namespace trireme {
+
+struct LossScaleOptions {
+  bool enabled = false;
+  float initial = 65536;
+  int growth_steps = 2000;
+};
+
+class StepGuard : public GradientGuard {
+ public:
+  // All outlive the guard. The same options on every worker.
+  StepGuard(const ParameterArena& arena, Communicator& communicator, const LossScaleOptions& options);
+
+  // Once a step, before the strategy's Step: begins the step's decision. `rows` float32 [workers, n]: each worker's
+  // losses begin at column `first_loss`.
+  void InspectLosses(const Tensor& rows, int64_t first_loss, Stream& stream);
+
+  bool waits_for_all() const override { return options_.enabled; }
+  void Inspect(int64_t begin, int64_t end, Stream& stream) override;
+  Status Decide(bool replicated, Stream& stream) override;
+  UpdateControl control() const override;
+
+  // What the loss is multiplied by, in the device's memory; null if it is not scaled.
+  const float* loss_scale() const;
+  // What a checkpoint has to keep, float32 [2]: the scale, and the good steps since it last changed.
+  Tensor state() const { return numbers_.Flat(0, 2); }
+  // Of the step that was decided last, float32 [2]: whether it was applied (1 or 0), and its scale.
+  static constexpr int64_t kSummarySize = 2;
+  void WriteSummary(const Tensor& to, Stream& stream) const;
+
+ private:
+  const ParameterArena& arena_;
+  Communicator& communicator_;
+  const LossScaleOptions options_;
+  Tensor numbers_;  // float32: the scale, good steps, this step's scale, its inverse
+  Tensor flags_;    // int32: this step applies, updates are halted, a gradient is not finite
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_TRAIN_STEP_GUARD_H_

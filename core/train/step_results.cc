@@ -1,0 +1,101 @@
+#include "core/train/step_results.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_join.h"
+#include "core/device/parallel_for.h"
+
+namespace trireme {
+namespace {
+
+struct NoteValues {
+  float stop, data_wait, peer_wait;
+};
+
+void WriteNote(const NoteValues& values, float* to, Stream& stream) {
+  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) {
+    to[0] = values.stop;
+    to[1] = values.data_wait;
+    to[2] = values.peer_wait;
+  });
+}
+
+}  // namespace
+
+StepResults::StepResults(Device& device, Communicator& communicator)
+    : device_(device), communicator_(communicator), note_(Tensor::Zeros(device, {kNoteSize})) {
+  for (Slot& slot : slots_) slot.copied = device.NewEvent();
+}
+
+StepResults::~StepResults() {
+  while (num_unread() > 0) {
+    Event& copied = *slots_[num_read_++ % kSlots].copied;
+    CatchDeviceError([&] {
+      copied.Synchronize();
+      return absl::OkStatus();
+    }).IgnoreError();  // it has ended the run already
+  }
+}
+
+void StepResults::Note(const WorkerNote& note, Stream& stream) {
+  WriteNote(
+      {note.stop ? 1.0f : 0.0f, static_cast<float>(note.data_wait_seconds), static_cast<float>(note.peer_wait_seconds)},
+      note_.data<float>(), stream);
+}
+
+Status StepResults::Allocate(const NamedLosses& losses) {
+  if (losses.empty()) return absl::InvalidArgumentError("the detector has no loss");
+  for (const auto& [name, loss] : losses) loss_names_.push_back(name);
+  const int64_t world = communicator_.size(), columns = kNoteSize + static_cast<int64_t>(losses.size());
+  all_ = Tensor::Zeros(device_, {world * columns + StepGuard::kSummarySize});
+  rows_ = all_.Flat(0, world * columns).Reshape({world, columns});
+  summary_ = all_.Flat(world * columns, all_.size());
+  for (Slot& slot : slots_) slot.host = device_.NewHostBuffer(static_cast<size_t>(all_.bytes()));
+  return absl::OkStatus();
+}
+
+Status StepResults::Gather(const NamedLosses& losses, Stream& stream) {
+  if (!all_.defined()) TRIREME_RETURN_IF_ERROR(Allocate(losses));
+  bool same = losses.size() == loss_names_.size();
+  for (size_t i = 0; same && i < losses.size(); ++i) same = losses[i].first == loss_names_[i];
+  if (!same) {
+    return absl::InternalError(absl::StrCat("the detector's losses were ", absl::StrJoin(loss_names_, ", "),
+                                            " in the first step, and are others now"));
+  }
+  const Tensor mine = rows_.Slice(communicator_.rank(), communicator_.rank() + 1);
+  mine.Flat(0, kNoteSize).CopyFrom(note_, stream);
+  for (size_t i = 0; i < losses.size(); ++i) {
+    const int64_t column = kNoteSize + static_cast<int64_t>(i);
+    mine.Flat(column, column + 1).CopyFrom(losses[i].second.value(), stream);
+  }
+  if (communicator_.size() == 1) return absl::OkStatus();
+  return communicator_.AllGather(rows_, stream);
+}
+
+void StepResults::Send(Stream& stream) {
+  CHECK_LT(num_unread(), kSlots);
+  Slot& slot = slots_[num_sent_++ % kSlots];
+  device_.Copy(slot.host.get(), all_.raw(), static_cast<size_t>(all_.bytes()), stream);
+  stream.Record(*slot.copied);
+}
+
+StepOutcome StepResults::Read() {
+  CHECK_GT(num_unread(), 0);
+  Slot& slot = slots_[num_read_++ % kSlots];
+  slot.copied->Synchronize();
+  const float* values = static_cast<const float*>(slot.host.get());
+  StepOutcome outcome;
+  outcome.loss_names = loss_names_;
+  const int64_t columns = rows_.dim(1);
+  for (int64_t worker = 0; worker < rows_.dim(0); ++worker) {
+    const float* row = values + worker * columns;
+    outcome.notes.push_back({row[0] != 0, row[1], row[2]});
+    outcome.losses.emplace_back(row + kNoteSize, row + columns);
+  }
+  const float* summary = values + rows_.size();
+  outcome.applied = summary[0] != 0;
+  outcome.loss_scale = summary[1];
+  return outcome;
+}
+
+}  // namespace trireme
