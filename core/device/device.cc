@@ -43,7 +43,7 @@ int NumGpus() { return CudaDeviceCount(); }
 StatusOr<std::unique_ptr<Device>> MakeDevice(const DeviceOptions& options) {
   const absl::string_view name = options.name;
   const int cores = std::max(1u, std::thread::hardware_concurrency());
-  const auto cpu = [&] { return MakeCpuDevice(options.threads > 0 ? options.threads : cores); };
+  const auto cpu = [&] { return MakeCpuDevice(options.threads > 0 ? options.threads : cores, options.memory_limit); };
   if (name == "cpu") return cpu();
   if (name == "auto") {
     if (CudaDeviceCount() > 0) return MakeCudaDevice(0);

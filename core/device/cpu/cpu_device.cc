@@ -143,7 +143,8 @@ class ThreadStream : public Stream {
 
 class CpuDevice : public Device {
  public:
-  explicit CpuDevice(int threads) : threads_(threads), compute_stream_(*this) {}
+  CpuDevice(int threads, int64_t memory_limit)
+      : threads_(threads), memory_limit_(memory_limit), pool_(memory_limit), compute_stream_(*this) {}
 
   DeviceKind kind() const override { return DeviceKind::kCpu; }
   std::string name() const override {
@@ -158,7 +159,9 @@ class CpuDevice : public Device {
     if (pointer == nullptr) {
       throw DeviceError(absl::ResourceExhaustedError(
           absl::StrCat("out of memory: no ", bytes >> 20, " MiB more for ", MemoryKindName(kind), " beyond the ",
-                       pool_.stats().reserved >> 20, " MiB held; lower the batch size or the image size")));
+                       pool_.stats().reserved >> 20, " MiB held",
+                       memory_limit_ > 0 ? absl::StrCat(" (the limit is ", memory_limit_ >> 20, " MiB)") : "",
+                       "; lower the batch size or the image size")));
     }
     return pointer;
   }
@@ -188,15 +191,16 @@ class CpuDevice : public Device {
 
  private:
   const int threads_;
+  const int64_t memory_limit_;
   HugePagePool pool_;
   InlineStream compute_stream_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> MakeCpuDevice(int threads) {
+std::unique_ptr<Device> MakeCpuDevice(int threads, int64_t memory_limit) {
   CHECK_GT(threads, 0);
-  return std::make_unique<CpuDevice>(threads);
+  return std::make_unique<CpuDevice>(threads, memory_limit);
 }
 
 }  // namespace trireme

@@ -9,7 +9,7 @@
 namespace trireme {
 
 // `threads` > 0: the size of the OpenMP team that kernels and oneDNN use for this worker.
-std::unique_ptr<Device> MakeCpuDevice(int threads);
+std::unique_ptr<Device> MakeCpuDevice(int threads, int64_t memory_limit = 0);
 
 }  // namespace trireme
 

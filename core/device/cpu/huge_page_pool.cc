@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace trireme {
 namespace {
@@ -29,7 +30,19 @@ size_t CapacityFor(size_t bytes) {
 }  // namespace
 
 HugePagePool::~HugePagePool() {
-  for (const auto& [pointer, capacity] : all_) free(pointer);
+  for (const auto& [capacity, pointer] : free_) free(pointer);
+  for (const auto& [pointer, block] : in_use_) free(pointer);
+}
+
+bool HugePagePool::MakeRoom(int64_t bytes) {
+  if (limit_ == 0) return true;
+  while (stats_.reserved + bytes > limit_ && !free_.empty()) {
+    const auto largest = std::prev(free_.end());
+    free(largest->second);
+    stats_.reserved -= static_cast<int64_t>(largest->first);
+    free_.erase(largest);
+  }
+  return stats_.reserved + bytes <= limit_;
 }
 
 void* HugePagePool::Allocate(size_t bytes, MemoryKind kind) {
@@ -45,10 +58,10 @@ void* HugePagePool::Allocate(size_t bytes, MemoryKind kind) {
     pointer = found->second;
     free_.erase(found);
   } else {
+    if (!MakeRoom(static_cast<int64_t>(capacity))) return nullptr;
     const size_t alignment = capacity >= kHugePage ? kHugePage : 64;
     if (posix_memalign(&pointer, alignment, capacity) != 0) return nullptr;
     if (capacity >= kHugePage) madvise(pointer, capacity, MADV_HUGEPAGE);
-    all_.emplace_back(pointer, capacity);
     stats_.reserved += static_cast<int64_t>(capacity);
   }
   in_use_[pointer] = {got, kind};

@@ -1,7 +1,8 @@
 // Host memory for the CPU device: size-class free lists over blocks that are advised to huge pages and
-// are never returned to the system while the pool lives. First-touching fresh 4 KiB pages runs at
+// are not returned to the system while the pool lives. First-touching fresh 4 KiB pages runs at
 // little more than 1 GB/s, an order of magnitude below memory speed, and malloc gives every large
-// tensor back between two steps; reuse makes that cost a one-time one.
+// tensor back between two steps; reuse makes that cost a one-time one. Only where a limit would be
+// passed, blocks that are free go back.
 #ifndef TRIREME_CORE_DEVICE_CPU_HUGE_PAGE_POOL_H_
 #define TRIREME_CORE_DEVICE_CPU_HUGE_PAGE_POOL_H_
 
@@ -10,7 +11,6 @@
 #include <map>
 #include <mutex>
 #include <unordered_map>
-#include <vector>
 
 #include "core/device/device.h"
 
@@ -19,12 +19,13 @@ namespace trireme {
 // Thread-safe.
 class HugePagePool {
  public:
-  HugePagePool() = default;
+  // Takes at most `limit` bytes from the system; 0: all there is.
+  explicit HugePagePool(int64_t limit = 0) : limit_(limit) {}
   HugePagePool(const HugePagePool&) = delete;
   HugePagePool& operator=(const HugePagePool&) = delete;
   ~HugePagePool();
 
-  // 64-byte aligned; null if the system has no more memory.
+  // 64-byte aligned; null if the system has no more memory, or the limit allows no more.
   void* Allocate(size_t bytes, MemoryKind kind);
   // `pointer` came from Allocate, or is null.
   void Free(void* pointer);
@@ -36,10 +37,13 @@ class HugePagePool {
     MemoryKind kind;
   };
 
+  // Gives free blocks back, the largest first, until `bytes` more may be taken; holding mutex_.
+  bool MakeRoom(int64_t bytes);
+
+  const int64_t limit_;
   mutable std::mutex mutex_;
-  std::multimap<size_t, void*> free_;           // by capacity
+  std::multimap<size_t, void*> free_;  // by capacity
   std::unordered_map<void*, Block> in_use_;
-  std::vector<std::pair<void*, size_t>> all_;
   MemoryStats stats_;
 };
 

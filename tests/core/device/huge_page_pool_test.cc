@@ -37,6 +37,28 @@ TEST(HugePagePoolTest, BlocksAreAlignedWritableAndApart) {
   EXPECT_EQ(pool.stats().in_use[kIndex], 0);
 }
 
+TEST(HugePagePoolTest, ALimitHoldsAndFreeBlocksGiveWay) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  HugePagePool pool(20 << 20);
+  void* const eight = pool.Allocate(8 * kMiB, kKind);
+  void* const ten = pool.Allocate(10 * kMiB, kKind);
+  ASSERT_NE(eight, nullptr);
+  ASSERT_NE(ten, nullptr);
+  EXPECT_EQ(pool.Allocate(4 * kMiB, kKind), nullptr);
+  void* const two = pool.Allocate(2 * kMiB, kKind);
+  EXPECT_NE(two, nullptr);
+  EXPECT_EQ(pool.stats().reserved, 20 << 20);
+  pool.Free(eight);
+  pool.Free(two);
+  // Fits none of the free blocks, but the room of both.
+  void* const ten_more = pool.Allocate(10 * kMiB, kKind);
+  EXPECT_NE(ten_more, nullptr);
+  EXPECT_EQ(pool.stats().reserved, 20 << 20);
+  std::memset(ten_more, 1, 10 * kMiB);
+  pool.Free(ten);
+  pool.Free(ten_more);
+}
+
 TEST(HugePagePoolTest, AStepThatRepeatsTakesNothingMoreFromTheSystem) {
   HugePagePool pool;
   Random random(1, RandomUse::kSampling);
