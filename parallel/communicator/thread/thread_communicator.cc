@@ -90,21 +90,25 @@ class ThreadCommunicator : public Communicator {
 
   Status Send(const Tensor& tensor, int to, Stream& stream) override {
     CheckPeer(to);
-    return Run(absl::StrCat(Describe("Send", tensor), " to rank ", to), {{tensor, true, false}}, stream,
-               [this, to, bytes = tensor.bytes()](const ThreadCall& call, void* const* memory) {
-                 TRIREME_RETURN_IF_ERROR(meeting_.Offer(rank_, to, call, memory[0], bytes));
-                 TRIREME_RETURN_IF_ERROR(meeting_.AwaitTaken(rank_, to, call));
-                 CountSent(bytes);
-                 return absl::OkStatus();
-               });
+    return Run(
+        absl::StrCat(Describe("Send", tensor), " to rank ", to), {{tensor, true, false}}, stream,
+        [this, to, bytes = tensor.bytes()](const ThreadCall& call, void* const* memory) {
+          TRIREME_RETURN_IF_ERROR(meeting_.Offer(rank_, to, call, memory[0], bytes));
+          TRIREME_RETURN_IF_ERROR(meeting_.AwaitTaken(rank_, to, call));
+          CountSent(bytes);
+          return absl::OkStatus();
+        },
+        Among::kTwo);
   }
 
   Status Receive(const Tensor& tensor, int from, Stream& stream) override {
     CheckPeer(from);
-    return Run(absl::StrCat(Describe("Receive", tensor), " from rank ", from), {{tensor, false, true}}, stream,
-               [this, from, bytes = tensor.bytes()](const ThreadCall& call, void* const* memory) {
-                 return meeting_.Take(rank_, from, call, memory[0], bytes);
-               });
+    return Run(
+        absl::StrCat(Describe("Receive", tensor), " from rank ", from), {{tensor, false, true}}, stream,
+        [this, from, bytes = tensor.bytes()](const ThreadCall& call, void* const* memory) {
+          return meeting_.Take(rank_, from, call, memory[0], bytes);
+        },
+        Among::kTwo);
   }
 
   Status SendReceive(const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) override {
@@ -120,7 +124,8 @@ class ThreadCommunicator : public Communicator {
           TRIREME_RETURN_IF_ERROR(meeting_.AwaitTaken(rank_, to, call));
           CountSent(sent);
           return absl::OkStatus();
-        });
+        },
+        Among::kTwo);
   }
 
   Status Barrier(Stream& stream) override {
@@ -129,7 +134,7 @@ class ThreadCommunicator : public Communicator {
   }
 
   StatusOr<std::unique_ptr<Communicator>> Duplicate() override {
-    TRIREME_ASSIGN_OR_RETURN(ThreadMeeting * duplicate, meeting_.Duplicate(rank_, NextCall("Duplicate")));
+    TRIREME_ASSIGN_OR_RETURN(ThreadMeeting * duplicate, meeting_.Duplicate(rank_, NextCall("Duplicate", Among::kAll)));
     return std::unique_ptr<Communicator>(std::make_unique<ThreadCommunicator>(job_, *duplicate, rank_));
   }
 
@@ -169,7 +174,13 @@ class ThreadCommunicator : public Communicator {
     CHECK_NE(rank, rank_) << "a rank does not send to itself";
   }
   void CountSent(int64_t bytes) { job_->bytes_sent(rank_).fetch_add(bytes, std::memory_order_relaxed); }
-  ThreadCall NextCall(const std::string& what) { return {what, ++num_calls_, 0}; }
+  // Calls that all ranks make are told apart by their number. What two ranks do between them is no concern of the
+  // others, and takes no number.
+  enum class Among { kAll, kTwo };
+  ThreadCall NextCall(const std::string& what, Among among) {
+    if (among == Among::kAll) ++num_calls_;
+    return {what, num_calls_, 0};
+  }
 
   Status EndReading(ThreadCall* call) {
     meeting_.DoneReading();
@@ -204,19 +215,23 @@ class ThreadCommunicator : public Communicator {
     return EndReading(&call);
   }
 
-  Status Run(const std::string& what, std::vector<Operand> operands, Stream& stream, Body body) {
-    if (stream.is_inline() || stream.device().kind() != DeviceKind::kCpu) return RunNow(what, operands, stream, body);
-    stream.Enqueue([this, what, operands = std::move(operands), body = std::move(body), &stream] {
-      RunNow(what, operands, stream, body).IgnoreError();  // the job has it
+  Status Run(const std::string& what, std::vector<Operand> operands, Stream& stream, Body body,
+             Among among = Among::kAll) {
+    if (stream.is_inline() || stream.device().kind() != DeviceKind::kCpu) {
+      return RunNow(what, operands, stream, body, among);
+    }
+    stream.Enqueue([this, what, among, operands = std::move(operands), body = std::move(body), &stream] {
+      RunNow(what, operands, stream, body, among).IgnoreError();  // the job has it
     });
     return status();
   }
 
-  Status RunNow(const std::string& what, const std::vector<Operand>& operands, Stream& stream, const Body& body) {
+  Status RunNow(const std::string& what, const std::vector<Operand>& operands, Stream& stream, const Body& body,
+                Among among) {
     void* memory[2] = {};
     if (stream.device().kind() == DeviceKind::kCpu) {
       for (size_t i = 0; i < operands.size(); ++i) memory[i] = operands[i].tensor.raw();
-      return Time(NextCall(what), memory, body);
+      return Time(NextCall(what, among), memory, body);
     }
     std::vector<std::vector<char>> host(operands.size());
     for (size_t i = 0; i < operands.size(); ++i) {
@@ -226,7 +241,7 @@ class ThreadCommunicator : public Communicator {
       if (operands[i].read) tensor.device().Copy(memory[i], tensor.raw(), host[i].size(), stream);
     }
     stream.Synchronize();
-    const Status status = Time(NextCall(what), memory, body);
+    const Status status = Time(NextCall(what, among), memory, body);
     for (size_t i = 0; status.ok() && i < operands.size(); ++i) {
       const Tensor& tensor = operands[i].tensor;
       if (operands[i].written) tensor.device().Copy(tensor.raw(), memory[i], host[i].size(), stream);

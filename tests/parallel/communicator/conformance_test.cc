@@ -211,6 +211,23 @@ TEST_P(ConformanceTest, ADuplicateRunsBesideTheOriginal) {
   });
 }
 
+TEST_P(ConformanceTest, WhatTwoRanksDoDoesNotDisturbWhatAllDo) {
+  Run([](Communicator& communicator, Device& device, Stream& stream) {
+    const int rank = communicator.rank();
+    const Tensor between = Tensor::Zeros(device, {10}), of_all = Tensor::From(device, {1}, std::vector<float>{1});
+    for (int i = 0; i < 3 && communicator.size() > 1; ++i) {
+      if (rank == 0) {
+        ASSERT_TRUE(communicator.Send(between, 1, stream).ok());
+      } else if (rank == 1) {
+        ASSERT_TRUE(communicator.Receive(between, 0, stream).ok());
+      }
+    }
+    ASSERT_TRUE(communicator.AllReduce(of_all, ReduceOperation::kSum, stream).ok());
+    stream.Synchronize();
+    EXPECT_EQ(of_all.ToVector<float>()[0], static_cast<float>(communicator.size()));
+  });
+}
+
 TEST_P(ConformanceTest, StringsAreGathered) {
   Run([](Communicator& communicator, Device& device, Stream&) {
     const auto gathered = AllGatherStrings(
