@@ -9,6 +9,9 @@
 #include "core/train/optimizers/adam.pb.h"
 #include "core/train/optimizers/sgd.pb.h"
 #include "parallel/strategies/buckets.h"
+#include "parallel/strategies/data_parallel/data_parallel.pb.h"
+#include "parallel/strategies/hierarchical/hierarchical.pb.h"
+#include "parallel/strategies/hierarchical/hosts.h"
 #include "parallel/strategies/ring_all_reduce/ring_all_reduce.pb.h"
 #include "parallel/strategies/single/single.pb.h"
 #include "tests/parallel/strategies/toy_model.h"
@@ -82,12 +85,53 @@ std::vector<std::vector<float>> Train(int world, int64_t steps, const Setting& s
 
 Setting Single(bool adam) { return {"strategy/single", std::make_shared<SingleConfig>(), adam}; }
 
-Setting Ring(double bucket_bytes, bool overlap, bool adam) {
+BucketConfig Buckets(double bytes, bool overlap) {
+  BucketConfig config;
+  config.set_size_mb(bytes / (1 << 20));
+  config.set_first_size_mb(bytes / 2 / (1 << 20));
+  config.set_overlap(overlap);
+  return config;
+}
+
+Setting RingSetting(double bucket_bytes, bool overlap, bool adam) {
   auto config = std::make_shared<RingAllReduceConfig>();
-  config->set_bucket_mb(bucket_bytes / (1 << 20));
-  config->set_first_bucket_mb(bucket_bytes / 2 / (1 << 20));
-  config->set_overlap(overlap);
+  *config->mutable_buckets() = Buckets(bucket_bytes, overlap);
   return {"strategy/ring_all_reduce", config, adam};
+}
+
+Setting AllReduce(double bucket_bytes, bool overlap, bool adam) {
+  auto config = std::make_shared<DataParallelConfig>();
+  *config->mutable_buckets() = Buckets(bucket_bytes, overlap);
+  return {"strategy/data_parallel", config, adam};
+}
+
+Setting GatherToOne(bool adam) {
+  auto config = std::make_shared<DataParallelConfig>();
+  config->set_reduction(DataParallelConfig::GATHER_TO_ONE);
+  return {"strategy/data_parallel", config, adam};
+}
+
+Setting Hierarchical(int workers_per_host, double bucket_bytes, bool overlap, bool adam) {
+  auto config = std::make_shared<HierarchicalConfig>();
+  config->set_workers_per_host(workers_per_host);
+  *config->mutable_buckets() = Buckets(bucket_bytes, overlap);
+  return {"strategy/hierarchical", config, adam};
+}
+
+// All synchronous strategies that `world` workers can have.
+std::vector<Setting> AllSettings(int world, bool adam) {
+  std::vector<Setting> settings = {GatherToOne(adam)};
+  for (double bucket_bytes : {0.0, 300.0, 1e6}) {
+    for (bool overlap : {true, false}) {
+      settings.push_back(RingSetting(bucket_bytes, overlap, adam));
+      settings.push_back(AllReduce(bucket_bytes, overlap, adam));
+      for (int workers_per_host : {0, 1, 2}) {
+        if (workers_per_host > 0 && world % workers_per_host != 0) continue;
+        settings.push_back(Hierarchical(workers_per_host, bucket_bytes, overlap, adam));
+      }
+    }
+  }
+  return settings;
 }
 
 double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -100,17 +144,15 @@ double RelativeDifference(const std::vector<float>& a, const std::vector<float>&
   return std::sqrt(difference / norm);
 }
 
-TEST(StrategiesTest, TheRingGivesTheWeightsOfOneWorkerOnAllImages) {
+TEST(StrategiesTest, EachGivesTheWeightsOfOneWorkerOnAllImages) {
   for (bool adam : {false, true}) {
     const auto single = Train(1, 20, Single(adam));
     for (int world = 1; world <= 4; ++world) {
-      for (double bucket_bytes : {0.0, 300.0, 1e6}) {
-        for (bool overlap : {true, false}) {
-          const auto ring = Train(world, 20, Ring(bucket_bytes, overlap, adam));
-          for (const auto& of_rank : ring) EXPECT_EQ(of_rank, ring[0]);
-          EXPECT_LT(RelativeDifference(single[0], ring[0]), 1e-5)
-              << world << " workers, buckets of " << bucket_bytes << " bytes";
-        }
+      for (const Setting& setting : AllSettings(world, adam)) {
+        const auto trained = Train(world, 20, setting);
+        for (const auto& of_rank : trained) EXPECT_EQ(of_rank, trained[0]);
+        EXPECT_LT(RelativeDifference(single[0], trained[0]), 1e-5)
+            << setting.strategy << " { " << setting.config->ShortDebugString() << " }, " << world << " workers";
       }
     }
   }
@@ -122,9 +164,9 @@ TEST(StrategiesTest, TheToyDependsOnEveryImage) {
 }
 
 TEST(StrategiesTest, TheRingIsTheSameInEveryRunAndWithAndWithoutOverlap) {
-  const auto first = Train(3, 5, Ring(300, true, false));
-  EXPECT_EQ(Train(3, 5, Ring(300, true, false)), first);
-  EXPECT_EQ(Train(3, 5, Ring(300, false, false)), first);
+  const auto first = Train(3, 5, RingSetting(300, true, false));
+  EXPECT_EQ(Train(3, 5, RingSetting(300, true, false)), first);
+  EXPECT_EQ(Train(3, 5, RingSetting(300, false, false)), first);
 }
 
 TEST(StrategiesTest, SingleRefusesTwoWorkers) {
@@ -140,17 +182,42 @@ TEST(StrategiesTest, TheRingRefusesBucketsOfNegativeSize) {
     ToyModel model;
     TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, 1, 1));
     RingAllReduceConfig config;
-    config.set_bucket_mb(-1);
+    config.mutable_buckets()->set_size_mb(-1);
     return MakeComponent<Strategy>("strategy/ring_all_reduce", config, {arena.get(), nullptr, &communicator}).status();
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(std::string(status.message()).find("bucket_mb is -1"), std::string::npos) << status;
+  EXPECT_NE(std::string(status.message()).find("buckets.size_mb is -1"), std::string::npos) << status;
+}
+
+TEST(StrategiesTest, HierarchicalRefusesUnequalHosts) {
+  const Status status = RunJob(3, [](Communicator& communicator, Device& device) -> Status {
+    ToyModel model;
+    TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, 3, 1));
+    HierarchicalConfig config;
+    config.set_workers_per_host(2);
+    return MakeComponent<Strategy>("strategy/hierarchical", config, {arena.get(), nullptr, &communicator}).status();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(std::string(status.message()).find("workers_per_host is 2"), std::string::npos) << status;
+
+  const Status unequal = MakeHostRings({"a", "b", "a"}, 0).status();
+  EXPECT_EQ(unequal.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(std::string(unequal.message()).find("a has 2, b has 1"), std::string::npos) << unequal;
+}
+
+TEST(StrategiesTest, HostRingsFollowTheHostsNamesWhateverTheOrderOfRanks) {
+  const auto rings = MakeHostRings({"a", "b", "b", "a"}, 2);
+  ASSERT_TRUE(rings.ok());
+  EXPECT_EQ(rings->inside.ranks, (std::vector<int>{1, 2}));
+  EXPECT_EQ(rings->inside.place, 1);
+  EXPECT_EQ(rings->across.ranks, (std::vector<int>{3, 2}));
+  EXPECT_EQ(rings->across.place, 1);
 }
 
 // Rank 1 dies half-way through the backward pass of step 2.
 TEST(StrategiesTest, ADeadPeerIsNamedWithStepAndBucket) {
-  for (bool overlap : {true, false}) {
-    const Setting setting = Ring(300, overlap, false);
+  for (const Setting& setting : {RingSetting(300, true, false), RingSetting(300, false, false),
+                                 AllReduce(300, true, false), Hierarchical(1, 300, true, false)}) {
     Status survivor;
     std::atomic<int64_t> survivor_step{0};
     const Status status = RunJob(2, [&](Communicator& communicator, Device& device) -> Status {

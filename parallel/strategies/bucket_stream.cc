@@ -1,0 +1,118 @@
+#include "parallel/strategies/bucket_stream.h"
+
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+
+namespace trireme {
+namespace {
+
+int64_t Bytes(double megabytes) { return static_cast<int64_t>(megabytes * (1 << 20)); }
+
+}  // namespace
+
+Status CheckBuckets(const BucketConfig& config) {
+  for (const auto& [name, value] : {std::make_pair("buckets.size_mb", config.size_mb()),
+                                    std::make_pair("buckets.first_size_mb", config.first_size_mb())}) {
+    if (!(value >= 0 && value <= 1 << 20)) {
+      return absl::InvalidArgumentError(absl::StrCat(name, " is ", value, "; it has to be between 0 and ", 1 << 20));
+    }
+  }
+  return absl::OkStatus();
+}
+
+BucketStream::BucketStream(std::string owner, const BucketConfig& config, const ParameterArena& arena, Reduce reduce)
+    : owner_(std::move(owner)),
+      overlap_(config.overlap()),
+      arena_(arena),
+      device_(arena.device()),
+      compute_(device_.compute_stream()),
+      reduce_(std::move(reduce)),
+      plan_(PlanBuckets(arena, Bytes(config.first_size_mb()), Bytes(config.size_mb()))),
+      states_(plan_.buckets.size()) {}
+
+BucketStream::~BucketStream() {
+  if (communicator_ != nullptr && next_to_finish_ < next_to_launch_) {
+    communicator_->Abort(absl::CancelledError(absl::StrCat("stopped in the middle of step ", step_)));
+  }
+}
+
+Status BucketStream::Setup(Communicator& communicator) {
+  TRIREME_ASSIGN_OR_RETURN(communicator_, communicator.Duplicate());
+  for (State& state : states_) {
+    state.ready = device_.NewEvent();
+    state.done = device_.NewEvent();
+  }
+  stream_ = device_.NewStream("comm");
+  return absl::OkStatus();
+}
+
+void BucketStream::BeginStep(int64_t step) {
+  step_ = step;
+  next_to_launch_ = 0;
+  next_to_finish_ = 0;
+  exposed_seconds_ = 0;
+  for (size_t k = 0; k < states_.size(); ++k) states_[k].pending = plan_.buckets[k].num_trained;
+}
+
+void BucketStream::OnGradientReady(int index) {
+  const int bucket = plan_.bucket_of[static_cast<size_t>(index)];
+  if (bucket < 0) return;
+  CHECK_GT(states_[bucket].pending, 0) << arena_.parameters()[index]->name << " is reported twice in a step";
+  --states_[bucket].pending;
+  if (overlap_) LaunchReady();
+}
+
+void BucketStream::LaunchRest() {
+  LaunchReady();
+  CHECK_EQ(next_to_launch_, num_buckets()) << "not all gradients were reported before the step's end";
+}
+
+Status BucketStream::FinishNext() {
+  const int k = next_to_finish_++;
+  const auto start = std::chrono::steady_clock::now();
+  compute_.Wait(*states_[k].done);
+  exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return Annotate(states_[k].status,
+                  absl::StrCat(owner_, ": rank ", communicator_->rank(), ", step ", step_, ", bucket ", k + 1, " of ",
+                               num_buckets(), " (", plan_.buckets[k].name, ")"));
+}
+
+void BucketStream::LaunchReady() {
+  while (next_to_launch_ < num_buckets() && states_[next_to_launch_].pending == 0) Launch(next_to_launch_++);
+}
+
+void BucketStream::Launch(int k) {
+  State& state = states_[k];
+  const Bucket& bucket = plan_.buckets[k];
+  compute_.Record(*state.ready);
+  stream_->Wait(*state.ready);
+  state.status = reduce_(*communicator_, arena_.gradients().Flat(bucket.begin, bucket.end), *stream_);
+  // What goes wrong later, on the stream's own thread, belongs to the bucket that it goes wrong in. Where the compute
+  // stream does not run at once, nobody waits for that: it shows in the communicator's status.
+  if (compute_.is_inline() && state.status.ok()) {
+    stream_->Enqueue([this, &state] { state.status = communicator_->status(); });
+  }
+  stream_->Record(*state.done);
+}
+
+Status FinishAndUpdate(BucketStream* buckets, Optimizer* optimizer, GradientGuard& guard, Stream& compute) {
+  buckets->LaunchRest();
+  for (const Bucket& bucket : buckets->buckets()) {
+    TRIREME_RETURN_IF_ERROR(buckets->FinishNext());
+    if (guard.waits_for_all()) {
+      guard.Inspect(bucket.begin, bucket.end, compute);
+    } else {
+      optimizer->Update(bucket.begin, bucket.end, guard.control(), compute);
+    }
+  }
+  if (!guard.waits_for_all()) return absl::OkStatus();
+  // All workers have the same sums.
+  TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/true, compute));
+  for (const Bucket& bucket : buckets->buckets()) {
+    optimizer->Update(bucket.begin, bucket.end, guard.control(), compute);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace trireme

@@ -1,0 +1,88 @@
+// Sums gradients over workers bucket by bucket, while the backward pass goes on: what strategies have in common whose
+// workers all see all sums.
+//
+// Buckets start in one order on all workers: bucket k once its gradients and those of all buckets before it are
+// complete. They run on a stream and a communicator of their own. FinishNext takes them in the same order.
+//
+// Used by the worker's thread. The arena outlives it, and so does all that the reduction refers to.
+#ifndef TRIREME_PARALLEL_STRATEGIES_BUCKET_STREAM_H_
+#define TRIREME_PARALLEL_STRATEGIES_BUCKET_STREAM_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/api/communicator.h"
+#include "core/api/gradient_guard.h"
+#include "core/nn/parameter_arena.h"
+#include "parallel/strategies/buckets.h"
+#include "parallel/strategies/buckets.pb.h"
+
+namespace trireme {
+
+// InvalidArgument for sizes that make no sense.
+Status CheckBuckets(const BucketConfig& config);
+
+class BucketStream {
+ public:
+  // Sums `gradients`, in place, over all workers, in order of the stream.
+  using Reduce = std::function<Status(Communicator& communicator, const Tensor& gradients, Stream& stream)>;
+
+  // `owner` is the strategy's key, for messages. CheckBuckets(config) has to be OK.
+  BucketStream(std::string owner, const BucketConfig& config, const ParameterArena& arena, Reduce reduce);
+  // A step that ended half-way is a fault: then the job is aborted, so that the stream does not wait for peers.
+  ~BucketStream();
+  BucketStream(const BucketStream&) = delete;
+  BucketStream& operator=(const BucketStream&) = delete;
+
+  // Collective. Buckets use a duplicate of `communicator`.
+  Status Setup(Communicator& communicator);
+
+  void BeginStep(int64_t step);
+  void OnGradientReady(int index);
+
+  // All gradients have been reported. Starts what has not started.
+  void LaunchRest();
+  // Later work of the compute stream comes after the next bucket. A fault names the rank, the bucket and the step.
+  Status FinishNext();
+
+  const std::vector<Bucket>& buckets() const { return plan_.buckets; }
+  // Seconds since BeginStep that this worker has waited in FinishNext.
+  double exposed_seconds() const { return exposed_seconds_; }
+
+ private:
+  struct State {
+    int pending = 0;  // gradients that are not complete
+    std::unique_ptr<Event> ready, done;
+    Status status;
+  };
+
+  int num_buckets() const { return static_cast<int>(plan_.buckets.size()); }
+  void LaunchReady();
+  void Launch(int k);
+
+  const std::string owner_;
+  const bool overlap_;
+  const ParameterArena& arena_;
+  Device& device_;
+  Stream& compute_;
+  const Reduce reduce_;
+  const BucketPlan plan_;
+  std::vector<State> states_;
+  int64_t step_ = 0;
+  int next_to_launch_ = 0;
+  int next_to_finish_ = 0;
+  double exposed_seconds_ = 0;
+  std::unique_ptr<Communicator> communicator_;
+  // The last member: its work refers to all others and ends when it is destroyed.
+  std::unique_ptr<Stream> stream_;
+};
+
+// The end of a step in which every worker has all sums and updates the whole arena: each bucket's range as it arrives,
+// or all after the guard has seen them.
+Status FinishAndUpdate(BucketStream* buckets, Optimizer* optimizer, GradientGuard& guard, Stream& compute);
+
+}  // namespace trireme
+
+#endif  // TRIREME_PARALLEL_STRATEGIES_BUCKET_STREAM_H_

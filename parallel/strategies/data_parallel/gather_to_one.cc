@@ -1,0 +1,78 @@
+#include "parallel/strategies/data_parallel/gather_to_one.h"
+
+#include <chrono>
+
+#include "core/device/parallel_for.h"
+#include "parallel/strategies/publish.h"
+
+namespace trireme {
+namespace {
+
+void Add(const Tensor& from, const Tensor& to, Stream& stream) {
+  const float* source = from.data<float>();
+  float* sum = to.data<float>();
+  ParallelFor(stream, to.size(), [=] TRIREME_HD(int64_t i) { sum[i] += source[i]; });
+}
+
+class GatherToOne : public Strategy {
+ public:
+  explicit GatherToOne(const BuildArgs& args) : args_(args) {}
+
+  Status Setup() override {
+    if (is_root() && args_.communicator->size() > 1) {
+      incoming_ =
+          Tensor::Empty(args_.arena->device(), {args_.arena->size()}, DataType::kFloat32, MemoryKind::kGradients);
+    }
+    return PublishParameters(*args_.arena, *args_.communicator);
+  }
+  void BeginStep(int64_t step) override { step_ = step; }
+  void OnGradientReady(int) override {}
+
+  Status Step(GradientGuard& guard) override {
+    Stream& stream = args_.arena->device().compute_stream();
+    const auto start = std::chrono::steady_clock::now();
+    TRIREME_RETURN_IF_ERROR(Named(Gather(stream)));
+    if (guard.waits_for_all()) {
+      if (is_root()) guard.Inspect(0, args_.arena->size(), stream);
+      TRIREME_RETURN_IF_ERROR(Named(guard.Decide(/*replicated=*/false, stream)));
+    }
+    if (is_root()) args_.optimizer->Update(0, args_.arena->size(), guard.control(), stream);
+    TRIREME_RETURN_IF_ERROR(Named(args_.communicator->Broadcast(args_.arena->values(), 0, stream)));
+    exposed_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return absl::OkStatus();
+  }
+  bool synchronous() const override { return true; }
+  double exposed_communication_seconds() const override { return exposed_seconds_; }
+
+ private:
+  bool is_root() const { return args_.communicator->rank() == 0; }
+
+  Status Gather(Stream& stream) {
+    Communicator& communicator = *args_.communicator;
+    const Tensor& gradients = args_.arena->gradients();
+    if (!is_root()) return communicator.Send(gradients, 0, stream);
+    for (int peer = 1; peer < communicator.size(); ++peer) {
+      TRIREME_RETURN_IF_ERROR(communicator.Receive(incoming_, peer, stream));
+      Add(incoming_, gradients, stream);
+    }
+    return absl::OkStatus();
+  }
+
+  Status Named(const Status& status) const {
+    return Annotate(status, absl::StrCat("strategy/data_parallel: rank ", args_.communicator->rank(), ", step ", step_,
+                                         ", all gradients"));
+  }
+
+  const BuildArgs args_;
+  Tensor incoming_;  // rank 0's
+  int64_t step_ = 0;
+  double exposed_seconds_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> MakeGatherToOne(const Strategy::BuildArgs& args) {
+  return std::make_unique<GatherToOne>(args);
+}
+
+}  // namespace trireme
