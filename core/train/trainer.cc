@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "absl/strings/str_join.h"
+#include "core/train/memory_advice.h"
 
 namespace trireme {
 namespace {
@@ -101,10 +102,24 @@ Status Trainer::EnqueueStep(int64_t step) {
     note.peer_wait_seconds = parts_.communicator->busy_seconds() - peer_wait_before_;
     return note;
   };
-  TRIREME_RETURN_IF_ERROR(step_.Run(step, learning_rate, batch_, note));
+  const Status status = CatchDeviceError([&] { return step_.Run(step, learning_rate, batch_, note); });
+  if (absl::IsResourceExhausted(status)) return OutOfMemory(step, status);
+  TRIREME_RETURN_IF_ERROR(status);
   if (!inline_stream) peer_wait_before_ = parts_.communicator->busy_seconds();
   pending_.push_back(std::move(pending));
   return absl::OkStatus();
+}
+
+Status Trainer::OutOfMemory(int64_t step, const Status& fault) {
+  MemoryTrial trial;
+  trial.device = parts_.device;
+  trial.detector = parts_.detector;
+  trial.arena = parts_.arena;
+  trial.precision = options_.step.precision;
+  trial.batch = &batch_;
+  trial.workers = parts_.communicator->size();
+  trial.memory_limit = options_.memory_limit;
+  return AdviseOnMemory(Annotate(fault, absl::StrCat("step ", step)), trial);
 }
 
 Status Trainer::ReadResults(size_t unread, bool* stop) {

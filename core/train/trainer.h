@@ -54,6 +54,7 @@ struct TrainerOptions {
   int64_t total_steps = 0;
   int64_t evaluate_every = 0;    // 0: at the end only
   int64_t checkpoint_every = 0;  // 0: at the end and when stopped only
+  int64_t memory_limit = 0;      // of the device, in bytes; 0: none but its own
   TrainStepOptions step;
 };
 
@@ -83,7 +84,8 @@ class Trainer {
 
   // Trains from first_step to total_steps; a resumed run begins with the evaluation that is due at first_step, if any.
   // Cancelled if it was asked to stop: a checkpoint of where it stopped was saved. A loss that is not finite stops the
-  // job, before it reaches the weights, with a sentence that names the loss, the rank and the images.
+  // job, before it reaches the weights, with a sentence that names the loss, the rank and the images. Memory that does
+  // not suffice ends in one that names who took it, and a batch size that would fit.
   Status Run();
 
   // For tests and reports.
@@ -104,6 +106,7 @@ class Trainer {
   Status Evaluate(int64_t steps_done);
   Status Checkpoint(int64_t steps_done);
   Status EnqueueStep(int64_t step);
+  Status OutOfMemory(int64_t step, const Status& fault);
   // Until no more than `unread` steps are left; sets *stop if a worker was asked to.
   Status ReadResults(size_t unread, bool* stop);
   Status ReadOldest(bool* stop);
