@@ -7,51 +7,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/registry.h"
-#include "core/nn/layers.h"
 #include "core/ops/pooling.h"
+#include "models/backbones/residual_blocks.h"
 #include "models/backbones/upsample_add.h"
 
 namespace trireme {
 namespace {
-
-ops::ConvOptions Strided(int kernel, int stride) {
-  ops::ConvOptions options;
-  options.stride = stride;
-  options.padding = kernel / 2;
-  return options;
-}
-
-// Two 3x3 convolutions and a way around them.
-class BasicBlock : public Module {
- public:
-  BasicBlock(int64_t inputs, int64_t outputs, int stride, const ResNetSmallConfig& config)
-      : conv1_(AddModule<Conv2d>("conv1", inputs, outputs, 3, Strided(3, stride), /*bias=*/false)),
-        norm1_(AddModule<BatchNorm2d>("bn1", outputs, config.norm(),
-                                      /*relu=*/true)),
-        conv2_(AddModule<Conv2d>("conv2", outputs, outputs, 3, Strided(3, 1),
-                                 /*bias=*/false)),
-        norm2_(AddModule<BatchNorm2d>("bn2", outputs, config.norm(), /*relu=*/true,
-                                      config.zero_init_residual() ? 0.0f : 1.0f)) {
-    if (stride == 1 && inputs == outputs) return;
-    projection_ = &AddModule<Conv2d>("downsample.0", inputs, outputs, 1, Strided(1, stride), /*bias=*/false);
-    projection_norm_ = &AddModule<BatchNorm2d>("downsample.1", outputs, config.norm(), /*relu=*/false);
-  }
-
-  Var Forward(Context& context, const Var& x) const {
-    Var around = x;
-    if (projection_ != nullptr) around = projection_norm_->Forward(context, projection_->Forward(context, x));
-    const Var inner = norm1_.Forward(context, conv1_.Forward(context, x));
-    return norm2_.Forward(context, conv2_.Forward(context, inner), around);
-  }
-
- private:
-  const Conv2d& conv1_;
-  const BatchNorm2d& norm1_;
-  const Conv2d& conv2_;
-  const BatchNorm2d& norm2_;
-  const Conv2d* projection_ = nullptr;
-  const BatchNorm2d* projection_norm_ = nullptr;
-};
 
 // A convolution with norm and relu.
 struct NormedConv {
@@ -90,7 +51,7 @@ class ResNetSmall : public Backbone {
 NormedConv ResNetSmall::AddNormedConv(const std::string& conv_name, const std::string& norm_name, int64_t inputs,
                                       int64_t outputs, int kernel, int stride) {
   NormedConv made;
-  made.conv = &AddModule<Conv2d>(conv_name, inputs, outputs, kernel, Strided(kernel, stride), /*bias=*/false);
+  made.conv = &AddModule<Conv2d>(conv_name, inputs, outputs, kernel, SameConv(kernel, stride), /*bias=*/false);
   made.norm = &AddModule<BatchNorm2d>(norm_name, outputs, config_.norm(),
                                       /*relu=*/true);
   return made;
@@ -104,9 +65,13 @@ ResNetSmall::ResNetSmall(const ResNetSmallConfig& config) : config_(config) {
     const ResNetSmallConfig::Stage& stage_config = config.stage(s);
     Stage stage;
     for (int b = 0; b < stage_config.blocks(); ++b) {
-      stage.blocks.push_back(&AddModule<BasicBlock>(absl::StrCat("layer", s + 1, ".", b), channels,
-                                                    stage_config.channels(), b == 0 ? stage_config.stride() : 1,
-                                                    config));
+      ResidualBlockOptions block;
+      block.inputs = channels;
+      block.width = stage_config.channels();
+      block.stride = b == 0 ? stage_config.stride() : 1;
+      block.norm = config.norm();
+      block.zero_init_residual = config.zero_init_residual();
+      stage.blocks.push_back(&AddModule<BasicBlock>(absl::StrCat("layer", s + 1, ".", b), block));
       channels = stage_config.channels();
     }
     stride *= stage_config.stride();
@@ -120,7 +85,7 @@ ResNetSmall::ResNetSmall(const ResNetSmallConfig& config) : config_(config) {
   if (width > 0) {
     for (size_t k = 0; k < specs_.size(); ++k) {
       lateral_.push_back(&AddModule<Conv2d>(absl::StrCat("fpn.inner_blocks.", k, ".0"), specs_[k].channels, width, 1,
-                                            Strided(1, 1), /*bias=*/true));
+                                            SameConv(1, 1), /*bias=*/true));
       smooth_.push_back(AddNormedConv(absl::StrCat("fpn.layer_blocks.", k, ".0"),
                                       absl::StrCat("fpn.layer_blocks.", k, ".1"), width, width, 3, 1));
       specs_[k].channels = width;

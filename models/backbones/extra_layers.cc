@@ -1,0 +1,67 @@
+#include "models/backbones/extra_layers.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace trireme {
+
+Status ExtraLayers::Check(const Configs& configs) {
+  for (size_t k = 0; k < configs.size(); ++k) {
+    const ExtraLayerConfig& config = configs[k];
+    if (config.narrow_channels() < 1 || config.channels() < 1) {
+      return absl::InvalidArgumentError(absl::StrCat("extra[", k, "] has ", config.narrow_channels(),
+                                                     " narrow_channels and ", config.channels(),
+                                                     " channels; both have to be positive"));
+    }
+    if (config.stride() != 1 && config.stride() != 2) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("extra[", k, "] has the stride ", config.stride(), "; it has to be 1 or 2"));
+    }
+    if (config.has_step() && config.step() < 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("extra[", k, "] has the step ", config.step(), "; it has to be positive"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+ExtraLayers::ExtraLayers(const FeatureSpec& input, const Configs& configs, const ConvSequence::Options& options,
+                         int first_index)
+    : configs_(configs) {
+  int64_t channels = input.channels;
+  int stride = input.stride;
+  for (size_t k = 0; k < configs_.size(); ++k) {
+    const ExtraLayerConfig& config = configs_[k];
+    ConvSequence& layer = AddModule<ConvSequence>(std::to_string(first_index + k), channels, options);
+    ConvSpec narrow;
+    narrow.channels = config.narrow_channels();
+    narrow.kernel = 1;
+    narrow.padding = 0;
+    layer.AddConv(narrow, init::XavierUniform());
+    ConvSpec wide;
+    wide.channels = config.channels();
+    wide.stride = config.stride();
+    wide.padding = config.stride() == 2 ? 1 : 0;
+    layer.AddConv(wide, init::XavierUniform());
+    layers_.push_back(&layer);
+    channels = config.channels();
+    stride = config.has_step() ? config.step() : stride * config.stride();
+    specs_.push_back({absl::StrCat("extra", k), stride, channels});
+  }
+}
+
+void ExtraLayers::Forward(Context& context, Var x, std::vector<Var>* maps) const {
+  for (const ConvSequence* layer : layers_) {
+    x = layer->Forward(context, x);
+    maps->push_back(x);
+  }
+}
+
+int ExtraLayers::LastSize(int size) const {
+  for (const ExtraLayerConfig& config : configs_) {
+    size = config.stride() == 2 ? (size + 1) / 2 : size - 2;
+    if (size < 1) return size;
+  }
+  return size;
+}
+
+}  // namespace trireme
