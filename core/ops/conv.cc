@@ -49,21 +49,15 @@ Var Conv2d(Context& context, const Var& input, const Var& weight, const Var& bia
   const Tensor rectified = options.relu ? output : Tensor();
   return Record(context, "conv2d", output, {input, weight, bias},
                 [pass, shape, type, input, weight, bias, rectified](Tensor gradient) {
-                  Device& device = pass.device;
-                  Stream& stream = device.compute_stream();
-                  gradient = BackwardBiasRelu(std::move(gradient), rectified, bias, stream);
+                  gradient = BackwardBiasRelu(std::move(gradient), rectified, bias, pass.device.compute_stream());
                   bool accumulate = false;
                   if (weight.requires_gradient()) {
-                    const Tensor target = weight.GradientTarget(&accumulate);
-                    const Tensor to = accumulate ? Tensor::Empty(device, weight.shape()) : target;
-                    ConvBackwardWeights(pass, shape, input.value(), gradient, to);
-                    if (accumulate) AddTo(target, to, stream);
+                    const Tensor to = weight.GradientTarget(&accumulate);
+                    ConvBackwardWeights(pass, shape, input.value(), gradient, accumulate, to);
                   }
                   if (input.requires_gradient()) {
-                    const Tensor target = input.GradientTarget(&accumulate);
-                    const Tensor to = accumulate ? Tensor::Empty(device, input.shape(), type) : target;
-                    ConvBackwardData(pass, shape, gradient, weight.ValueAs(type), to);
-                    if (accumulate) AddTo(target, to, stream);
+                    const Tensor to = input.GradientTarget(&accumulate);
+                    ConvBackwardData(pass, shape, gradient, weight.ValueAs(type), accumulate, to);
                   }
                 });
 }

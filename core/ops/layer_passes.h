@@ -3,7 +3,8 @@
 // the result rounded; on CUDA cuDNN and cuBLASLt take either as it is and sum in float32. Private to core/ops.
 //
 // All operands of a pass are of one floating-point type, but for the weights' gradient, which may be float32 beside
-// 16-bit operands. Passes are enqueued on the compute stream; memory that they need is taken at the call.
+// 16-bit operands. (cuDNN has no engine that writes that for convolutions, and rounds it to 16 bits on the way.) Passes
+// are enqueued on the compute stream; memory that they need is taken at the call.
 #ifndef TRIREME_CORE_OPS_LAYER_PASSES_H_
 #define TRIREME_CORE_OPS_LAYER_PASSES_H_
 
@@ -21,15 +22,15 @@ struct PassOptions {
   bool tf32;
 };
 
-// `bias` may be undefined. Outputs are overwritten.
+// `bias` may be undefined. Gradients are added to what is there with `accumulate`; all else is overwritten.
 void ConvForward(const PassOptions& options, const ConvShape& shape, const Tensor& input, const Tensor& weight,
                  const Tensor& bias, bool relu, const Tensor& output);
 void ConvBackwardData(const PassOptions& options, const ConvShape& shape, const Tensor& output_gradient,
-                      const Tensor& weight, const Tensor& input_gradient);
+                      const Tensor& weight, bool accumulate, const Tensor& input_gradient);
 void ConvBackwardWeights(const PassOptions& options, const ConvShape& shape, const Tensor& input,
-                         const Tensor& output_gradient, const Tensor& weight_gradient);
+                         const Tensor& output_gradient, bool accumulate, const Tensor& weight_gradient);
 
-// input [M, I], weight [O, I], output [M, O]. Gradients are added to what is there with `accumulate`.
+// input [M, I], weight [O, I], output [M, O].
 void LinearForward(const PassOptions& options, const Tensor& input, const Tensor& weight, const Tensor& bias, bool relu,
                    const Tensor& output);
 void LinearBackwardData(const PassOptions& options, const Tensor& output_gradient, const Tensor& weight,

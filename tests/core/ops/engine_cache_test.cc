@@ -1,0 +1,179 @@
+#include "core/ops/engine_cache.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <set>
+#include <vector>
+
+#include "core/ops/conv_problem.h"
+#include "tests/core/testing/temporary_folder.h"
+
+namespace trireme::ops {
+namespace {
+
+EngineChoices SomeChoices() {
+  EngineChoices choices;
+  choices["plain"] = {0, {}, true};
+  choices["with knobs"] = {41, {{2, 17}, {40, -1}, {12, int64_t{1} << 40}}, true};
+  choices["a \"quoted\" GPU\n\\, cuDNN 91900, forward bfloat16: [1, 2]"] = {7, {{0, 1}}, false};
+  return choices;
+}
+
+TEST(EngineChoicesJson, ComesBackAsItWas) {
+  const EngineChoices choices = SomeChoices();
+  const StatusOr<EngineChoices> read = EngineChoicesFromJson(EngineChoicesToJson(choices));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(*read, choices);
+  EXPECT_EQ(EngineChoicesToJson(*read), EngineChoicesToJson(choices));
+}
+
+TEST(EngineChoicesJson, ADamagedFileIsAStatus) {
+  const std::string whole = EngineChoicesToJson(SomeChoices());
+  for (size_t length = 0; length + 2 < whole.size(); ++length) {
+    EXPECT_FALSE(EngineChoicesFromJson(whole.substr(0, length)).ok()) << "cut after " << length;
+  }
+  for (const char* text :
+       {"", "[]", "3", "{}", "{\"format\": 2, \"engines\": {}}", "{\"format\": \"1\", \"engines\": {}}",
+        "{\"format\": 1}", "{\"format\": 1, \"engines\": []}", "{\"format\": 1, \"engines\": {\"a\": 3}}",
+        "{\"format\": 1, \"engines\": {\"a\": {\"engine\": \"1\", \"fused\": true, \"knobs\": {}}}}",
+        "{\"format\": 1, \"engines\": {\"a\": {\"engine\": 1.5, \"fused\": true, \"knobs\": {}}}}",
+        "{\"format\": 1, \"engines\": {\"a\": {\"engine\": 1, \"fused\": 1, \"knobs\": {}}}}",
+        "{\"format\": 1, \"engines\": {\"a\": {\"engine\": 1, \"knobs\": {}}}}",
+        "{\"format\": 1, \"engines\": {\"a\": {\"engine\": 1, \"fused\": true}}}",
+        "{\"format\": 1, \"engines\": {\"a\": {\"engine\": 1, \"fused\": true, \"knobs\": {\"x\": 1}}}}",
+        "{\"format\": 1, \"engines\": {\"a\": {\"engine\": 1, \"fused\": true, \"knobs\": {\"1\": null}}}}"}) {
+    EXPECT_FALSE(EngineChoicesFromJson(text).ok()) << text;
+  }
+  EXPECT_TRUE(EngineChoicesFromJson("{\"format\": 1, \"engines\": {}}").ok());
+}
+
+// Whatever single byte is wrong, it is a status or other choices, never a crash.
+TEST(EngineChoicesJson, SurvivesEveryChangedByte) {
+  const std::string whole = EngineChoicesToJson(SomeChoices());
+  int failures = 0;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    for (const char byte : {'\0', '"', '{', '9', '\xff'}) {
+      std::string damaged = whole;
+      damaged[i] = byte;
+      failures += !EngineChoicesFromJson(damaged).ok();
+    }
+  }
+  EXPECT_GT(failures, 0);
+}
+
+TEST(EngineCache, TheNextProcessFindsWhatWasInserted) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "deep/engines.json";
+  const EngineChoice choice = {12, {{3, 4}}, true};
+  {
+    EngineCache cache(path);
+    EXPECT_FALSE(cache.Find("a").has_value());
+    cache.Insert("a", choice);
+    EXPECT_EQ(cache.Find("a"), choice);
+  }
+  EXPECT_EQ(EngineCache(path).Find("a"), choice);
+}
+
+TEST(EngineCache, SavesBeforeTheEndWhenThereAreMany) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "engines.json";
+  EngineCache cache(path);
+  for (int i = 0; i < 100; ++i) cache.Insert(std::to_string(i), {i, {}, true});
+  EngineCache other(path);
+  EXPECT_TRUE(other.Find("0").has_value());
+  EXPECT_EQ(other.Find("50")->engine, 50);
+}
+
+TEST(EngineCache, TwoProcessesKeepEachOthersChoices) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "engines.json";
+  {
+    EngineCache first(path), second(path);
+    first.Insert("mine", {1, {}, true});
+    second.Insert("yours", {2, {}, true});
+    first.Insert("both", {3, {}, true});
+    second.Insert("both", {3, {}, true});
+  }
+  const EngineCache third(path);
+  EXPECT_EQ(third.Find("mine")->engine, 1);
+  EXPECT_EQ(third.Find("yours")->engine, 2);
+  EXPECT_EQ(third.Find("both")->engine, 3);
+}
+
+TEST(EngineCache, ADamagedFileIsIgnoredAndReplaced) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.Write("engines.json", "{\"format\": 1, \"engines\": {\"a\"");
+  {
+    EngineCache cache(path);
+    EXPECT_FALSE(cache.Find("a").has_value());
+    cache.Insert("b", {5, {}, true});
+  }
+  EXPECT_EQ(EngineCache(path).Find("b")->engine, 5);
+}
+
+TEST(EngineCache, AFolderThatCannotBeWrittenIsNoFault) {
+  const testing::TemporaryFolder folder;
+  const std::string file = folder.Write("file", "");
+  EngineCache cache(file + "/engines.json");
+  for (int i = 0; i < 100; ++i) cache.Insert(std::to_string(i), {i, {}, true});
+  EXPECT_EQ(cache.Find("99")->engine, 99);
+}
+
+TEST(EngineCache, DevicesOfOneProcessShareIt) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "engines.json";
+  auto one = EngineCache::OfFile(path);
+  EXPECT_EQ(one, EngineCache::OfFile(path));
+  EXPECT_NE(one, EngineCache::OfFile(folder / "other.json"));
+  one->Insert("a", {1, {}, true});
+  one.reset();
+  EXPECT_EQ(EngineCache::OfFile(path)->Find("a")->engine, 1);
+}
+
+TEST(UserCachePath, FollowsTheEnvironment) {
+  setenv("XDG_CACHE_HOME", "/somewhere", 1);
+  EXPECT_EQ(UserCachePath("x"), "/somewhere/trireme/x");
+  setenv("XDG_CACHE_HOME", "", 1);
+  setenv("HOME", "/home/me", 1);
+  EXPECT_EQ(UserCachePath("x"), "/home/me/.cache/trireme/x");
+  unsetenv("XDG_CACHE_HOME");
+  unsetenv("HOME");
+  EXPECT_EQ(UserCachePath("x"), "");
+}
+
+// A choice for one problem must never serve another.
+TEST(ConvProblem, WhateverDiffersHasAKeyAndNameOfItsOwn) {
+  const ConvProblem base = {{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, ConvPass::kForward, DataType::kFloat32};
+  std::vector<ConvProblem> problems = {base};
+  for (int64_t ConvShape::*extent :
+       {&ConvShape::batch, &ConvShape::in_height, &ConvShape::in_width, &ConvShape::in_channels, &ConvShape::out_height,
+        &ConvShape::out_width, &ConvShape::out_channels, &ConvShape::kernel_height, &ConvShape::kernel_width,
+        &ConvShape::stride, &ConvShape::padding, &ConvShape::dilation, &ConvShape::groups}) {
+    problems.push_back(base);
+    problems.back().shape.*extent += 100;
+  }
+  for (const ConvPass pass : {ConvPass::kBackwardData, ConvPass::kBackwardWeights}) {
+    problems.push_back(base);
+    problems.back().pass = pass;
+  }
+  for (const DataType type : {DataType::kBfloat16, DataType::kFloat16}) {
+    problems.push_back(base);
+    problems.back().type = type;
+  }
+  for (bool ConvProblem::*flag : {&ConvProblem::bias, &ConvProblem::relu, &ConvProblem::tf32}) {
+    problems.push_back(base);
+    problems.back().*flag = true;
+  }
+  std::set<ConvKey> keys;
+  std::set<std::string> names;
+  for (const ConvProblem& problem : problems) {
+    keys.insert(KeyOf(problem));
+    names.insert(Describe(problem));
+  }
+  EXPECT_EQ(keys.size(), problems.size());
+  EXPECT_EQ(names.size(), problems.size());
+}
+
+}  // namespace
+}  // namespace trireme::ops
