@@ -11,19 +11,15 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "core/device/cuda/cuda_error.h"
+#include "core/device/cuda/cuda_handles.h"
+
 namespace trireme {
 namespace {
 
-Status FromCuda(cudaError_t error, absl::string_view what) {
-  if (error == cudaSuccess) return absl::OkStatus();
-  const std::string message = absl::StrCat(what, ": ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
-  if (error == cudaErrorMemoryAllocation) return absl::ResourceExhaustedError(message);
-  return absl::InternalError(message);
-}
+Status FromCuda(cudaError_t error, absl::string_view what) { return StatusOfCuda(error, what, CurrentCudaPlace()); }
 
-void ThrowIfError(cudaError_t error, absl::string_view what) {
-  if (error != cudaSuccess) throw DeviceError(FromCuda(error, what));
-}
+void ThrowIfError(cudaError_t error, absl::string_view what) { CheckCuda(error, what); }
 
 class CudaEvent : public Event {
  public:
@@ -132,6 +128,8 @@ class CudaDevice : public Device {
     return {pointer, [](void* p) { cudaFreeHost(p); }};
   }
 
+  CudaHandles& handles() { return handles_; }
+
   Stream& compute_stream() override { return compute_stream_; }
   std::unique_ptr<Stream> NewStream(const std::string&) override { return std::make_unique<CudaStream>(*this); }
   std::unique_ptr<Event> NewEvent() override { return std::make_unique<CudaEvent>(); }
@@ -150,15 +148,23 @@ class CudaDevice : public Device {
     MemoryKind kind;
   };
 
+  void* AllocateForEver(size_t bytes) { return Allocate(bytes, MemoryKind::kActivations); }
+
   const int index_;
   const std::string name_;
   mutable std::mutex mutex_;
   std::unordered_map<void*, Block> blocks_;
   MemoryStats stats_;
   CudaStream compute_stream_;
+  CudaHandles handles_{[this](size_t bytes) { return AllocateForEver(bytes); }};
 };
 
 }  // namespace
+
+CudaHandles& HandlesOf(Device& device) {
+  CHECK(device.kind() == DeviceKind::kCuda);
+  return static_cast<CudaDevice&>(device).handles();
+}
 
 namespace internal {
 void CheckLaunch() { ThrowIfError(cudaGetLastError(), "launching a kernel"); }

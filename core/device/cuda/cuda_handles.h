@@ -1,0 +1,61 @@
+// The handles of CUDA's libraries, one set a device, and the workspaces they compute in. Only in a CUDA build.
+//
+//   CudaHandles& handles = HandlesOf(context.device);
+//   CheckCudnn(cudnnBackendExecute(handles.Cudnn(stream), plan, variants), "convolving");
+//
+// The device owns them and ends them before its streams. They are made when first asked for, which takes some 100 ms
+// and allocates: not for the first time within a capture. Used by the worker's own thread.
+#ifndef TRIREME_CORE_DEVICE_CUDA_CUDA_HANDLES_H_
+#define TRIREME_CORE_DEVICE_CUDA_CUDA_HANDLES_H_
+
+#ifdef TRIREME_CUDA
+
+#include <cublasLt.h>
+#include <cudnn.h>
+
+#include <cstddef>
+#include <functional>
+#include <unordered_map>
+
+#include "core/device/cuda/cuda_error.h"
+#include "core/device/device.h"
+
+namespace trireme {
+
+class CudaHandles {
+ public:
+  // `allocate` gives device memory that stays as long as the device and throws if there is none.
+  explicit CudaHandles(std::function<void*(size_t bytes)> allocate) : allocate_(std::move(allocate)) {}
+  ~CudaHandles();
+  CudaHandles(const CudaHandles&) = delete;
+  CudaHandles& operator=(const CudaHandles&) = delete;
+
+  // Set to this stream until asked for with another.
+  cudnnHandle_t Cudnn(Stream& stream);
+  // cublasLtMatmul takes its stream, stream.native(), with each call.
+  cublasLtHandle_t CublasLt();
+  // At least `bytes`, 256-byte aligned, shared by all that runs on this stream: good until the next work that is given
+  // it. The place stays valid (a captured step keeps using it) even after more was asked for. Of one stream, use it in
+  // a capture or outside, not for both at the same time on a stream that a graph runs beside.
+  void* Workspace(Stream& stream, size_t bytes);
+
+ private:
+  struct Room {
+    void* pointer = nullptr;
+    size_t bytes = 0;
+  };
+
+  const std::function<void*(size_t)> allocate_;
+  cudnnHandle_t cudnn_ = nullptr;
+  cublasLtHandle_t cublas_lt_ = nullptr;
+  std::unordered_map<void*, Room> workspaces_;  // by stream
+};
+
+// `device` is a CUDA device.
+CudaHandles& HandlesOf(Device& device);
+
+}  // namespace trireme
+
+#endif  // TRIREME_CUDA
+
+#endif  // TRIREME_CORE_DEVICE_CUDA_CUDA_HANDLES_H_
