@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares a training step of SSD300-VGG16 in Trireme and in PyTorch, on this machine, in turns.
 
-    bazel build //tools/bench:ssd_step
+    bazel build //tools/bench:step
     tools/bench/compare_ssd_step.py --python=PYTHON_WITH_TORCH
 
 PyTorch runs with each memory layout and each setting of its allocator; the fastest of them counts. Every round runs
@@ -45,7 +45,7 @@ def run(name, command, environment):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trireme", default=HERE.parent.parent / "bazel-bin/tools/bench/ssd_step")
+    parser.add_argument("--trireme", default=HERE.parent.parent / "bazel-bin/tools/bench/step")
     parser.add_argument("--python", default=sys.executable, help="an interpreter with torch and torchvision")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=4)
@@ -60,7 +60,7 @@ def main():
 
     sizes = [f"--{name}={getattr(args, name)}" for name in ("threads", "batch", "warmup", "steps")]
     threads = {"OMP_NUM_THREADS": str(args.threads)}
-    contestants = {"trireme": ([args.trireme] + sizes, threads)}
+    contestants = {"trireme": ([args.trireme, "--device=cpu", "--json"] + sizes, threads)}
     for layout in args.layouts.split(","):
         for allocator in args.allocators.split(","):
             command = [args.python, HERE / "torch_ssd_step.py"] + sizes + LAYOUTS[layout]

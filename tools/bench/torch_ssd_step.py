@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times training steps of torchvision's ssd300_vgg16 on random images, as ssd_step does for Trireme.
+"""Times training steps of torchvision's ssd300_vgg16 on random images, as step does for Trireme.
 
 Needs PyTorch: pip install torch torchvision. Prints one JSON object.
 """
