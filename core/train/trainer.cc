@@ -180,6 +180,10 @@ Status Trainer::NotFinite(const PendingStep& step, int rank, const std::string& 
   const auto of_all = AllGatherStrings(*parts_.communicator, images, *parts_.device);
   if (of_all.ok()) {
     images = (*of_all)[static_cast<size_t>(rank)];
+    // Nobody ends, and takes the job down, before all have read.
+    Stream& stream = parts_.device->compute_stream();
+    parts_.communicator->Barrier(stream).IgnoreError();
+    stream.Synchronize();
   } else if (rank != parts_.communicator->rank()) {
     images = "unknown";
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstring>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -10,15 +9,17 @@
 namespace trireme::testing {
 namespace {
 
+using Bytes = std::vector<char>;
+
 struct Meeting {
-  explicit Meeting(int size) : tensors(size) {}
+  explicit Meeting(int size) : offers(size) {}
 
   // Returns when all ranks are here, or one has given up.
   Status Meet() {
     std::unique_lock<std::mutex> lock(mutex);
     if (!fault.ok()) return fault;
     const int64_t mine = generation;
-    if (++arrived == static_cast<int>(tensors.size())) {
+    if (++arrived == static_cast<int>(offers.size())) {
       arrived = 0;
       ++generation;
       changed.notify_all();
@@ -29,20 +30,23 @@ struct Meeting {
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::vector<Tensor> tensors;  // by rank
+  // By rank: copies, so that a rank that gives up takes nothing with it.
+  std::vector<std::shared_ptr<const Bytes>> offers;
   int arrived = 0;
   int64_t generation = 0;
   Status fault;
 };
 
+using Offers = std::vector<std::shared_ptr<const Bytes>>;
+
 template <class T>
-void Combine(const std::vector<Tensor>& tensors, ReduceOperation operation, void* result) {
-  T* out = static_cast<T*>(result);
-  for (int64_t i = 0; i < tensors[0].size(); ++i) {
-    T value = tensors[0].data<T>()[i];
-    for (size_t rank = 1; rank < tensors.size(); ++rank) {
-      const T other = tensors[rank].data<T>()[i];
-      value = operation == ReduceOperation::kSum ? value + other : std::max(value, other);
+void Combine(const Offers& offers, ReduceOperation operation, Bytes* result) {
+  const auto at = [&](size_t rank, size_t i) { return reinterpret_cast<const T*>(offers[rank]->data())[i]; };
+  T* out = reinterpret_cast<T*>(result->data());
+  for (size_t i = 0; i < result->size() / sizeof(T); ++i) {
+    T value = at(0, i);
+    for (size_t rank = 1; rank < offers.size(); ++rank) {
+      value = operation == ReduceOperation::kSum ? value + at(rank, i) : std::max(value, at(rank, i));
     }
     out[i] = value;
   }
@@ -53,37 +57,40 @@ class FakeCommunicator : public Communicator {
   FakeCommunicator(std::shared_ptr<Meeting> meeting, int rank) : meeting_(std::move(meeting)), rank_(rank) {}
 
   int rank() const override { return rank_; }
-  int size() const override { return static_cast<int>(meeting_->tensors.size()); }
+  int size() const override { return static_cast<int>(meeting_->offers.size()); }
 
-  Status AllReduce(const Tensor& tensor, ReduceOperation operation, Stream&) override {
-    return Exchange(tensor, [&](const std::vector<Tensor>& all, char* result) {
-      if (tensor.type() == DataType::kInt32) {
-        Combine<int32_t>(all, operation, result);
+  Status AllReduce(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
+    return Exchange(tensor, stream, [type = tensor.type(), operation](const Offers& offers, Bytes* result) {
+      if (type == DataType::kInt32) {
+        Combine<int32_t>(offers, operation, result);
       } else {
-        Combine<float>(all, operation, result);
+        Combine<float>(offers, operation, result);
       }
     });
   }
   Status ReduceScatter(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     return AllReduce(tensor, operation, stream);
   }
-  Status AllGather(const Tensor& tensor, Stream&) override {
-    return Exchange(tensor, [&](const std::vector<Tensor>& all, char* result) {
-      const int64_t part = tensor.bytes() / size();
-      for (int r = 0; r < size(); ++r) {
-        if (part > 0) std::memcpy(result + r * part, static_cast<char*>(all[r].raw()) + r * part, part);
+  Status AllGather(const Tensor& tensor, Stream& stream) override {
+    return Exchange(tensor, stream, [](const Offers& offers, Bytes* result) {
+      const size_t part = result->size() / offers.size();
+      for (size_t r = 0; r < offers.size(); ++r) {
+        std::copy_n(offers[r]->begin() + r * part, part, result->begin() + r * part);
       }
     });
   }
-  Status Broadcast(const Tensor& tensor, int root, Stream&) override {
-    return Exchange(tensor, [&](const std::vector<Tensor>& all, char* result) {
-      std::memcpy(result, all[root].raw(), tensor.bytes());
-    });
+  Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
+    return Exchange(tensor, stream, [root](const Offers& offers, Bytes* result) { *result = *offers[root]; });
   }
   Status Send(const Tensor&, int, Stream&) override { return CollectiveOnly(); }
   Status Receive(const Tensor&, int, Stream&) override { return CollectiveOnly(); }
   Status SendReceive(const Tensor&, int, const Tensor&, int, Stream&) override { return CollectiveOnly(); }
-  Status Barrier(Stream&) override { return meeting_->Meet(); }
+  Status Barrier(Stream& stream) override {
+    if (stream.is_inline()) return meeting_->Meet();
+    stream.Enqueue([this] { meeting_->Meet().IgnoreError(); });
+    return status();
+  }
+  bool can_capture() const override { return true; }
   StatusOr<std::unique_ptr<Communicator>> Duplicate() override { return CollectiveOnly(); }
   Status status() const override {
     std::lock_guard<std::mutex> lock(meeting_->mutex);
@@ -100,19 +107,23 @@ class FakeCommunicator : public Communicator {
  private:
   static Status CollectiveOnly() { return absl::UnimplementedError("the fake job has collective calls only"); }
 
-  template <class F>
-  Status Exchange(const Tensor& tensor, const F& combine) {
-    meeting_->tensors[rank_] = tensor;
-    const Status met = meeting_->Meet();
-    if (!met.ok()) {
-      meeting_->tensors[rank_] = Tensor();  // its device may end before the meeting does
-      return met;
-    }
-    std::vector<char> result(tensor.bytes());
-    combine(meeting_->tensors, result.data());
+  using CombineFunction = std::function<void(const Offers& offers, Bytes* result)>;
+
+  Status Exchange(const Tensor& tensor, Stream& stream, const CombineFunction& combine) {
+    if (stream.is_inline()) return ExchangeNow(tensor, combine);
+    // A fault is the meeting's, and shows in status().
+    stream.Enqueue([this, tensor, combine] { ExchangeNow(tensor, combine).IgnoreError(); });
+    return status();
+  }
+
+  Status ExchangeNow(const Tensor& tensor, const CombineFunction& combine) {
+    const char* begin = static_cast<const char*>(tensor.raw());
+    meeting_->offers[rank_] = std::make_shared<const Bytes>(begin, begin + tensor.bytes());
     TRIREME_RETURN_IF_ERROR(meeting_->Meet());
-    meeting_->tensors[rank_] = Tensor();
-    if (!result.empty()) std::memcpy(tensor.raw(), result.data(), result.size());
+    Bytes result(tensor.bytes());
+    combine(meeting_->offers, &result);
+    TRIREME_RETURN_IF_ERROR(meeting_->Meet());
+    std::copy(result.begin(), result.end(), static_cast<char*>(tensor.raw()));
     return absl::OkStatus();
   }
 
@@ -136,7 +147,6 @@ std::vector<Status> RunFakeJob(int world_size, const std::function<Status(Commun
     });
   }
   for (std::thread& thread : threads) thread.join();
-  for (Tensor& tensor : meeting->tensors) tensor = Tensor();
   return statuses;
 }
 

@@ -11,7 +11,7 @@ namespace trireme::testing {
 
 // Runs `worker` on `world_size` threads at once; returns what each rank returned. A rank that fails, and is
 // not Cancelled, aborts the job.
-// The communicators have collective calls only.
+// The communicators have collective calls only, in order of their stream, and may be recorded with a step.
 std::vector<Status> RunFakeJob(int world_size, const std::function<Status(Communicator& communicator)>& worker);
 
 }  // namespace trireme::testing

@@ -124,25 +124,29 @@ Status ToyStrategy::Step(GradientGuard& guard) {
 }
 
 Status ToyBatches::Next(int64_t step, Batch* batch) {
+  const bool other = options_.other_images > 0 && step % 2 == 1;
+  const int images = other ? options_.other_images : options_.images;
+  Batch& mine = batches_[other ? 1 : 0];
   Random random(5, RandomUse::kSynthesis, static_cast<uint64_t>(step), static_cast<uint64_t>(rank_));
   std::vector<float> boxes;
   std::vector<int32_t> labels;
-  batch_.image_ids.clear();
-  for (int i = 0; i < images_; ++i) {
-    for (int d = 0; d < 4; ++d) boxes.push_back(random.Uniform(-1, 1));
-    labels.push_back(step == bad_step_ ? ToyDetector::kBadLabel : static_cast<int32_t>(random.Below(3)));
-    batch_.image_ids.push_back(100 * step + 10 * rank_ + i);
+  mine.image_ids.clear();
+  for (int i = 0; i < images; ++i) {
+    for (int d = 0; d < 4; ++d) boxes.push_back(random.Uniform(-1, 1) * (step == options_.huge_step ? 300.0f : 1.0f));
+    labels.push_back(step == options_.bad_step ? ToyDetector::kBadLabel : static_cast<int32_t>(random.Below(3)));
+    mine.image_ids.push_back(100 * step + 10 * rank_ + i);
   }
-  if (!batch_.images.defined()) {
-    batch_.images = Tensor::Zeros(device_, {images_, 1, 1, 3}, DataType::kUint8);
-    batch_.boxes = Tensor::Empty(device_, {images_, 1, 4});
-    batch_.labels = Tensor::Empty(device_, {images_, 1}, DataType::kInt32);
+  if (!mine.images.defined() || step == options_.moves_at) {
+    const Batch before = mine;  // its memory is not given out again meanwhile
+    mine.images = Tensor::Zeros(device_, {images, 1, 1, 3}, DataType::kUint8);
+    mine.boxes = Tensor::Empty(device_, {images, 1, 4});
+    mine.labels = Tensor::Empty(device_, {images, 1}, DataType::kInt32);
   }
-  device_.compute_stream().Enqueue([boxes, labels, to_boxes = batch_.boxes.raw(), to_labels = batch_.labels.raw()] {
+  device_.compute_stream().Enqueue([boxes, labels, to_boxes = mine.boxes.raw(), to_labels = mine.labels.raw()] {
     std::memcpy(to_boxes, boxes.data(), boxes.size() * sizeof(float));
     std::memcpy(to_labels, labels.data(), labels.size() * sizeof(int32_t));
   });
-  *batch = batch_;
+  *batch = mine;
   return absl::OkStatus();
 }
 

@@ -72,20 +72,27 @@ class ToySchedule : public Schedule {
   float LearningRate(int64_t step) const override { return 0.01f / static_cast<float>(1 + step); }
 };
 
+struct ToyBatchOptions {
+  int images = 4;
+  int other_images = 0;    // where not 0, every other step has as many instead
+  int64_t bad_step = -1;   // has a label of kBadLabel
+  int64_t huge_step = -1;  // has boxes whose gradients overflow float16 (from a loss scale of 2^10)
+  int64_t moves_at = -1;   // from this step on the tensors are others
+};
+
 // One box an image, made from the step and the rank alone, always in the same tensors.
 class ToyBatches : public BatchSource {
  public:
-  ToyBatches(Device& device, int rank, int images, int64_t bad_step = -1)
-      : device_(device), rank_(rank), images_(images), bad_step_(bad_step) {}
+  ToyBatches(Device& device, int rank, const ToyBatchOptions& options = {})
+      : device_(device), rank_(rank), options_(options) {}
   Status Next(int64_t step, Batch* batch) override;
   double wait_seconds() const override { return 0; }
 
  private:
   Device& device_;
   const int rank_;
-  const int images_;
-  const int64_t bad_step_;
-  Batch batch_;
+  const ToyBatchOptions options_;
+  Batch batches_[2];  // of the two sizes
 };
 
 }  // namespace trireme::testing

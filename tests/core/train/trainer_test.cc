@@ -4,9 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "core/train/checkpoint.h"
-#include "tests/core/testing/fake_job.h"
 #include "tests/core/testing/temporary_folder.h"
-#include "tests/core/testing/toy_training.h"
+#include "tests/core/train/toy_run.h"
 
 namespace trireme {
 namespace {
@@ -14,116 +13,11 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::RunFakeJob;
+using testing::Outcome;
+using testing::Plan;
+using testing::Steps;
 using testing::TemporaryFolder;
-using testing::ToyBatches;
-using testing::ToyDetector;
-using testing::ToyOptimizer;
-using testing::ToySchedule;
-using testing::ToyStrategy;
-
-class Notes : public TrainObserver {
- public:
-  void OnStep(const StepReport& report) override {
-    steps.push_back(report);
-    if (report.step + 1 == stop_after && stop != nullptr) *stop = true;
-  }
-  void OnEvaluation(int64_t done, const EvaluationReport& report) override {
-    events.push_back(absl::StrCat("evaluation ", done, " ", report[0].first));
-  }
-  void OnCheckpoint(int64_t done) override { events.push_back(absl::StrCat("checkpoint ", done)); }
-
-  std::vector<StepReport> steps;
-  std::vector<std::string> events;
-  int64_t stop_after = -1;
-  std::atomic<bool>* stop = nullptr;
-};
-
-struct Plan {
-  int world_size = 1;
-  TrainerOptions options;
-  std::string run_folder;   // empty: nothing is saved
-  std::string resume;       // a checkpoint
-  int64_t stop_after = -1;  // the flag of the last rank is set after this step
-  int64_t bad_step = -1;    // of the last rank
-  LossScaleOptions loss_scale;
-  Status evaluation;
-  bool evaluate = true;
-};
-
-struct Outcome {
-  std::vector<Status> statuses;
-  std::vector<std::vector<float>> values;  // by rank: parameters, momentum and buffers
-  Notes notes;
-  std::vector<int> ready;
-};
-
-Outcome Train(const Plan& plan) {
-  Outcome outcome;
-  outcome.values.resize(plan.world_size);
-  std::atomic<bool> asked{false}, never{false};
-  outcome.notes.stop = &asked;
-  outcome.notes.stop_after = plan.stop_after;
-  outcome.statuses = RunFakeJob(plan.world_size, [&](Communicator& communicator) -> Status {
-    const int rank = communicator.rank();
-    const bool last = rank == plan.world_size - 1;
-    const auto device = *MakeDevice("cpu", 1);
-    ToyDetector detector;
-    TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&detector, *device, plan.world_size, 3));
-    ToyOptimizer optimizer;
-    TRIREME_RETURN_IF_ERROR(optimizer.Setup(arena.get()));
-    StepGuard guard(*arena, communicator, plan.loss_scale);
-    if (!plan.resume.empty()) {
-      TRIREME_RETURN_IF_ERROR(
-          LoadTrainingState(plan.resume, rank, arena.get(), &optimizer, {{"loss_scale", guard.state()}}));
-    }
-    ToyStrategy strategy({arena.get(), &optimizer, &communicator});
-    TRIREME_RETURN_IF_ERROR(strategy.Setup());
-    ToySchedule schedule;
-    ToyBatches batches(*device, rank, 4, last ? plan.bad_step : -1);
-
-    Trainer::Parts parts;
-    parts.device = device.get();
-    parts.communicator = &communicator;
-    parts.detector = &detector;
-    parts.arena = arena.get();
-    parts.optimizer = &optimizer;
-    parts.schedule = &schedule;
-    parts.strategy = &strategy;
-    parts.guard = &guard;
-    parts.batches = &batches;
-    parts.observer = rank == 0 ? &outcome.notes : nullptr;
-    parts.stop_requested = last ? &asked : &never;
-    if (plan.evaluate) {
-      parts.evaluate = [&](int64_t) -> StatusOr<EvaluationReport> {
-        if (!plan.evaluation.ok()) return plan.evaluation;
-        return EvaluationReport{{"mAP50", 0.5}};
-      };
-    }
-    parts.save_checkpoint = [&](int64_t done) -> Status {
-      if (plan.run_folder.empty()) return absl::OkStatus();
-      CheckpointInfo info;
-      info.step = done;
-      info.world_size = plan.world_size;
-      return SaveCheckpoint(plan.run_folder, 2, info, *arena, optimizer, {{"loss_scale", guard.state()}}, communicator);
-    };
-    const Status status = Trainer(parts, plan.options).Run();
-    for (const Tensor& tensor : {arena->values(), optimizer.State()[0].second, arena->buffer_values()}) {
-      const std::vector<float> values = tensor.ToVector<float>();
-      outcome.values[rank].insert(outcome.values[rank].end(), values.begin(), values.end());
-    }
-    if (rank == 0) outcome.ready = strategy.ready();
-    return status;
-  });
-  return outcome;
-}
-
-Plan Steps(int64_t total, int world_size = 1) {
-  Plan plan;
-  plan.world_size = world_size;
-  plan.options.total_steps = total;
-  return plan;
-}
+using testing::Train;
 
 TEST(TrainerTest, RunsAllStepsAndReportsThem) {
   const Outcome outcome = Train(Steps(30));
@@ -168,7 +62,7 @@ TEST(TrainerTest, WorkersAgreeAndReportTheSumOfTheirLosses) {
 TEST(TrainerTest, ALossThatIsNotFiniteStopsAllBeforeItReachesTheWeights) {
   for (int world_size : {1, 3}) {
     Plan plan = Steps(9, world_size);
-    plan.bad_step = 4;
+    plan.batches.bad_step = 4;
     const Outcome outcome = Train(plan);
     const Status& culprit = outcome.statuses[world_size - 1];
     EXPECT_EQ(culprit.code(), absl::StatusCode::kInternal);

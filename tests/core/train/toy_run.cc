@@ -1,0 +1,121 @@
+#include "tests/core/train/toy_run.h"
+
+#include "core/train/checkpoint.h"
+#include "tests/core/testing/fake_job.h"
+
+namespace trireme::testing {
+namespace {
+
+// What no step may do.
+class ReadingDetector : public ToyDetector {
+ public:
+  StatusOr<NamedLosses> Loss(Context& context, const Batch& batch) override {
+    TRIREME_ASSIGN_OR_RETURN(NamedLosses losses, ToyDetector::Loss(context, batch));
+    losses[0].second.value().ToVector<float>();
+    return losses;
+  }
+};
+
+std::unique_ptr<Device> NewDevice(const Plan& plan, int rank) {
+  if (plan.asynchronous == 0) return *MakeDevice("cpu", 1);
+  AsyncDeviceOptions options;
+  options.seed = plan.asynchronous + 100 * static_cast<uint64_t>(rank);
+  options.record = rank == 0;
+  options.can_capture = plan.can_capture;
+  return MakeAsyncDevice(options);
+}
+
+Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, const std::atomic<bool>* stop,
+               Outcome* outcome) {
+  const int rank = communicator.rank();
+  const bool last = rank == plan.world_size - 1;
+  const std::unique_ptr<ToyDetector> detector =
+      plan.reads_back ? std::make_unique<ReadingDetector>() : std::make_unique<ToyDetector>();
+  const Precision precision = plan.options.step.precision;
+  TRIREME_ASSIGN_OR_RETURN(
+      const auto arena, ParameterArena::Build(detector.get(), device, plan.world_size, 3, ActivationType(precision)));
+  ToyOptimizer optimizer;
+  TRIREME_RETURN_IF_ERROR(optimizer.Setup(arena.get()));
+  LossScaleOptions loss_scale = plan.loss_scale;
+  loss_scale.enabled = precision == Precision::kFloat16;
+  StepGuard guard(*arena, communicator, loss_scale);
+  RunState run_state;
+  if (loss_scale.enabled) run_state = {{"loss_scale", guard.state()}};
+  if (!plan.resume.empty()) {
+    TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, arena.get(), &optimizer, run_state));
+  }
+  ToyStrategy strategy({arena.get(), &optimizer, &communicator}, plan.inspects_share);
+  TRIREME_RETURN_IF_ERROR(strategy.Setup());
+  ToySchedule schedule;
+  ToyBatchOptions of_batches = plan.batches;
+  if (!last) of_batches.bad_step = of_batches.huge_step = -1;
+  ToyBatches batches(device, rank, of_batches);
+
+  Trainer::Parts parts;
+  parts.device = &device;
+  parts.communicator = &communicator;
+  parts.detector = detector.get();
+  parts.arena = arena.get();
+  parts.optimizer = &optimizer;
+  parts.schedule = &schedule;
+  parts.strategy = &strategy;
+  parts.guard = &guard;
+  parts.batches = &batches;
+  parts.observer = rank == 0 ? &outcome->notes : nullptr;
+  parts.stop_requested = last ? stop : nullptr;
+  if (plan.evaluate) {
+    parts.evaluate = [&](int64_t) -> StatusOr<EvaluationReport> {
+      if (!plan.evaluation.ok()) return plan.evaluation;
+      return EvaluationReport{{"mAP50", 0.5}};
+    };
+  }
+  parts.save_checkpoint = [&](int64_t done) -> Status {
+    if (plan.run_folder.empty()) return absl::OkStatus();
+    CheckpointInfo info;
+    info.step = done;
+    info.world_size = plan.world_size;
+    return SaveCheckpoint(plan.run_folder, 2, info, *arena, optimizer, run_state, communicator);
+  };
+  auto* const asynchronous = dynamic_cast<AsyncDevice*>(&device);
+  if (asynchronous != nullptr) asynchronous->ClearLog();
+  Status status;
+  {
+    Trainer trainer(parts, plan.options);
+    status = trainer.Run();
+    if (rank == 0) outcome->num_recorded = trainer.step().num_recorded();
+    if (rank == 0 && asynchronous != nullptr) outcome->log = asynchronous->log();
+  }
+  outcome->parameters[rank] = arena->values().ToVector<float>();
+  for (const Tensor& tensor : {arena->values(), optimizer.State()[0].second, arena->buffer_values()}) {
+    const std::vector<float> values = tensor.ToVector<float>();
+    outcome->values[rank].insert(outcome->values[rank].end(), values.begin(), values.end());
+  }
+  if (rank == 0) outcome->ready = strategy.ready();
+  return status;
+}
+
+}  // namespace
+
+Outcome Train(const Plan& plan) {
+  Outcome outcome;
+  outcome.values.resize(plan.world_size);
+  outcome.parameters.resize(plan.world_size);
+  std::atomic<bool> asked{false};
+  outcome.notes.stop = &asked;
+  outcome.notes.stop_after = plan.stop_after;
+  outcome.statuses = RunFakeJob(plan.world_size, [&](Communicator& communicator) -> Status {
+    const auto device = NewDevice(plan, communicator.rank());
+    return TrainOn(plan, *device, communicator, &asked, &outcome);
+  });
+  outcome.notes.stop = nullptr;
+  return outcome;
+}
+
+Plan Steps(int64_t total, int world_size) {
+  Plan plan;
+  plan.world_size = world_size;
+  plan.options.total_steps = total;
+  return plan;
+}
+
+}  // namespace trireme::testing

@@ -1,0 +1,62 @@
+// Training runs of the toy detector (see toy_training.h), as one call: what a test asks for, and what came of it.
+#ifndef TRIREME_TESTS_CORE_TRAIN_TOY_RUN_H_
+#define TRIREME_TESTS_CORE_TRAIN_TOY_RUN_H_
+
+#include <string>
+#include <vector>
+
+#include "core/train/trainer.h"
+#include "tests/core/testing/async_device.h"
+#include "tests/core/testing/toy_training.h"
+
+namespace trireme::testing {
+
+class Notes : public TrainObserver {
+ public:
+  void OnStep(const StepReport& report) override {
+    steps.push_back(report);
+    if (report.step + 1 == stop_after && stop != nullptr) *stop = true;
+  }
+  void OnEvaluation(int64_t done, const EvaluationReport& report) override {
+    events.push_back(absl::StrCat("evaluation ", done, " ", report[0].first));
+  }
+  void OnCheckpoint(int64_t done) override { events.push_back(absl::StrCat("checkpoint ", done)); }
+
+  std::vector<StepReport> steps;
+  std::vector<std::string> events;
+  int64_t stop_after = -1;
+  std::atomic<bool>* stop = nullptr;
+};
+
+struct Plan {
+  int world_size = 1;
+  TrainerOptions options;
+  ToyBatchOptions batches;      // `bad_step` and `huge_step` are the last rank's alone
+  uint64_t asynchronous = 0;    // the seed of an asynchronous device; 0: the CPU
+  bool can_capture = true;      // of an asynchronous device
+  bool inspects_share = false;  // see ToyStrategy
+  bool reads_back = false;      // the detector reads its losses on the host
+  LossScaleOptions loss_scale;  // enabled by FP16
+  std::string run_folder;       // empty: nothing is saved
+  std::string resume;           // a checkpoint
+  int64_t stop_after = -1;      // the flag of the last rank is set after this step is reported
+  Status evaluation;
+  bool evaluate = true;
+};
+
+struct Outcome {
+  std::vector<Status> statuses;
+  std::vector<std::vector<float>> values;      // by rank: parameters, momentum and buffers
+  std::vector<std::vector<float>> parameters;  // by rank
+  Notes notes;
+  std::vector<int> ready;
+  int num_recorded = 0;
+  std::vector<AsyncLogEntry> log;  // of rank 0's device, while it trained
+};
+
+Plan Steps(int64_t total, int world_size = 1);
+Outcome Train(const Plan& plan);
+
+}  // namespace trireme::testing
+
+#endif  // TRIREME_TESTS_CORE_TRAIN_TOY_RUN_H_
