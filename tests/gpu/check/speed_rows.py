@@ -1,0 +1,226 @@
+"""Speed and memory: against torchvision on the same GPU, against the GPU's own rate, and of the host."""
+
+import json
+import pathlib
+import random
+import re
+import statistics
+import sys
+
+from rows import Failed, Skipped, row
+from training_rows import BFLOAT16, Run, config
+
+# What torchvision's ssd300_vgg16 is, with as many classes.
+SSD300_VGG16 = "[model/ssd] { backbone { [backbone/vgg16] {} } }"
+CLASSES = 90
+
+
+def model_of(path):
+    """The inside of `model { ... }` of a config."""
+    text = re.sub(r"#.*", "", pathlib.Path(path).read_text())
+    start = re.search(r"^model\s*{", text, re.MULTILINE).end()
+    depth, end = 1, start
+    while depth:
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        end += 1
+    return " ".join(text[start:end - 1].split())
+
+
+def step_bench(check, name, model=SSD300_VGG16, classes=CLASSES, batch=32, precision="BF16", steps=20, warmup=6):
+    """Training steps of ours on random images that lie on the device: the JSON of tools/bench."""
+    if check.rehearse:
+        batch, precision, steps, warmup = 1, "FP32", 1, 1
+    command = [check.program("ssd_step"), f"--model={model}", f"--classes={classes}", f"--batch={batch}",
+               f"--device={check.device}", f"--precision={precision}", f"--steps={steps}", f"--warmup={warmup}"]
+    output = check.must_run(name, command)
+    result = json.loads(output.strip().splitlines()[-1])
+    result["images_per_second"] = result["batch"] / result["median"]
+    check.numbers[name] = result
+    return result
+
+
+def peer(check, batch, ways=None, seconds=4.0):
+    """PyTorch's ways, those that worked; what did not is in the numbers."""
+    command = [sys.executable, "-B", check.pack / "check" / "torch_peer.py", f"--batch={batch}", f"--seconds={seconds}"]
+    if ways:
+        command.append(f"--ways={ways}")
+    if check.rehearse:
+        command += ["--device=cpu", "--warmup=1", "--steps=1", "--ways=eager", "--seconds=0.1"]
+    # Not with the libraries of the programs: PyTorch brings its own.
+    process = check.start(f"torch_{batch}", command, {"LD_LIBRARY_PATH": ""})
+    outcome = check.wait(process, check.seconds_left() - 20)
+    results = [json.loads(text) for text in outcome.output.splitlines() if text.startswith("{")]
+    check.numbers["torch"] = results
+    good = [r for r in results if "images_per_second" in r]
+    if not good:
+        raise Failed("no way of PyTorch ran:\n" + "\n".join(outcome.output.splitlines()[-5:]))
+    return good
+
+
+def throughput(check, batch, seconds):
+    # Ours before and after, so that a GPU that warms up or is shared favours nobody.
+    before = step_bench(check, f"ours_{batch}_before", batch=batch)
+    ways = peer(check, 1 if check.rehearse else batch, seconds=seconds)
+    after = step_bench(check, f"ours_{batch}_after", batch=batch)
+    best = max(ways, key=lambda r: r["images_per_second"])
+    rates = [before["images_per_second"], after["images_per_second"]]
+    ours = statistics.mean(rates)
+    ratio = ours / best["images_per_second"]
+    check.numbers["ratio"] = ratio
+    check.shared[f"throughput {batch}"] = {"ours": after, "rate": ours, "torch": best}
+    check.shared["macs"] = best["forward_macs_per_image"]
+    detail = (f"{ours:.0f} images/s ({min(rates):.0f} to {max(rates):.0f}), torchvision {best['images_per_second']:.0f} "
+              f"({best['way']}, PyTorch {best['torch']}, {len(ways)} ways): {ratio:.2f} times")
+    if ratio < 1.3 and not check.rehearse:
+        raise Failed(f"{detail}; promised are 1.3")
+    return detail
+
+
+@row("throughput_128", "SSD300-VGG16 training, batch 128: at least 1.3 times torchvision's best", 130, needs=("gpu", "torch"),
+     instead="against torchvision on the CPU, on request")
+def throughput_128(check):
+    return throughput(check, 128, 4)
+
+
+@row("throughput_32", "SSD300-VGG16 training, batch 32: at least 1.3 times torchvision's best", 90, needs=("gpu", "torch"),
+     instead="against torchvision on the CPU, on request")
+def throughput_32(check):
+    return throughput(check, 32, 3)
+
+
+@row("memory", "peak memory at batch 32 and 128 no higher than torchvision's in its fastest way", 5, needs=("gpu", "torch"),
+     instead="nothing")
+def memory(check):
+    details, over = [], False
+    for batch in (32, 128):
+        found = check.shared.get(f"throughput {batch}")
+        if found is None:
+            raise Skipped("needs the rows throughput_32 and throughput_128")
+        if check.rehearse:
+            return "nothing to compare on the CPU"
+        ours, theirs = found["ours"], found["torch"]
+        # Both what the pools took from the system; what was in use at once is in the numbers.
+        mine = ours.get("reserved_mib") or ours["peak_mib"]
+        peak = theirs["peak_reserved"] / 2**20
+        check.numbers[str(batch)] = {"ours_mib": mine, "ours_in_use_mib": ours["peak_mib"], "torch_reserved_mib": peak,
+                                     "torch_allocated_mib": theirs["peak_allocated"] / 2**20}
+        details.append(f"batch {batch}: {mine:.0f} MiB, torchvision {peak:.0f}")
+        over = over or mine > peak
+    if over:
+        raise Failed("; ".join(details))
+    return "; ".join(details)
+
+
+@row("matrix_rate", "the rate of this GPU's matrix units in bfloat16, measured by PyTorch's products", 40,
+     needs=("gpu", "torch"), instead="nothing")
+def matrix_rate(check):
+    command = [sys.executable, "-B", check.pack / "check" / "torch_matmul.py"]
+    if check.rehearse:
+        command += ["--device=cpu", "--sizes=128", "--seconds=0.1"]
+    process = check.start("matrix_rate", command, {"LD_LIBRARY_PATH": ""})
+    output = check.must_succeed("matrix_rate", check.wait(process))
+    result = json.loads(output.strip().splitlines()[-1])
+    check.numbers.update(result)
+    check.shared["matrix rate"] = result["flops"]
+    return f"{result['flops'] / 1e12:.0f} TFLOP/s"
+
+
+@row("matrix_share", "SSD300-VGG16, batch 128, does at least 45 % of that rate", 60, needs=("gpu", "torch"), instead="nothing")
+def matrix_share(check):
+    flops, macs = check.shared.get("matrix rate"), check.shared.get("macs")
+    found = check.shared.get("throughput 128")
+    if not flops or not macs or not found:
+        raise Skipped("needs the rows matrix_rate and throughput_128")
+    # Forward once, backward twice: by the input and by the weights. Two operations for a multiply-add.
+    share = found["rate"] * macs * 2 * 3 / flops
+    check.numbers.update(share=share, forward_macs_per_image=macs, flops=flops, images_per_second=found["rate"])
+    detail = f"{100 * share:.1f} % of {flops / 1e12:.0f} TFLOP/s, at {2 * 3 * macs / 1e9:.0f} GFLOP an image"
+    if share < 0.45 and not check.rehearse:
+        raise Failed(f"{detail}; promised are 45 %")
+    return detail
+
+
+@row("resnet50", "SSD300 with ResNet-50, batch 128 in bfloat16: at least 2,000 images/s (on one H200)", 60, instead="nothing")
+def resnet50(check):
+    path = config(check, "ssd300_resnet50_voc.pbtxt")
+    if not path.exists():
+        raise Failed(f"the pack has no {path.name}")
+    result = step_bench(check, "resnet50", model=model_of(path), classes=20, batch=128)
+    rate = result["images_per_second"]
+    detail = f"{rate:.0f} images/s on {check.machine.gpu.name}"
+    if rate < 2000 and not check.rehearse:
+        raise Failed(f"{detail}; promised are 2,000 on an H200")
+    return detail
+
+
+@row("host_time", "the host spends less than 0.2 ms on a captured step", 40,
+     instead="nothing")
+def host_time(check):
+    result = step_bench(check, "host_time", batch=32, steps=50)
+    if "host" not in result:
+        raise Failed("the bench tells no host time")
+    milliseconds = 1000 * result["host"]
+    detail = f"{milliseconds:.3f} ms of {1000 * result['median']:.2f} ms a step"
+    if milliseconds >= 0.2 and not check.rehearse:
+        raise Failed(detail)
+    return detail
+
+
+def write_jpegs(folder, count):
+    """A data set in VOC's format: photographs' size, and about their bytes. Needs Pillow or torchvision."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise Skipped("no Pillow to write JPEG files with") from None
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    generator = random.Random(1)
+    width, height = 500, 375
+    for number in range(count):
+        # Blurred noise of three scales compresses like a photograph (60 to 100 KB).
+        image = Image.new("RGB", (width, height))
+        for scale, weight in ((4, 1.0), (16, 0.5), (100, 0.35)):
+            small = Image.frombytes("RGB", (scale, scale * 3 // 4),
+                                    bytes(generator.randrange(256) for _ in range(scale * (scale * 3 // 4) * 3)))
+            image = Image.blend(image, small.resize((width, height), Image.BICUBIC), weight)
+        image.save(folder / "JPEGImages" / f"{number:06}.jpg", quality=90)
+        objects = ""
+        for _ in range(3):
+            left, top = generator.randrange(300), generator.randrange(200)
+            objects += (f"<object><name>class{generator.randrange(6)}</name><difficult>0</difficult><bndbox><xmin>{left + 1}"
+                        f"</xmin><ymin>{top + 1}</ymin><xmax>{left + 150}</xmax><ymax>{top + 120}</ymax></bndbox></object>")
+        (folder / "Annotations" / f"{number:06}.xml").write_text(
+            f"<annotation><filename>{number:06}.jpg</filename><size><width>{width}</width><height>{height}</height>"
+            f"<depth>3</depth></size>{objects}</annotation>\n")
+    (folder / "ImageSets" / "Main" / "train.txt").write_text("".join(f"{n:06}\n" for n in range(count)))
+
+
+@row("idle", "the GPU idles under 3 % with real JPEG input from memory, SSD300's augmentation, batch 32", 90,
+     instead="images/s of decoding and augmenting on the CPU (tools/bench)")
+def idle(check):
+    batch, steps, skipped = (1, 3, 1) if check.rehearse else (32, 160, 60)
+    data = check.out / "jpegs"
+    write_jpegs(data, 16 if check.rehearse else 512)
+    names = ", ".join(f'"class{i}"' for i in range(6))
+    threads = 1 if check.rehearse else max(2, (check.machine.as_json()["cores"] or 4) - 2)
+    # The decoded images are not kept: each is decoded anew in each epoch. The files lie in the system's page cache.
+    settings = [f"global_batch_size={batch}", f"loader.threads={threads}", "loader.prefetch=6", "loader.cache_mb=0",
+                f'train_data={{[dataset/voc] {{ root: "{data}" split: "train" class_names: [{names}] }}}}',
+                'transforms=[{[transform/photometric] {}}, {[transform/expand] {}}, {[transform/min_iou_crop] {}}, '
+                '{[transform/flip] {}}]', "checkpoint.every_steps=0"]
+    if not check.rehearse:
+        settings.append(BFLOAT16)
+    run = Run(check, "idle", config(check, "check/ssd300_vgg16.pbtxt"), settings, steps=steps).wait()
+    events = run.events("step")[skipped:]
+    seconds = [batch / event["images_per_second"] for event in events]
+    real = batch / statistics.mean(seconds)
+    model = model_of(config(check, "check/ssd300_vgg16.pbtxt"))
+    synthetic = step_bench(check, "idle_synthetic", model=model, classes=6, batch=batch)["images_per_second"]
+    share = max(0.0, 1 - real / synthetic)
+    waits = sum(event["data_wait"] for event in events) / sum(seconds)
+    check.numbers.update(real=real, synthetic=synthetic, idle=share, data_wait_share=waits, threads=threads)
+    detail = (f"{100 * share:.1f} %: {real:.0f} images/s from JPEG, {synthetic:.0f} from random images; "
+              f"{100 * waits:.1f} % of the time the step waited for data; {threads} threads")
+    if share >= 0.03 and not check.rehearse:
+        raise Failed(detail)
+    return detail
