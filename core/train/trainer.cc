@@ -171,6 +171,8 @@ void Trainer::Report(const PendingStep& step, const StepOutcome& outcome) {
     report.data_wait_seconds = std::max(report.data_wait_seconds, note.data_wait_seconds);
     report.peer_wait_seconds = std::max(report.peer_wait_seconds, note.peer_wait_seconds);
   }
+  report.bytes_sent = parts_.communicator->bytes_sent() - bytes_sent_before_;
+  bytes_sent_before_ += report.bytes_sent;
   report.peer_wait_seconds += parts_.strategy->exposed_communication_seconds();
   parts_.observer->OnStep(report);
 }

@@ -33,6 +33,7 @@ struct StepReport {
   double seconds = 0;            // of this step, on rank 0
   double data_wait_seconds = 0;  // of these, waiting for the loader; the largest over workers
   double peer_wait_seconds = 0;  // of these, waiting for peers or moving bytes; the largest over workers
+  int64_t bytes_sent = 0;        // by rank 0, since the step before
   bool applied = true;           // false: its gradients overflowed, and the weights are those of the step before
   double loss_scale = 1;
 };
@@ -123,6 +124,7 @@ class Trainer {
   std::deque<PendingStep> pending_;
   double last_read_ = 0;
   double peer_wait_before_ = 0;  // the communicator's clock when the present step began
+  int64_t bytes_sent_before_ = 0;
   int skipped_in_a_row_ = 0;
 };
 

@@ -54,12 +54,32 @@ std::string Number(double value) {
 
 class Frame {
  public:
-  Frame(double x0, double x1, double y0, double y1) : x0_(x0), x1_(x1), y0_(y0), y1_(y1) {}
+  Frame(double x0, double x1, double y0, double y1, double top) : x0_(x0), x1_(x1), y0_(y0), y1_(y1), top_(top) {}
   double X(double x) const { return kLeft + (x - x0_) / (x1_ - x0_) * (kWidth - kLeft - kRight); }
-  double Y(double y) const { return kHeight - kBottom - (y - y0_) / (y1_ - y0_) * (kHeight - kTop - kBottom); }
+  double Y(double y) const { return kHeight - kBottom - (y - y0_) / (y1_ - y0_) * (kHeight - top_ - kBottom); }
 
  private:
-  double x0_, x1_, y0_, y1_;
+  double x0_, x1_, y0_, y1_, top_;
+};
+
+// Where each name of the legend stands: as many in a line as its width takes.
+struct Legend {
+  static constexpr double kLine = 15;
+  std::vector<std::pair<double, double>> places;
+  double height = 0;  // of the lines after the first
+
+  explicit Legend(const std::vector<ChartSeries>& series) {
+    double x = kLeft + 8;
+    for (const ChartSeries& one : series) {
+      const double width = 26 + 6.2 * static_cast<double>(one.name.size());
+      if (x + width > kWidth - kRight && x > kLeft + 8) {
+        x = kLeft + 8;
+        height += kLine;
+      }
+      places.emplace_back(x, kTop + height);
+      x += width;
+    }
+  }
 };
 
 std::string Path(const Points& points, const Frame& frame) {
@@ -93,8 +113,8 @@ std::vector<double> RoundTicks(double low, double high, int count) {
     }
   }
   std::vector<double> ticks;
-  for (int64_t i = static_cast<int64_t>(std::ceil(low / step - 1e-9)); static_cast<double>(i) * step <= high + step * 1e-9;
-       ++i) {
+  for (int64_t i = static_cast<int64_t>(std::ceil(low / step - 1e-9));
+       static_cast<double>(i) * step <= high + step * 1e-9; ++i) {
     ticks.push_back(static_cast<double>(i) * step);
   }
   return ticks;
@@ -102,7 +122,7 @@ std::vector<double> RoundTicks(double low, double high, int count) {
 
 std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions& options) {
   // Charts of one run stand beside each other, so all begin at step 0.
-  double x0 = 0, x1 = -HUGE_VAL, y0 = HUGE_VAL, y1 = -HUGE_VAL;
+  double x0 = options.x_from_zero ? 0 : HUGE_VAL, x1 = -HUGE_VAL, y0 = HUGE_VAL, y1 = -HUGE_VAL;
   std::vector<double> values;
   for (const ChartSeries& one : series) {
     for (const auto& [x, y] : one.points) {
@@ -128,7 +148,9 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
   if (options.y_to != 0) y1 = options.y_to;
   if (x1 <= x0) x1 = x0 + 1;
   if (y1 <= y0) y1 = y0 + std::max(1e-12, std::abs(y0) * 0.1);
-  const Frame frame(x0, x1, y0, y1);
+  const Legend legend(series);
+  const double top = kTop + legend.height + (series.size() > 1 ? 10 : 0);
+  const Frame frame(x0, x1, y0, y1, top);
 
   for (double tick : RoundTicks(y0, y1, 5)) {
     absl::StrAppendFormat(&svg,
@@ -146,9 +168,9 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
   absl::StrAppendFormat(&svg, "<text class=\"tick\" text-anchor=\"end\" x=\"%g\" y=\"18\">%s</text>", kWidth - kRight,
                         EscapeHtml(options.y_label));
 
-  svg += absl::StrFormat("<svg x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\" viewBox=\"%g %g %g %g\">", kLeft, kTop - 4,
-                         kWidth - kLeft - kRight, kHeight - kTop - kBottom + 8, kLeft, kTop - 4, kWidth - kLeft - kRight,
-                         kHeight - kTop - kBottom + 8);
+  svg += absl::StrFormat("<svg x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\" viewBox=\"%g %g %g %g\">", kLeft, top - 4,
+                         kWidth - kLeft - kRight, kHeight - top - kBottom + 8, kLeft, top - 4, kWidth - kLeft - kRight,
+                         kHeight - top - kBottom + 8);
   int index = 0;
   for (const ChartSeries& one : series) {
     const char* colour = kColours[index++ % 8];
@@ -164,21 +186,19 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
     const bool sparse = one.markers || points.size() <= 2;
     for (const auto& [x, y] : points) {
       if (!std::isfinite(y)) continue;
-      absl::StrAppendFormat(&svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"%s\"%s><title>%s: %s at %s %s</title></circle>",
-                            frame.X(x), frame.Y(y), sparse ? 3 : 4, colour, sparse ? "" : " fill-opacity=\"0\"",
-                            EscapeHtml(one.name), Number(y), EscapeHtml(options.x_label), Number(std::round(x)));
+      absl::StrAppendFormat(
+          &svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"%s\"%s><title>%s: %s at %s %s</title></circle>",
+          frame.X(x), frame.Y(y), sparse ? 3 : 4, colour, sparse ? "" : " fill-opacity=\"0\"", EscapeHtml(one.name),
+          Number(y), EscapeHtml(options.x_label), Number(std::round(x)));
     }
   }
   svg += "</svg>";
-  double legend_x = kLeft + 8;
-  index = 0;
-  for (const ChartSeries& one : series) {
-    if (series.size() == 1) break;
+  for (size_t i = 0; i < series.size() && series.size() > 1; ++i) {
+    const auto& [x, y] = legend.places[i];
     absl::StrAppendFormat(&svg,
                           "<rect x=\"%.1f\" y=\"%g\" width=\"10\" height=\"3\" fill=\"%s\"/>"
                           "<text class=\"tick\" x=\"%.1f\" y=\"%g\">%s</text>",
-                          legend_x, kTop - 2, kColours[index++ % 8], legend_x + 14, kTop + 3, EscapeHtml(one.name));
-    legend_x += 26 + 6.2 * static_cast<double>(one.name.size());
+                          x, y - 2, kColours[i % 8], x + 14, y + 3, EscapeHtml(series[i].name));
   }
   return svg + "</svg>";
 }

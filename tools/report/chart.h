@@ -18,6 +18,7 @@ struct ChartOptions {
   std::string title;
   std::string x_label;
   std::string y_label;
+  bool x_from_zero = true;
   bool y_from_zero = true;
   double y_to = 0;         // the upper end; 0 fits the data
   bool smooth = false;     // a running mean in full colour over the raw line in a pale one

@@ -11,6 +11,7 @@
 #include "core/base/files.h"
 #include "tools/report/chart.h"
 #include "tools/report/metrics_log.h"
+#include "tools/report/page_style.h"
 #include "tools/report/progress.h"
 
 namespace trireme {
@@ -18,33 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-
-constexpr char kStyle[] = R"(
-:root { color-scheme: light dark; --ground: #fff; --ink: #1c2024; --soft: #667; --line: #dde1e6; --card: #f6f7f9; }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #15181c; --ink: #e8eaed; --soft: #9aa3ad; --line: #333a42; --card: #1d2126; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1180px; padding: 28px 24px 60px; background: var(--ground); color: var(--ink);
-  font: 15px/1.5 system-ui, "Helvetica Neue", Arial, sans-serif; }
-h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 34px 0 12px; }
-.soft { color: var(--soft); }
-.cards { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0 4px; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 16px; min-width: 120px; }
-.card b { display: block; font-size: 22px; font-weight: 600; }
-.card span { color: var(--soft); font-size: 13px; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); gap: 16px; }
-.chart { width: 100%; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
-.chart text { fill: var(--ink); font: 13px system-ui, Arial, sans-serif; } .chart .title { font-weight: 600; }
-.chart .tick { fill: var(--soft); font-size: 11.5px; } .chart .grid { stroke: var(--line); }
-.chart .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(360px, 1fr)); gap: 12px; }
-.pictures img { width: 100%; border-radius: 6px; border: 1px solid var(--line); display: block; }
-.pictures figure { margin: 0; } figcaption { color: var(--soft); font-size: 12.5px; overflow-wrap: anywhere; }
-table { border-collapse: collapse; } td, th { padding: 4px 14px 4px 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); } td.number { text-align: right; font-variant-numeric: tabular-nums; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px; overflow-x: auto;
-  font-size: 13px; } summary { cursor: pointer; font-weight: 600; font-size: 18px; margin: 34px 0 12px; }
-)";
 
 std::string Card(const std::string& value, const std::string& label) {
   return absl::StrCat("<div class=\"card\"><b>", EscapeHtml(value), "</b><span>", EscapeHtml(label), "</span></div>");
@@ -69,7 +43,7 @@ std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::st
 }
 
 bool IsLossName(const std::string& key) {
-  static const char* const kOther[] = {"step", "epoch", "loss", "lr", "images_per_second", "data_wait", "peer_wait"};
+  static const char* const kOther[] = {"step", "epoch", "loss", "lr", "images_per_second", "data_wait", "peer_wait", "bytes_sent"};
   return std::find(std::begin(kOther), std::end(kOther), key) == std::end(kOther);
 }
 
@@ -192,9 +166,7 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
   TRIREME_ASSIGN_OR_RETURN(const std::string config, ReadFile(run_folder + "/config.pbtxt"));
   const std::string status = end.value("status", "");
   const std::string html = absl::StrCat(
-      "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-      "content=\"width=device-width\"><title>",
-      EscapeHtml(title), "</title><style>", kStyle, "</style></head><body><h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
+      HtmlHead(title, ""), "<h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
       EscapeHtml(absl::StrCat(start.value("model", ""), " with ", start.value("strategy", ""), ", seed ",
                               start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
       "</div>", status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),

@@ -82,6 +82,7 @@ void RunRecorder::OnStep(const StepReport& report) {
   event["images_per_second"] = job_.config.global_batch_size() / report.seconds;
   event["data_wait"] = report.data_wait_seconds / report.seconds;
   event["peer_wait"] = report.peer_wait_seconds / report.seconds;
+  event["bytes_sent"] = report.bytes_sent;
   metrics_->Write(event);
 }
 

@@ -1,0 +1,63 @@
+// The compare tool as a user runs it.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/end_to_end/tool_process.h"
+
+namespace trireme {
+namespace {
+
+std::vector<std::string> Arguments(const std::string& folder, const std::string& strategies) {
+  return {"--config=" + TinyConfig(),
+          "--strategies=" + strategies,
+          "--workers=2",
+          "--steps=3",
+          "--warmup=1",
+          "--rounds=2",
+          "--json=" + folder + "/numbers.json",
+          "--out=" + folder};
+}
+
+TEST(CompareTest, MeasuresEachStrategyAndWritesAPage) {
+  const std::string folder = NewFolder("compare");
+  const ToolResult result = RunToolProcess("compare", Arguments(folder, "ring_all_reduce,data_parallel"));
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  const auto json = nlohmann::json::parse(ReadAll(folder + "/numbers.json"));
+  ASSERT_EQ(json["rows"].size(), 3u);
+  for (const auto& row : json["rows"]) {
+    EXPECT_EQ(row["runs"], 2);
+    EXPECT_GT(row["images_per_second"]["median"], 0);
+    EXPECT_GT(row["peak_bytes"]["total"], 0);
+    EXPECT_EQ(row["losses"].size(), 4u);
+    if (row["workers"] == 1) continue;
+    EXPECT_GE(row["bytes_sent_a_step"], 0.9 * row["bytes_bound"].get<double>());
+    EXPECT_LT(row["weight_difference"], 1e-2);
+  }
+  EXPECT_EQ(json["rows"][0]["weight_difference"], 0);
+  const std::string page = ReadAll(folder + "/comparison.html");
+  for (const char* part : {"ring_all_reduce", "Speed-up over one worker", "Time of a step", "</html>"}) {
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+  }
+}
+
+TEST(CompareTest, AStrategyThatFailsIsARowAndTheRestGoOn) {
+  const std::string folder = NewFolder("compare_failure");
+  const ToolResult result =
+      RunToolProcess("compare", Arguments(folder, "ring_all_reduce{buckets{size_mb: -1}},ring_all_reduce"));
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  const auto json = nlohmann::json::parse(ReadAll(folder + "/numbers.json"));
+  ASSERT_EQ(json["rows"].size(), 3u);
+  EXPECT_NE(json["rows"][1]["failure"].get<std::string>().find("size_mb is -1"), std::string::npos) << json;
+  EXPECT_EQ(json["rows"][2]["runs"], 2);
+  EXPECT_NE(result.output.find("size_mb is -1"), std::string::npos) << result.output;
+}
+
+TEST(CompareTest, AnUnknownStrategyIsWrongInput) {
+  const ToolResult result = RunToolProcess("compare", Arguments(NewFolder("compare_unknown"), "ring_all_reduced"));
+  EXPECT_EQ(result.exit_code, 2) << result.output;
+  EXPECT_NE(result.output.find("ring_all_reduce"), std::string::npos) << result.output;
+}
+
+}  // namespace
+}  // namespace trireme

@@ -1,0 +1,109 @@
+#include "tools/comparison/comparison.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include "absl/strings/str_format.h"
+#include "core/base/files.h"
+#include "core/config/config_file.h"
+#include "tools/comparison/run_train.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The config that train is given: the user's, but for what is compared and what would disturb the measurement.
+StatusOr<std::string> ConfigText(const Config& config, const Combination& combination,
+                                 const ComparisonOptions& options) {
+  Config run = config;
+  TRIREME_RETURN_IF_ERROR(ApplyOverride(absl::StrCat("strategy={", combination.ConfigText(), "}"), &run));
+  run.set_workers(combination.workers);
+  run.set_steps(options.warmup_steps + options.steps);
+  run.clear_eval_data();
+  run.clear_out();
+  run.mutable_checkpoint()->set_every_steps(0);
+  run.mutable_log()->set_every_steps(1);
+  return PrintText(run);
+}
+
+// Everything that became known of one combination.
+struct Progress {
+  std::string failure;
+  std::vector<RunMeasurement> runs;
+  std::string last_run_folder;
+};
+
+Status RunOnce(const std::string& train, const Config& config, const Combination& combination,
+               const ComparisonOptions& options, const std::string& folder, Progress* progress) {
+  TRIREME_RETURN_IF_ERROR(MakeFolder(folder));
+  const std::string config_path = folder + "/compare.pbtxt";
+  TRIREME_ASSIGN_OR_RETURN(const std::string text, ConfigText(config, combination, options));
+  TRIREME_RETURN_IF_ERROR(WriteFileAtomically(config_path, text));
+  const std::string run_folder = folder + "/run";
+  std::error_code error;
+  fs::remove_all(run_folder, error);
+  TRIREME_RETURN_IF_ERROR(RunTrain(train, {"--config=" + config_path, "--out=" + run_folder}, folder + "/train.log",
+                                   options.timeout_seconds));
+  TRIREME_ASSIGN_OR_RETURN(RunMeasurement run, ReadRun(run_folder, options.warmup_steps));
+  progress->runs.push_back(std::move(run));
+  progress->last_run_folder = run_folder;
+  return absl::OkStatus();
+}
+
+Row MakeRow(const Combination& combination, const Progress& progress, const Row* baseline,
+            const StatusOr<SafetensorsContent>& baseline_weights) {
+  Row row;
+  if (!progress.failure.empty()) {
+    row.combination = combination;
+    row.failure = progress.failure;
+    return row;
+  }
+  row = Summarise(combination, progress.runs);
+  const double base = baseline == nullptr ? row.images_per_second.median : baseline->images_per_second.median;
+  row.speedup = base > 0 ? row.images_per_second.median / base : std::nan("");
+  row.efficiency = row.speedup / combination.workers;
+  const auto weights = ReadFinalWeights(progress.last_run_folder);
+  if (baseline_weights.ok() && weights.ok()) {
+    const auto difference = LargestDifference(*baseline_weights, *weights, &row.weight_difference_at);
+    row.weight_difference = difference.ok() ? *difference : std::nan("");
+  }
+  return row;
+}
+
+}  // namespace
+
+StatusOr<Comparison> Compare(const Config& config, const std::vector<Combination>& plan,
+                             const ComparisonOptions& options,
+                             const std::function<void(const std::string& what)>& progress) {
+  TRIREME_ASSIGN_OR_RETURN(const std::string train, FindTrainTool());
+  std::vector<Progress> done(plan.size());
+  for (int round = 0; round < options.rounds; ++round) {
+    for (size_t place = 0; place < plan.size(); ++place) {
+      const size_t i = (place + static_cast<size_t>(round)) % plan.size();
+      if (!done[i].failure.empty()) continue;
+      progress(absl::StrFormat("round %d of %d: %s", round + 1, options.rounds, plan[i].Describe()));
+      const Status status =
+          RunOnce(train, config, plan[i], options, absl::StrCat(options.folder, "/runs/", i), &done[i]);
+      if (status.code() == absl::StatusCode::kCancelled) return status;
+      if (!status.ok()) done[i].failure = std::string(status.message());
+    }
+  }
+  Comparison comparison;
+  StatusOr<SafetensorsContent> baseline_weights = absl::NotFoundError("");
+  if (done[0].failure.empty()) baseline_weights = ReadFinalWeights(done[0].last_run_folder);
+  for (size_t i = 0; i < plan.size(); ++i) {
+    const bool has_baseline = i > 0 && comparison.rows[0].failure.empty();
+    comparison.rows.push_back(
+        MakeRow(plan[i], done[i], has_baseline ? &comparison.rows[0] : nullptr, baseline_weights));
+    if (!done[i].runs.empty() && comparison.device.empty()) {
+      const RunMeasurement& run = done[i].runs.front();
+      comparison.device = run.device;
+      comparison.parameters = run.parameters;
+      comparison.global_batch_size = run.global_batch_size;
+    }
+  }
+  return comparison;
+}
+
+}  // namespace trireme

@@ -1,0 +1,120 @@
+#include "tools/comparison/measurement.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "core/train/checkpoint.h"
+#include "tools/report/metrics_log.h"
+
+namespace trireme {
+namespace {
+
+double Median(std::vector<double> values) { return SpreadOf(std::move(values)).median; }
+
+template <class Member>
+double MedianOverRuns(const std::vector<RunMeasurement>& runs, Member member) {
+  std::vector<double> all;
+  for (const RunMeasurement& run : runs) all.insert(all.end(), (run.*member).begin(), (run.*member).end());
+  return Median(std::move(all));
+}
+
+}  // namespace
+
+StatusOr<RunMeasurement> ReadRun(const std::string& run_folder, int64_t warmup_steps) {
+  TRIREME_ASSIGN_OR_RETURN(const auto events, ReadMetrics(run_folder + "/metrics.jsonl"));
+  RunMeasurement run;
+  std::string status = "it did not end";
+  double bytes = 0;
+  for (const auto& event : events) {
+    const std::string kind = event.value("event", "");
+    if (kind == "start") {
+      run.parameters = event.value("parameters", int64_t{0});
+      run.device = event.value("device", "");
+      run.global_batch_size = event.value("global_batch_size", 0);
+    } else if (kind == "step") {
+      run.losses.push_back(event.value("loss", std::nan("")));
+      if (event.value("step", int64_t{0}) <= warmup_steps) continue;
+      const double seconds = run.global_batch_size / event.value("images_per_second", std::nan(""));
+      run.step_seconds.push_back(seconds);
+      run.data_wait_seconds.push_back(seconds * event.value("data_wait", 0.0));
+      run.peer_wait_seconds.push_back(seconds * event.value("peer_wait", 0.0));
+      bytes += event.value("bytes_sent", 0.0);
+    } else if (kind == "end") {
+      status = event.value("status", "");
+      if (event.contains("peak_bytes_of_rank_0")) {
+        for (const auto& [name, value] : event["peak_bytes_of_rank_0"].items()) run.peak_bytes[name] = value;
+      }
+    }
+  }
+  if (status != "done") return absl::FailedPreconditionError(status);
+  if (run.step_seconds.empty()) return absl::FailedPreconditionError("it left no step after the warm-up");
+  run.bytes_sent_a_step = bytes / static_cast<double>(run.step_seconds.size());
+  return run;
+}
+
+StatusOr<SafetensorsContent> ReadFinalWeights(const std::string& run_folder) {
+  TRIREME_ASSIGN_OR_RETURN(const std::string checkpoint, FindCheckpoint(run_folder));
+  return ReadSafetensors(checkpoint + "/model.safetensors");
+}
+
+StatusOr<double> LargestDifference(const SafetensorsContent& a, const SafetensorsContent& b, std::string* where) {
+  if (a.arrays.size() != b.arrays.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("one has ", a.arrays.size(), " tensors, the other ", b.arrays.size()));
+  }
+  double largest = 0;
+  for (size_t i = 0; i < a.arrays.size(); ++i) {
+    const NamedArray &x = a.arrays[i], &y = b.arrays[i];
+    if (x.name != y.name || x.values.size() != y.values.size()) {
+      return absl::InvalidArgumentError(absl::StrCat(x.name, " and ", y.name, " are not the same tensor"));
+    }
+    double difference = 0, norm = 0;
+    for (size_t k = 0; k < x.values.size(); ++k) {
+      const double d = static_cast<double>(x.values[k]) - y.values[k];
+      difference += d * d;
+      norm += static_cast<double>(x.values[k]) * x.values[k];
+    }
+    const double relative = std::sqrt(difference) / (norm > 0 ? std::sqrt(norm) : 1);
+    // Not a number is no small difference.
+    if (!(relative <= largest)) {
+      largest = relative;
+      *where = x.name;
+    }
+    if (std::isnan(largest)) break;
+  }
+  return largest;
+}
+
+Spread SpreadOf(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return {values.front(), (values[(n - 1) / 2] + values[n / 2]) / 2, values.back()};
+}
+
+Row Summarise(const Combination& combination, const std::vector<RunMeasurement>& runs) {
+  Row row;
+  row.combination = combination;
+  row.runs = static_cast<int>(runs.size());
+  const RunMeasurement& first = runs.front();
+  std::vector<double> speeds, bytes;
+  for (const RunMeasurement& run : runs) {
+    speeds.push_back(run.global_batch_size / Median(run.step_seconds));
+    bytes.push_back(run.bytes_sent_a_step);
+    for (const auto& [kind, peak] : run.peak_bytes) row.peak_bytes[kind] = std::max(row.peak_bytes[kind], peak);
+  }
+  row.images_per_second = SpreadOf(speeds);
+  row.step_ms = 1e3 * MedianOverRuns(runs, &RunMeasurement::step_seconds);
+  row.data_wait_ms = 1e3 * MedianOverRuns(runs, &RunMeasurement::data_wait_seconds);
+  row.exposed_communication_ms = 1e3 * MedianOverRuns(runs, &RunMeasurement::peer_wait_seconds);
+  row.compute_ms = std::max(0.0, row.step_ms - row.data_wait_ms - row.exposed_communication_ms);
+  row.bytes_sent_a_step = Median(bytes);
+  const double n = combination.workers;
+  row.bytes_bound = 2 * (n - 1) / n * static_cast<double>(first.parameters) * sizeof(float);
+  row.losses = first.losses;
+  row.weight_difference = std::nan("");
+  return row;
+}
+
+}  // namespace trireme
