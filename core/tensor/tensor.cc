@@ -13,6 +13,7 @@ int64_t SizeOf(DataType type) {
     case DataType::kFloat16:
       return 2;
     case DataType::kInt64:
+    case DataType::kFloat64:
       return 8;
   }
   LOG(FATAL) << "unknown data type " << static_cast<int>(type);
@@ -33,6 +34,8 @@ const char* DataTypeName(DataType type) {
       return "float16";
     case DataType::kInt64:
       return "int64";
+    case DataType::kFloat64:
+      return "float64";
   }
   return "?";
 }

@@ -17,7 +17,7 @@
 
 namespace trireme {
 
-enum class DataType { kFloat32, kInt32, kUint8, kBfloat16, kFloat16, kInt64 };
+enum class DataType { kFloat32, kInt32, kUint8, kBfloat16, kFloat16, kInt64, kFloat64 };
 
 int64_t SizeOf(DataType type);            // bytes of an element
 const char* DataTypeName(DataType type);  // "float32"
@@ -27,6 +27,10 @@ struct DataTypeOf;
 template <>
 struct DataTypeOf<float> {
   static constexpr DataType value = DataType::kFloat32;
+};
+template <>
+struct DataTypeOf<double> {
+  static constexpr DataType value = DataType::kFloat64;
 };
 template <>
 struct DataTypeOf<int32_t> {
