@@ -30,7 +30,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // Tensors are contiguous by nature; element types float32 and int32 reduce, all types move.
+  // Tensors are contiguous by nature; all element types move, and all but uint8 reduce:
+  // integers wrap, and 16-bit sums are rounded at least once (how often is the communicator's business).
   // In place; every rank gets the same bits.
   virtual Status AllReduce(const Tensor& tensor, ReduceOperation operation, Stream& stream) = 0;
   // `tensor` has size() equal parts; rank r's part ends up reduced, the others are undefined.

@@ -8,7 +8,9 @@
 #include <thread>
 
 #include "core/base/registry.h"
+#include "parallel/communicator/thread/combine.h"
 #include "parallel/communicator/thread/reduce.h"
+#include "parallel/communicator/thread/stream_exchange.h"
 #include "parallel/communicator/thread/thread_communicator.pb.h"
 #include "parallel/communicator/thread/thread_job.h"
 #include "parallel/launch/process_launcher.h"
@@ -29,7 +31,11 @@ std::string Describe(const char* operation, const Tensor& tensor) {
 class ThreadCommunicator : public Communicator {
  public:
   ThreadCommunicator(std::shared_ptr<ThreadJob> job, ThreadMeeting& meeting, int rank)
-      : job_(std::move(job)), meeting_(meeting), rank_(rank), size_(job_->world_size()) {}
+      : job_(std::move(job)),
+        meeting_(meeting),
+        rank_(rank),
+        size_(job_->world_size()),
+        exchange_(*job_, meeting, rank) {}
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -37,7 +43,12 @@ class ThreadCommunicator : public Communicator {
   Status AllReduce(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     CheckReducible(tensor);
     const std::string what = absl::StrCat(Describe("AllReduce", tensor), " by ", Name(operation));
-    return Run(what, {{tensor, true, true}}, stream,
+    if (IsAsynchronous(stream)) {
+      return OnStreams(what, LargeAllReduceBytes(tensor.size(), SizeOf(tensor.type())), stream, [&](ThreadCall call) {
+        return exchange_.AllReduce(std::move(call), tensor, operation, stream);
+      });
+    }
+    return Run(what, {tensor}, stream,
                [this, operation, type = tensor.type(), n = tensor.size()](ThreadCall call, void* const* memory) {
                  if (size_ == 1) return absl::OkStatus();
                  return n * SizeOf(type) <= kSmallBytes ? SmallAllReduce(call, memory[0], n, type, operation)
@@ -49,86 +60,75 @@ class ThreadCommunicator : public Communicator {
     CheckReducible(tensor);
     CheckDivides(tensor);
     const std::string what = absl::StrCat(Describe("ReduceScatter", tensor), " by ", Name(operation));
-    return Run(what, {{tensor, true, true}}, stream,
-               [this, operation, type = tensor.type(), n = tensor.size()](ThreadCall call, void* const* memory) {
+    const int64_t part = tensor.size() / size_;
+    if (IsAsynchronous(stream)) {
+      return OnStreams(what, (tensor.size() - part) * SizeOf(tensor.type()), stream, [&](ThreadCall call) {
+        return exchange_.ReduceScatter(std::move(call), tensor, operation, stream);
+      });
+    }
+    return Run(what, {tensor}, stream,
+               [this, operation, part, type = tensor.type(), n = tensor.size()](ThreadCall call, void* const* memory) {
                  TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
-                 ReduceInRankOrder(type, operation, meeting_.offered(), n / size_ * rank_, n / size_ * (rank_ + 1),
-                                   memory[0]);
-                 CountSent((n - n / size_) * SizeOf(type));
+                 ReduceInRankOrder(type, operation, meeting_.offered(), part * rank_, part * (rank_ + 1), memory[0]);
+                 CountSent((n - part) * SizeOf(type));
                  return EndReading(&call);
                });
   }
 
   Status AllGather(const Tensor& tensor, Stream& stream) override {
     CheckDivides(tensor);
-    return Run(Describe("AllGather", tensor), {{tensor, true, true}}, stream,
-               [this, part = tensor.bytes() / size_](ThreadCall call, void* const* memory) {
-                 TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
-                 for (int i = 1; i < size_; ++i) {
-                   const int peer = (rank_ + i) % size_;
-                   Copy(memory[0], meeting_.offered()[peer], part * peer, part * (peer + 1));
-                 }
-                 CountSent(part * (size_ - 1));
-                 return EndReading(&call);
-               });
+    const int64_t part = tensor.bytes() / size_;
+    if (IsAsynchronous(stream)) {
+      return OnStreams(Describe("AllGather", tensor), part * (size_ - 1), stream,
+                       [&](ThreadCall call) { return exchange_.AllGather(std::move(call), tensor, stream); });
+    }
+    return Run(Describe("AllGather", tensor), {tensor}, stream, [this, part](ThreadCall call, void* const* memory) {
+      TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
+      for (int i = 1; i < size_; ++i) {
+        const int peer = (rank_ + i) % size_;
+        Copy(memory[0], meeting_.offered()[peer], part * peer, part * (peer + 1));
+      }
+      CountSent(part * (size_ - 1));
+      return EndReading(&call);
+    });
   }
 
   Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
     CheckRank(root);
-    return Run(absl::StrCat(Describe("Broadcast", tensor), " from rank ", root),
-               {{tensor, rank_ == root, rank_ != root}}, stream,
-               [this, root, bytes = tensor.bytes()](ThreadCall call, void* const* memory) {
+    const std::string what = absl::StrCat(Describe("Broadcast", tensor), " from rank ", root);
+    const int64_t sent = rank_ == root ? tensor.bytes() * (size_ - 1) : 0;
+    if (IsAsynchronous(stream)) {
+      return OnStreams(what, sent, stream,
+                       [&](ThreadCall call) { return exchange_.Broadcast(std::move(call), tensor, root, stream); });
+    }
+    return Run(what, {tensor}, stream,
+               [this, root, sent, bytes = tensor.bytes()](ThreadCall call, void* const* memory) {
                  TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
-                 if (rank_ == root) {
-                   CountSent(bytes * (size_ - 1));
-                 } else {
-                   Copy(memory[0], meeting_.offered()[root], 0, bytes);
-                 }
+                 if (rank_ != root) Copy(memory[0], meeting_.offered()[root], 0, bytes);
+                 CountSent(sent);
                  return EndReading(&call);
                });
   }
 
   Status Send(const Tensor& tensor, int to, Stream& stream) override {
-    CheckPeer(to);
-    return Run(
-        absl::StrCat(Describe("Send", tensor), " to rank ", to), {{tensor, true, false}}, stream,
-        [this, to, bytes = tensor.bytes()](const ThreadCall& call, void* const* memory) {
-          TRIREME_RETURN_IF_ERROR(meeting_.Offer(rank_, to, call, memory[0], bytes));
-          TRIREME_RETURN_IF_ERROR(meeting_.AwaitTaken(rank_, to, call));
-          CountSent(bytes);
-          return absl::OkStatus();
-        },
-        Among::kTwo);
+    return Pass(absl::StrCat(Describe("Send", tensor), " to rank ", to), &tensor, to, nullptr, -1, stream);
   }
 
   Status Receive(const Tensor& tensor, int from, Stream& stream) override {
-    CheckPeer(from);
-    return Run(
-        absl::StrCat(Describe("Receive", tensor), " from rank ", from), {{tensor, false, true}}, stream,
-        [this, from, bytes = tensor.bytes()](const ThreadCall& call, void* const* memory) {
-          return meeting_.Take(rank_, from, call, memory[0], bytes);
-        },
-        Among::kTwo);
+    return Pass(absl::StrCat(Describe("Receive", tensor), " from rank ", from), nullptr, -1, &tensor, from, stream);
   }
 
   Status SendReceive(const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) override {
-    CheckPeer(to);
-    CheckPeer(from);
-    return Run(
-        absl::StrCat(Describe("SendReceive", send), " to rank ", to, " and ", receive.bytes(), " bytes from rank ",
-                     from),
-        {{send, true, false}, {receive, false, true}}, stream,
-        [this, to, from, sent = send.bytes(), received = receive.bytes()](const ThreadCall& call, void* const* memory) {
-          TRIREME_RETURN_IF_ERROR(meeting_.Offer(rank_, to, call, memory[0], sent));
-          TRIREME_RETURN_IF_ERROR(meeting_.Take(rank_, from, call, memory[1], received));
-          TRIREME_RETURN_IF_ERROR(meeting_.AwaitTaken(rank_, to, call));
-          CountSent(sent);
-          return absl::OkStatus();
-        },
-        Among::kTwo);
+    return Pass(absl::StrCat(Describe("SendReceive", send), " to rank ", to, " and ", receive.bytes(),
+                             " bytes from rank ", from),
+                &send, to, &receive, from, stream);
   }
 
   Status Barrier(Stream& stream) override {
+    if (IsAsynchronous(stream)) {
+      return OnStreams("Barrier", 0, stream,
+                       [&](ThreadCall call) { return exchange_.Barrier(std::move(call), stream); });
+    }
     return Run("Barrier", {}, stream,
                [this](const ThreadCall& call, void* const*) { return meeting_.Depart(rank_, call); });
   }
@@ -151,19 +151,13 @@ class ThreadCommunicator : public Communicator {
   double busy_seconds() const override { return busy_nanoseconds_.load(std::memory_order_relaxed) * 1e-9; }
 
  private:
-  struct Operand {
-    Tensor tensor;
-    bool read;
-    bool written;
-  };
   using Body = std::function<Status(const ThreadCall& call, void* const* memory)>;
 
   static void Copy(void* to, const void* from, int64_t begin, int64_t end) {
     if (end > begin) std::memcpy(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin, end - begin);
   }
   static void CheckReducible(const Tensor& tensor) {
-    CHECK(tensor.type() == DataType::kFloat32 || tensor.type() == DataType::kInt32)
-        << "a tensor of " << DataTypeName(tensor.type()) << " cannot be reduced";
+    CHECK(IsReducible(tensor.type())) << "a tensor of " << DataTypeName(tensor.type()) << " cannot be reduced";
   }
   void CheckDivides(const Tensor& tensor) const {
     CHECK_EQ(tensor.size() % size_, 0) << tensor.shape() << " does not divide among " << size_ << " ranks";
@@ -173,6 +167,9 @@ class ThreadCommunicator : public Communicator {
     CheckRank(rank);
     CHECK_NE(rank, rank_) << "a rank does not send to itself";
   }
+  // True of a GPU's streams. A CPU's further streams are threads, on which a call runs as it does inline.
+  static bool IsAsynchronous(Stream& stream) { return !stream.device().compute_stream().is_inline(); }
+
   void CountSent(int64_t bytes) { job_->bytes_sent(rank_).fetch_add(bytes, std::memory_order_relaxed); }
   // Calls that all ranks make are told apart by their number. What two ranks do between them is no concern of the
   // others, and takes no number.
@@ -198,13 +195,17 @@ class ThreadCommunicator : public Communicator {
     return absl::OkStatus();
   }
 
+  int64_t LargeAllReduceBytes(int64_t n, int64_t element) const {
+    const int64_t mine = n * (rank_ + 1) / size_ - n * rank_ / size_;
+    return (n - mine + mine * (size_ - 1)) * element;
+  }
+
   // Each rank reduces one part, then all gather the parts.
   Status LargeAllReduce(ThreadCall call, void* memory, int64_t n, DataType type, ReduceOperation operation) {
     const auto part = [&](int rank) { return n * rank / size_; };
     TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory));
     ReduceInRankOrder(type, operation, meeting_.offered(), part(rank_), part(rank_ + 1), memory);
-    const int64_t mine = part(rank_ + 1) - part(rank_);
-    CountSent((n - mine + mine * (size_ - 1)) * SizeOf(type));
+    CountSent(LargeAllReduceBytes(n, SizeOf(type)));
     meeting_.DoneReading();
     ++call.phase;
     TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory));
@@ -215,44 +216,65 @@ class ThreadCommunicator : public Communicator {
     return EndReading(&call);
   }
 
-  Status Run(const std::string& what, std::vector<Operand> operands, Stream& stream, Body body,
-             Among among = Among::kAll) {
-    if (stream.is_inline() || stream.device().kind() != DeviceKind::kCpu) {
-      return RunNow(what, operands, stream, body, among);
+  Status Take(const ThreadCall& call, void* to, int64_t bytes, int from) {
+    TRIREME_ASSIGN_OR_RETURN(const ThreadMeeting::Parcel parcel,
+                             meeting_.BeginTake(rank_, from, call, {nullptr, bytes, nullptr}));
+    Copy(to, parcel.data, 0, bytes);
+    meeting_.EndTake(rank_, from, nullptr);
+    return absl::OkStatus();
+  }
+
+  // A null tensor leaves that side out.
+  Status Pass(const std::string& what, const Tensor* send, int to, const Tensor* receive, int from, Stream& stream) {
+    if (send != nullptr) CheckPeer(to);
+    if (receive != nullptr) CheckPeer(from);
+    const int64_t sent = send == nullptr ? 0 : send->bytes(), received = receive == nullptr ? 0 : receive->bytes();
+    if (IsAsynchronous(stream)) {
+      return OnStreams(
+          what, sent, stream,
+          [&](const ThreadCall& call) { return exchange_.SendReceive(call, send, to, receive, from, stream); },
+          Among::kTwo);
     }
-    stream.Enqueue([this, what, among, operands = std::move(operands), body = std::move(body), &stream] {
-      RunNow(what, operands, stream, body, among).IgnoreError();  // the job has it
+    return Run(
+        what, {send == nullptr ? Tensor() : *send, receive == nullptr ? Tensor() : *receive}, stream,
+        [this, to, from, sent, received](const ThreadCall& call, void* const* memory) -> Status {
+          if (to >= 0) TRIREME_RETURN_IF_ERROR(meeting_.Offer(rank_, to, call, {memory[0], sent, nullptr}));
+          if (from >= 0) TRIREME_RETURN_IF_ERROR(Take(call, memory[1], received, from));
+          if (to >= 0) TRIREME_RETURN_IF_ERROR(meeting_.AwaitTaken(rank_, to, call).status());
+          CountSent(sent);
+          return absl::OkStatus();
+        },
+        Among::kTwo);
+  }
+
+  Status OnStreams(const std::string& what, int64_t sent, Stream& stream,
+                   const std::function<Status(ThreadCall call)>& body, Among among = Among::kAll) {
+    if (size_ == 1) return status();
+    // Workers on different devices cannot read each other's memory: their calls differ.
+    const Status status =
+        Time([&] { return body(NextCall(absl::StrCat(what, " on ", stream.device().name()), among)); });
+    if (status.ok()) CountSent(sent);
+    return status;
+  }
+
+  Status Run(const std::string& what, std::vector<Tensor> operands, Stream& stream, Body body,
+             Among among = Among::kAll) {
+    if (stream.is_inline()) return RunNow(what, operands, body, among);
+    stream.Enqueue([this, what, among, operands = std::move(operands), body = std::move(body)] {
+      RunNow(what, operands, body, among).IgnoreError();  // the job has it
     });
     return status();
   }
 
-  Status RunNow(const std::string& what, const std::vector<Operand>& operands, Stream& stream, const Body& body,
-                Among among) {
+  Status RunNow(const std::string& what, const std::vector<Tensor>& operands, const Body& body, Among among) {
     void* memory[2] = {};
-    if (stream.device().kind() == DeviceKind::kCpu) {
-      for (size_t i = 0; i < operands.size(); ++i) memory[i] = operands[i].tensor.raw();
-      return Time(NextCall(what, among), memory, body);
-    }
-    std::vector<std::vector<char>> host(operands.size());
-    for (size_t i = 0; i < operands.size(); ++i) {
-      const Tensor& tensor = operands[i].tensor;
-      host[i].resize(tensor.bytes());
-      memory[i] = host[i].data();
-      if (operands[i].read) tensor.device().Copy(memory[i], tensor.raw(), host[i].size(), stream);
-    }
-    stream.Synchronize();
-    const Status status = Time(NextCall(what, among), memory, body);
-    for (size_t i = 0; status.ok() && i < operands.size(); ++i) {
-      const Tensor& tensor = operands[i].tensor;
-      if (operands[i].written) tensor.device().Copy(tensor.raw(), memory[i], host[i].size(), stream);
-    }
-    stream.Synchronize();
-    return status;
+    for (size_t i = 0; i < operands.size(); ++i) memory[i] = operands[i].defined() ? operands[i].raw() : nullptr;
+    return Time([&] { return body(NextCall(what, among), memory); });
   }
 
-  Status Time(const ThreadCall& call, void* const* memory, const Body& body) {
+  Status Time(const std::function<Status()>& work) {
     const auto start = std::chrono::steady_clock::now();
-    const Status status = body(call, memory);
+    const Status status = work();
     const auto spent = std::chrono::steady_clock::now() - start;
     busy_nanoseconds_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
                                 std::memory_order_relaxed);
@@ -263,6 +285,7 @@ class ThreadCommunicator : public Communicator {
   ThreadMeeting& meeting_;
   const int rank_;
   const int size_;
+  StreamExchange exchange_;
   int64_t num_calls_ = 0;
   std::atomic<int64_t> busy_nanoseconds_{0};
 };

@@ -7,8 +7,9 @@
 // every run.
 //
 // Of CPU tensors a call runs on its stream, inline or on the stream's thread.
-// Of CUDA tensors it blocks the caller and goes through host memory: correct,
-// for tests of many workers on one GPU.
+// On a GPU that several workers share, the host meets its peers and the streams
+// are ordered by events (see stream_exchange.h); workers on different GPUs are
+// refused.
 //
 // Faults, besides communicator.h's: a worker that returns an error is a fault
 // of the job, and one that returns while a peer waits for it is a fault of the

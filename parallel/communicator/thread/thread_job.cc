@@ -2,8 +2,6 @@
 
 #include <glog/logging.h>
 
-#include <cstring>
-
 #include "absl/strings/str_join.h"
 
 namespace trireme {
@@ -68,9 +66,9 @@ ThreadMeeting::ThreadMeeting(ThreadJob& job)
       offered_(job.world_size(), nullptr),
       messages_(job.world_size() * job.world_size()) {}
 
-Status ThreadMeeting::EndByFault(Lock& lock, int rank) {
-  wake_[rank].wait(lock, [&] { return readers_ == 0; });
-  return job_.fault_;
+Status ThreadMeeting::AwaitReadersIfFault(Lock& lock, int rank, const Status& status) {
+  if (!status.ok()) wake_[rank].wait(lock, [&] { return readers_ == 0; });
+  return status;
 }
 
 void ThreadMeeting::EndReadLocked() {
@@ -84,13 +82,13 @@ Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call, const 
       std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
                                              std::chrono::duration<double>(job_.timeout_seconds_));
   while (!ready()) {
-    if (!job_.fault_.ok()) return EndByFault(lock, rank);
+    if (!job_.fault_.ok()) return job_.fault_;
     const std::vector<int> late = missing();
     for (int peer : late) {
       if (!job_.left_[peer]) continue;
       job_.FailLocked(rank, absl::UnavailableError(absl::StrCat("rank ", rank, " waits for rank ", peer, " in ",
                                                                 Describe(call), ", but that worker has ended")));
-      return EndByFault(lock, rank);
+      return job_.fault_;
     }
     if (wake_[rank].wait_until(lock, deadline) == std::cv_status::no_timeout) continue;
     if (ready() || !job_.fault_.ok()) continue;
@@ -103,7 +101,7 @@ Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call, const 
 }
 
 Status ThreadMeeting::Meet(Lock& lock, int rank, const ThreadCall& call, void* offered, bool reads) {
-  if (!job_.fault_.ok()) return EndByFault(lock, rank);
+  if (!job_.fault_.ok()) return job_.fault_;
   arrivals_[rank] = {true, call, offered};
   const int world = job_.world_size_;
   if (++num_arrived_ == world) {
@@ -112,7 +110,7 @@ Status ThreadMeeting::Meet(Lock& lock, int rank, const ThreadCall& call, void* o
       job_.FailLocked(rank, absl::InternalError(absl::StrCat("rank ", rank, " is in ", Describe(call), " and rank ",
                                                              peer, " in ", Describe(arrivals_[peer].call),
                                                              "; all ranks have to make the same calls in one order")));
-      return EndByFault(lock, rank);
+      return job_.fault_;
     }
     num_arrived_ = 0;
     ++generation_;
@@ -139,7 +137,7 @@ Status ThreadMeeting::Meet(Lock& lock, int rank, const ThreadCall& call, void* o
 
 Status ThreadMeeting::Arrive(int rank, const ThreadCall& call, void* offered) {
   Lock lock(job_.mutex_);
-  return Meet(lock, rank, call, offered, /*reads=*/true);
+  return AwaitReadersIfFault(lock, rank, Meet(lock, rank, call, offered, /*reads=*/true));
 }
 
 void ThreadMeeting::DoneReading() {
@@ -149,48 +147,89 @@ void ThreadMeeting::DoneReading() {
 
 Status ThreadMeeting::Depart(int rank, const ThreadCall& call) {
   Lock lock(job_.mutex_);
-  return Meet(lock, rank, call, nullptr, /*reads=*/false);
+  return AwaitReadersIfFault(lock, rank, Meet(lock, rank, call, nullptr, /*reads=*/false));
 }
 
-Status ThreadMeeting::Offer(int rank, int to, const ThreadCall& call, const void* data, int64_t bytes) {
+Status ThreadMeeting::MeetWhileReading(int rank, const ThreadCall& call, void* offered) {
   Lock lock(job_.mutex_);
-  if (!job_.fault_.ok()) return EndByFault(lock, rank);
+  return Meet(lock, rank, call, offered, /*reads=*/false);
+}
+
+Status ThreadMeeting::AwaitReaders(int rank) {
+  Lock lock(job_.mutex_);
+  return AwaitReadersIfFault(lock, rank, job_.fault_);
+}
+
+Status ThreadMeeting::Offer(int rank, int to, const ThreadCall& call, const Parcel& parcel) {
+  Lock lock(job_.mutex_);
+  TRIREME_RETURN_IF_ERROR(AwaitReadersIfFault(lock, rank, job_.fault_));
   CHECK_EQ(message(rank, to).state, Message::kNone) << Describe(call) << " by two threads at once";
-  message(rank, to) = {Message::kOffered, data, bytes};
+  message(rank, to) = {Message::kOffered, parcel, nullptr};
   wake_[to].notify_all();
   return absl::OkStatus();
 }
 
-Status ThreadMeeting::AwaitTaken(int rank, int to, const ThreadCall& call) {
+StatusOr<Event*> ThreadMeeting::AwaitTaken(int rank, int to, const ThreadCall& call) {
   Lock lock(job_.mutex_);
   Message& sent = message(rank, to);
-  TRIREME_RETURN_IF_ERROR(Await(
-      lock, rank, call, [&] { return sent.state != Message::kOffered; }, [&] { return std::vector<int>{to}; }));
+  TRIREME_RETURN_IF_ERROR(AwaitReadersIfFault(
+      lock, rank,
+      Await(
+          lock, rank, call, [&] { return sent.state != Message::kOffered; }, [&] { return std::vector<int>{to}; })));
   wake_[rank].wait(lock, [&] { return sent.state == Message::kTaken; });
-  sent.state = Message::kNone;
-  return absl::OkStatus();
+  if (sent.taken == nullptr) sent.state = Message::kNone;
+  return sent.taken;
 }
 
-Status ThreadMeeting::Take(int rank, int from, const ThreadCall& call, void* data, int64_t bytes) {
+void ThreadMeeting::Release(int rank, int to) {
+  Lock lock(job_.mutex_);
+  message(rank, to).state = Message::kNone;
+  wake_[to].notify_all();
+}
+
+Event* ThreadMeeting::Withdraw(int rank, int to) {
+  Lock lock(job_.mutex_);
+  Message& sent = message(rank, to);
+  if (sent.state == Message::kOffered) sent.state = Message::kNone;
+  wake_[rank].wait(lock, [&] { return sent.state != Message::kBeingRead; });
+  return sent.state == Message::kTaken ? sent.taken : nullptr;
+}
+
+StatusOr<ThreadMeeting::Parcel> ThreadMeeting::BeginTake(int rank, int from, const ThreadCall& call,
+                                                         const Parcel& expected) {
   Lock lock(job_.mutex_);
   Message& sent = message(from, rank);
-  TRIREME_RETURN_IF_ERROR(Await(
-      lock, rank, call, [&] { return sent.state == Message::kOffered && job_.fault_.ok(); },
-      [&] { return std::vector<int>{from}; }));
-  if (sent.bytes != bytes) {
-    job_.FailLocked(rank, absl::InternalError(absl::StrCat("rank ", from, " sent ", sent.bytes, " bytes to rank ", rank,
-                                                           ", which waited for ", bytes, " in ", Describe(call))));
-    return EndByFault(lock, rank);
+  TRIREME_RETURN_IF_ERROR(
+      AwaitReadersIfFault(lock, rank,
+                          Await(
+                              lock, rank, call, [&] { return sent.state == Message::kOffered && job_.fault_.ok(); },
+                              [&] { return std::vector<int>{from}; })));
+  const bool same_kind = (sent.parcel.event == nullptr) == (expected.event == nullptr);
+  if (sent.parcel.bytes != expected.bytes || !same_kind) {
+    job_.FailLocked(
+        rank, absl::InternalError(absl::StrCat("rank ", from, " sent ", sent.parcel.bytes, " bytes to rank ", rank,
+                                               ", which waited for ", expected.bytes, " in ", Describe(call),
+                                               same_kind ? "" : "; one of them is on a GPU and the other is not")));
+    return AwaitReadersIfFault(lock, rank, job_.fault_);
   }
   sent.state = Message::kBeingRead;
   ++readers_;
-  lock.unlock();
-  if (bytes > 0) std::memcpy(data, sent.data, static_cast<size_t>(bytes));
-  lock.lock();
+  return sent.parcel;
+}
+
+void ThreadMeeting::EndTake(int rank, int from, Event* event) {
+  Lock lock(job_.mutex_);
+  Message& sent = message(from, rank);
   sent.state = Message::kTaken;
+  sent.taken = event;
   EndReadLocked();
   wake_[from].notify_all();
-  return absl::OkStatus();
+}
+
+void ThreadMeeting::AwaitRelease(int rank, int from) {
+  Lock lock(job_.mutex_);
+  // The sender has a deadline of its own.
+  wake_[rank].wait(lock, [&] { return message(from, rank).state != Message::kTaken; });
 }
 
 StatusOr<ThreadMeeting*> ThreadMeeting::Duplicate(int rank, const ThreadCall& call) {
@@ -200,11 +239,11 @@ StatusOr<ThreadMeeting*> ThreadMeeting::Duplicate(int rank, const ThreadCall& ca
     duplicate_ = job_.meetings_.back().get();
   }
   Lock lock(job_.mutex_);
-  TRIREME_RETURN_IF_ERROR(Meet(lock, rank, call, nullptr, /*reads=*/false));
+  TRIREME_RETURN_IF_ERROR(AwaitReadersIfFault(lock, rank, Meet(lock, rank, call, nullptr, /*reads=*/false)));
   ThreadMeeting* duplicate = duplicate_;
   ThreadCall again = call;
   again.phase = 1;
-  TRIREME_RETURN_IF_ERROR(Meet(lock, rank, again, nullptr, /*reads=*/false));
+  TRIREME_RETURN_IF_ERROR(AwaitReadersIfFault(lock, rank, Meet(lock, rank, again, nullptr, /*reads=*/false)));
   return duplicate;
 }
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/base/status.h"
+#include "core/device/device.h"
 
 namespace trireme {
 
@@ -84,10 +85,33 @@ class ThreadMeeting {
   // The last meeting of a call: nobody reads afterwards.
   Status Depart(int rank, const ThreadCall& call);
 
+  // A further meeting of ranks which all read, and go on to. After a fault the caller does not wait for the other
+  // readers: it lets go of what it reads, and then calls DoneReading and AwaitReaders.
+  Status MeetWhileReading(int rank, const ThreadCall& call, void* offered);
+  // Waits until nobody reads what others have offered. Returns the job's fault.
+  Status AwaitReaders(int rank);
+
+  // What one rank hands to another. Those whose streams move the bytes add the point from which on they may be read,
+  // or have been.
+  struct Parcel {
+    const void* data = nullptr;
+    int64_t bytes = 0;
+    Event* event = nullptr;
+  };
+
   // Offers bytes to one rank and returns; AwaitTaken waits until it has them.
-  Status Offer(int rank, int to, const ThreadCall& call, const void* data, int64_t bytes);
-  Status AwaitTaken(int rank, int to, const ThreadCall& call);
-  Status Take(int rank, int from, const ThreadCall& call, void* data, int64_t bytes);
+  Status Offer(int rank, int to, const ThreadCall& call, const Parcel& parcel);
+  // The receiver's event, which lives until Release; null, and nothing to release, if it needed none.
+  StatusOr<Event*> AwaitTaken(int rank, int to, const ThreadCall& call);
+  void Release(int rank, int to);
+  // After a fault, instead of AwaitTaken: takes the offer back, or, if it has been taken, returns the event of that.
+  Event* Withdraw(int rank, int to);
+
+  // Finds what was offered, of the same size and kind as `expected`; the caller copies it and calls EndTake.
+  StatusOr<Parcel> BeginTake(int rank, int from, const ThreadCall& call, const Parcel& expected);
+  // `event` may be null; else the sender is to call Release, which AwaitRelease waits for.
+  void EndTake(int rank, int from, Event* event);
+  void AwaitRelease(int rank, int from);
 
   // The same new meeting for all ranks. Collective.
   StatusOr<ThreadMeeting*> Duplicate(int rank, const ThreadCall& call);
@@ -101,8 +125,8 @@ class ThreadMeeting {
   };
   struct Message {
     enum { kNone, kOffered, kBeingRead, kTaken } state = kNone;
-    const void* data = nullptr;
-    int64_t bytes = 0;
+    Parcel parcel;
+    Event* taken = nullptr;
   };
   using Lock = std::unique_lock<std::mutex>;
 
@@ -110,11 +134,13 @@ class ThreadMeeting {
   Status Meet(Lock& lock, int rank, const ThreadCall& call, void* offered, bool reads);
   void EndReadLocked();
   // Waits until ready(), which is asked first, or a fault, or until a rank of
-  // missing() has left or the deadline has passed, which become faults.
+  // missing() has left or the deadline has passed, which become faults. After a
+  // fault this and Meet return at once, though others may still read this
+  // rank's memory.
   template <class Ready, class Missing>
   Status Await(Lock& lock, int rank, const ThreadCall& call, const Ready& ready, const Missing& missing);
-  // The job's fault, once nobody reads this rank's memory any more.
-  Status EndByFault(Lock& lock, int rank);
+  // The status; if it is a fault, once nobody reads this rank's memory any more.
+  Status AwaitReadersIfFault(Lock& lock, int rank, const Status& status);
 
   ThreadJob& job_;
   std::deque<std::condition_variable> wake_;  // by rank

@@ -53,10 +53,16 @@ class AsyncStream : public Stream {
 class FakeDevice : public AsyncDevice {
  public:
   explicit FakeDevice(const AsyncDeviceOptions& options)
-      : options_(options), scheduler_(options.seed), compute_(*this, "compute", options.threads) {}
+      : options_(options),
+        scheduler_(options.beside != nullptr ? static_cast<const FakeDevice*>(options.beside)->scheduler_
+                                             : std::make_shared<AsyncScheduler>(options.seed)),
+        compute_(*this, "compute", options.threads) {}
   ~FakeDevice() override {
     AbandonCapture();
-    scheduler_.Drain().IgnoreError();
+    // Its further streams have ended; those of devices beside it go on.
+    const auto recording = std::make_shared<Recording>();
+    scheduler_->Push(compute_.lane(), {nullptr, recording, nullptr});
+    scheduler_->RunUntil(recording).IgnoreError();
     for (void* buffer : old_host_buffers_) ::operator delete(buffer, std::align_val_t(64));
   }
 
@@ -108,9 +114,9 @@ class FakeDevice : public AsyncDevice {
   }
   void Drain() override {
     RefuseToWaitInCapture(nullptr, false);
-    Throw(scheduler_.Drain());
+    Throw(scheduler_->Drain());
   }
-  int64_t pending() const override { return scheduler_.pending(); }
+  int64_t pending() const override { return scheduler_->pending(); }
 
   // For streams, events and graphs.
   void Enqueue(AsyncOperation operation, Lane* lane, const void* pointer, size_t bytes, Work work);
@@ -120,7 +126,7 @@ class FakeDevice : public AsyncDevice {
   void Synchronize(AsyncEvent& event);
   void Launch(const AsyncCapture& captured, const std::vector<Lane*>& lanes);
   void ReleaseMemory(int capture);
-  AsyncScheduler& scheduler() { return scheduler_; }
+  AsyncScheduler& scheduler() { return *scheduler_; }
 
  private:
   static Lane* Of(Stream& stream) { return static_cast<AsyncStream&>(stream).lane(); }
@@ -149,7 +155,7 @@ class FakeDevice : public AsyncDevice {
   std::unique_ptr<AsyncCapture> capture_;
   int num_events_ = 0;
   int num_captures_ = 0;
-  AsyncScheduler scheduler_;
+  const std::shared_ptr<AsyncScheduler> scheduler_;
   AsyncStream compute_;
 };
 
@@ -215,7 +221,7 @@ void FakeDevice::Free(void* pointer) {
     if (AsyncScheduler::IsWithinWork()) {
       end();
     } else {
-      scheduler_.Push(compute_.lane(), {end, nullptr, nullptr});
+      scheduler_->Push(compute_.lane(), {end, nullptr, nullptr});
     }
     return;
   }
@@ -226,7 +232,7 @@ void FakeDevice::Free(void* pointer) {
   if (pool == 0 && capturing) {
     memory_.Free(pointer, capture_->id(), false);  // the captured work may use it whenever it is launched
   } else if (pool == 0) {
-    scheduler_.Push(compute_.lane(), {Poison(pointer, bytes), nullptr, nullptr});
+    scheduler_->Push(compute_.lane(), {Poison(pointer, bytes), nullptr, nullptr});
     memory_.Free(pointer, 0, true);
   } else if (capturing && pool == capture_->id()) {
     capture_->Run(compute_.lane(), Poison(pointer, bytes));
@@ -239,7 +245,7 @@ void FakeDevice::Free(void* pointer) {
 void FakeDevice::ReleaseMemory(int capture) {
   std::lock_guard<std::mutex> lock(mutex_);
   for (const auto& [pointer, bytes] : memory_.Release(capture)) {
-    scheduler_.Push(compute_.lane(), {Poison(pointer, bytes), nullptr, nullptr});
+    scheduler_->Push(compute_.lane(), {Poison(pointer, bytes), nullptr, nullptr});
   }
 }
 
@@ -259,7 +265,7 @@ void FakeDevice::Enqueue(AsyncOperation operation, Lane* lane, const void* point
   if (IsCapturing(lane)) {
     capture_->Run(lane, std::move(work));
   } else {
-    scheduler_.Push(lane, {std::move(work), nullptr, nullptr});
+    scheduler_->Push(lane, {std::move(work), nullptr, nullptr});
   }
 }
 
@@ -273,7 +279,7 @@ void FakeDevice::Record(Lane* lane, AsyncEvent& event) {
   }
   event.capture = event.point = -1;
   event.recording = std::make_shared<Recording>();
-  scheduler_.Push(lane, {nullptr, event.recording, nullptr});
+  scheduler_->Push(lane, {nullptr, event.recording, nullptr});
 }
 
 void FakeDevice::Wait(Lane* lane, AsyncEvent& event) {
@@ -291,7 +297,7 @@ void FakeDevice::Wait(Lane* lane, AsyncEvent& event) {
     ThrowPrecondition(absl::StrCat("stream ", lane->name, " waits for event ", event.id,
                                    ", which was recorded in a capture that is over"));
   } else if (event.recording != nullptr) {
-    scheduler_.Push(lane, {nullptr, nullptr, event.recording});
+    scheduler_->Push(lane, {nullptr, nullptr, event.recording});
   }
 }
 
@@ -308,9 +314,9 @@ void FakeDevice::Synchronize(Lane* lane) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     Log(AsyncOperation::kSynchronize, lane);
-    scheduler_.Push(lane, {nullptr, recording, nullptr});
+    scheduler_->Push(lane, {nullptr, recording, nullptr});
   }
-  Throw(scheduler_.RunUntil(recording));
+  Throw(scheduler_->RunUntil(recording));
 }
 
 void FakeDevice::Synchronize(AsyncEvent& event) {
@@ -326,7 +332,7 @@ void FakeDevice::Synchronize(AsyncEvent& event) {
     }
   }
   RefuseToWaitInCapture(nullptr, captured);
-  if (recording != nullptr) Throw(scheduler_.RunUntil(recording));
+  if (recording != nullptr) Throw(scheduler_->RunUntil(recording));
 }
 
 void FakeDevice::BeginCapture() {
@@ -373,11 +379,11 @@ void FakeDevice::Launch(const AsyncCapture& captured, const std::vector<Lane*>& 
   for (const CapturedStep& step : captured.steps()) {
     Lane* const lane = lanes[step.line];
     if (step.run != nullptr) {
-      scheduler_.Push(lane, {[run = step.run] { (*run)(); }, nullptr, nullptr});
+      scheduler_->Push(lane, {[run = step.run] { (*run)(); }, nullptr, nullptr});
     } else if (step.record >= 0) {
-      scheduler_.Push(lane, {nullptr, points[step.record], nullptr});
+      scheduler_->Push(lane, {nullptr, points[step.record], nullptr});
     } else {
-      scheduler_.Push(lane, {nullptr, nullptr, points[step.wait]});
+      scheduler_->Push(lane, {nullptr, nullptr, points[step.wait]});
     }
   }
 }

@@ -17,7 +17,7 @@
 //     what was allocated before and freed in between.
 //   * Each stream has a thread, and one of them runs at a time, except that a closure that takes long (one that waits
 //     for another worker) does not keep the others from running. Several devices in several threads do not know of
-//     one another.
+//     one another, unless they were made to lie beside each other.
 //   * Work that throws a DeviceError ends the device, as a sticky error does: no work runs after it, and every host
 //     wait throws it.
 //
@@ -68,6 +68,9 @@ struct AsyncDeviceOptions {
   int threads = 1;    // of the compute stream
   bool record = false;
   bool can_capture = true;
+  // A device on the same hardware, as those of several workers on one GPU: one scheduler runs the streams of both, and
+  // each may wait for events of the other. Not needed any longer once this device is made.
+  const class AsyncDevice* beside = nullptr;
 };
 
 class AsyncDevice : public Device {

@@ -11,11 +11,12 @@
 #include "core/base/registry.h"
 #include "core/device/device.h"
 #include "parallel/communicator/thread/thread_communicator.h"
+#include "tests/core/testing/async_device.h"
 
 namespace trireme {
 
-inline std::unique_ptr<Device> TestDevice() {
-  auto device = MakeDevice("cpu", 1);
+inline std::unique_ptr<Device> TestDevice(const std::string& name = "cpu") {
+  auto device = MakeDevice(name, 1);
   CHECK(device.ok()) << device.status();
   (*device)->BindToThisThread();
   return *std::move(device);
@@ -24,9 +25,26 @@ inline std::unique_ptr<Device> TestDevice() {
 // Runs `worker` on `world` ranks, each with a device of its own; the outcome of
 // Launcher::Run.
 inline Status RunJob(int world, const std::function<Status(Communicator& communicator, Device& device)>& worker,
-                     double timeout_seconds = 60) {
+                     double timeout_seconds = 60, const std::string& device_name = "cpu") {
   return MakeThreadLauncher(timeout_seconds)->Run(world, [&](Communicator& communicator) {
-    const auto device = TestDevice();
+    const auto device = TestDevice(device_name);
+    return worker(communicator, *device);
+  });
+}
+
+// Workers whose streams are asynchronous and belong to one piece of hardware, as those of one GPU; `seed` decides who
+// runs when.
+inline Status RunAsyncJob(int world, uint64_t seed,
+                          const std::function<Status(Communicator& communicator, testing::AsyncDevice& device)>& worker,
+                          double timeout_seconds = 60) {
+  testing::AsyncDeviceOptions options;
+  options.seed = seed;
+  const auto hardware = testing::MakeAsyncDevice(options);
+  options.beside = hardware.get();
+  options.record = true;
+  return MakeThreadLauncher(timeout_seconds)->Run(world, [&](Communicator& communicator) {
+    const auto device = testing::MakeAsyncDevice(options);
+    device->BindToThisThread();
     return worker(communicator, *device);
   });
 }
