@@ -15,8 +15,6 @@ namespace {
 // For the others to read the last of the store; those that were killed are not waited for any longer.
 constexpr auto kFarewell = std::chrono::seconds(5);
 
-std::string EndedKey(int rank) { return absl::StrCat("ended.", rank); }
-
 class ProcessLauncher : public Launcher {
  public:
   ProcessLauncher(const ProcessLauncherOptions& options, ConnectFunction connect)
@@ -69,12 +67,19 @@ class ProcessLauncher : public Launcher {
       TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator> communicator, connect_(place_, store_));
       return worker(*communicator);
     });
-    if (!result.ok()) return FirstFault(result);
-    return store_->Set(EndedKey(place_.rank), "");
+    // A stop that all have agreed on is no fault, and the last of them may still be at it.
+    if (!result.ok() && !absl::IsCancelled(result)) return FirstFault(result);
+    TRIREME_RETURN_IF_ERROR(store_->Set(EndedKey(place_.rank), ""));
+    return result;
   }
 
   Status Finish(const Status& outcome) override {
     if (outcome.ok() || store_ == nullptr) return outcome;
+    if (absl::IsCancelled(outcome)) {
+      if (!place_.supervised) return outcome;
+      TRIREME_RETURN_IF_ERROR(store_->Set(StoppedKey(place_.rank), std::string(outcome.message())));
+      return ToldElsewhere(outcome);
+    }
     const Status first = FirstFault(outcome);
     if (place_.supervised) return ToldElsewhere(first);
     return place_.world_size > 1 ? Annotate(first, absl::StrCat("on rank ", place_.rank)) : first;

@@ -4,8 +4,8 @@
 // processes on this machine (see supervisor.h). A job of one worker runs where it is.
 //
 // Faults: what goes wrong in one process, from Start to Finish, is in the store at once, where the others find it; the
-// job's outcome is the first fault in the words of the rank that had it. A rank whose worker has returned is marked by
-// the key "ended.<rank>".
+// job's outcome is the first fault in the words of the rank that had it. A stop that all ranks have agreed on
+// (Cancelled) is no fault.
 #ifndef TRIREME_PARALLEL_LAUNCH_PROCESS_LAUNCHER_H_
 #define TRIREME_PARALLEL_LAUNCH_PROCESS_LAUNCHER_H_
 

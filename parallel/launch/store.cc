@@ -62,6 +62,10 @@ std::optional<JobFault> Store::fault() const {
 
 Status DescribeFault(const JobFault& fault) { return Annotate(fault.status, absl::StrCat("rank ", fault.rank)); }
 
+std::string EndedKey(int rank) { return absl::StrCat("ended.", rank); }
+
+std::string StoppedKey(int rank) { return absl::StrCat("stopped.", rank); }
+
 Status MemoryStore::Set(const std::string& key, const std::string& value) {
   std::lock_guard<std::mutex> lock(mutex_);
   values_[key] = value;

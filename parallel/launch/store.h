@@ -44,6 +44,10 @@ class Store {
 // A fault as others are told it: "rank 2: the file is torn".
 Status DescribeFault(const JobFault& fault);
 
+// Keys of what a rank leaves behind: that its worker has returned, and why, if it was asked to stop.
+std::string EndedKey(int rank);
+std::string StoppedKey(int rank);
+
 // Of a job whose workers are all in this process.
 class MemoryStore : public Store {
  public:

@@ -115,8 +115,8 @@ class Supervisor {
     }
     for (ChildProcess& child : children_) child.CloseOutput();
     const auto fault = folder_.store().fault();
-    if (!fault.has_value()) return absl::OkStatus();
-    return Told(*fault);
+    if (!fault.has_value()) return stopped_;
+    return fault->rank == 0 ? fault->status : DescribeFault(*fault);
   }
 
  private:
@@ -155,9 +155,15 @@ class Supervisor {
     for (size_t rank = 0; rank < children_.size(); ++rank) {
       if (!children_[rank].Reap()) continue;
       // Those that still go on see it as a peer that is gone.
-      folder_.store().Set(absl::StrCat("ended.", rank), "").IgnoreError();
+      const int number = static_cast<int>(rank);
+      folder_.store().Set(EndedKey(number), "").IgnoreError();
       if (children_[rank].outcome().ok()) continue;
-      folder_.store().ReportFault(static_cast<int>(rank), children_[rank].outcome());
+      const auto stopped = folder_.store().Find(StoppedKey(number));
+      if (stopped.ok() && stopped->has_value()) {
+        if (rank == 0 || stopped_.ok()) stopped_ = absl::CancelledError(**stopped);
+        continue;
+      }
+      folder_.store().ReportFault(number, children_[rank].outcome());
       if (failed_at_ == Clock::time_point()) failed_at_ = Clock::now();
     }
   }
@@ -170,16 +176,12 @@ class Supervisor {
     }
   }
 
-  // All ranks have agreed to stop; what rank 0 says it says for all.
-  static Status Told(const JobFault& fault) {
-    return fault.rank == 0 || absl::IsCancelled(fault.status) ? fault.status : DescribeFault(fault);
-  }
-
   const SupervisorOptions& options_;
   SignalReader signals_;
   JobFolder folder_;
   std::vector<ChildProcess> children_;
   Clock::time_point failed_at_{};
+  Status stopped_;  // why all have agreed to stop, in rank 0's words if it has any
 };
 
 }  // namespace

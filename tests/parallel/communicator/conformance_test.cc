@@ -1,46 +1,120 @@
-// What every communicator has to do, over world sizes, streams, sizes and
-// element types.
+// What every communicator has to do, over implementations, world sizes, streams, sizes and element types.
+#include <cmath>
 #include <cstring>
 #include <random>
 
+#include "tests/core/testing/devices.h"
 #include "tests/parallel/testing/jobs.h"
+#include "tests/parallel/testing/nccl_jobs.h"
 
 namespace trireme {
 namespace {
 
-enum class StreamKind { kInline, kThread };
+// A communicator on some kind of device, and on its compute stream or another.
+struct Place {
+  std::string name;
+  std::string kind;  // cpu, cuda, asynchronous, nccl
+  bool own_stream = false;
+  uint64_t seed = 1;  // of asynchronous devices
 
-class ConformanceTest : public testing::TestWithParam<std::tuple<int, StreamKind>> {
+  // Calls of two communicators may be made in another order on each rank.
+  bool any_order() const { return kind == "cpu"; }
+  bool in_rank_order() const { return kind != "nccl"; }
+};
+
+std::vector<Place> Places() {
+  std::vector<Place> places = {
+      {"Inline", "cpu"}, {"Thread", "cpu", true}, {"Nccl", "nccl"}, {"NcclStream", "nccl", true}};
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    places.push_back({"Asynchronous" + std::to_string(seed), "asynchronous", false, seed});
+    places.push_back({"AsynchronousStream" + std::to_string(seed), "asynchronous", true, seed});
+  }
+  if (testing::TestDevices().size() > 1) {
+    places.push_back({"Cuda", "cuda"});
+    places.push_back({"CudaStream", "cuda", true});
+  }
+  return places;
+}
+
+// `later` goes on from where `earlier` is.
+void Order(Device& device, Stream& earlier, Stream& later) {
+  const auto event = device.NewEvent();
+  earlier.Record(*event);
+  later.Wait(*event);
+}
+
+class ConformanceTest : public ::testing::TestWithParam<std::tuple<int, Place>> {
  protected:
   int world() const { return std::get<0>(GetParam()); }
+  const Place& place() const { return std::get<1>(GetParam()); }
 
   // Runs `worker` on all ranks and waits for the stream that it was given.
   void Run(const std::function<void(Communicator&, Device&, Stream&)>& worker) {
-    const Status status = RunJob(world(), [&](Communicator& communicator, Device& device) {
+    const auto with_stream = [&](Communicator& communicator, Device& device) {
       std::unique_ptr<Stream> own;
-      if (std::get<1>(GetParam()) == StreamKind::kThread) own = device.NewStream("test");
+      if (place().own_stream) own = device.NewStream("test");
       worker(communicator, device, own ? *own : device.compute_stream());
       return communicator.status();
-    });
+    };
+    if (place().kind == "nccl") {
+      testing::NcclJobSetup nccl;
+      nccl.seed = place().seed;
+      for (const Status& status : testing::NcclTestJob().Run(world(), nccl, with_stream)) {
+        EXPECT_TRUE(status.ok()) << status;
+      }
+      return;
+    }
+    Status status;
+    if (place().kind == "asynchronous") {
+      status = RunAsyncJob(world(), place().seed, with_stream);
+    } else {
+      status = RunJob(world(), with_stream, 60, place().kind);
+    }
     EXPECT_TRUE(status.ok()) << status;
   }
 };
 
 constexpr int64_t kSizes[] = {0, 1, 2, 7, 61, 1009, 1024, 1025, 20011};
 
-// Different on every rank; small integers, so that sums are exact.
 template <class T>
-std::vector<T> Values(int rank, int64_t size) {
-  std::vector<T> values(size);
-  for (int64_t i = 0; i < size; ++i) values[i] = static_cast<T>((i * 7 + rank * 13) % 31);
-  return values;
+T Element(double value) {
+  if constexpr (std::is_same_v<T, bfloat16> || std::is_same_v<T, float16>) {
+    return FromFloat<T>(static_cast<float>(value));
+  } else {
+    return static_cast<T>(value);
+  }
 }
 
 template <class T>
-T Combined(int world, int64_t i, ReduceOperation operation) {
-  T result = 0;
+double ToDouble(T value) {
+  if constexpr (std::is_same_v<T, bfloat16> || std::is_same_v<T, float16>) {
+    return ToFloat(value);
+  } else {
+    return static_cast<double>(value);
+  }
+}
+
+template <class T>
+std::vector<double> Read(const Tensor& tensor) {
+  std::vector<double> values;
+  for (const T& value : tensor.ToVector<T>()) values.push_back(ToDouble(value));
+  return values;
+}
+
+// Different on every rank; small integers, so that sums are exact.
+double ValueAt(int rank, int64_t i) { return static_cast<double>((i * 7 + rank * 13) % 31); }
+
+template <class T>
+std::vector<T> Values(int rank, int64_t size) {
+  std::vector<T> values(size);
+  for (int64_t i = 0; i < size; ++i) values[i] = Element<T>(ValueAt(rank, i));
+  return values;
+}
+
+double Combined(int world, int64_t i, ReduceOperation operation) {
+  double result = 0;
   for (int rank = 0; rank < world; ++rank) {
-    const T value = static_cast<T>((i * 7 + rank * 13) % 31);
+    const double value = ValueAt(rank, i);
     result = operation == ReduceOperation::kSum ? result + value : std::max(result, value);
   }
   return result;
@@ -53,16 +127,20 @@ void ExpectAllReduce(Communicator& communicator, Device& device, Stream& stream)
       const Tensor tensor = Tensor::From(device, {size}, Values<T>(communicator.rank(), size));
       ASSERT_TRUE(communicator.AllReduce(tensor, operation, stream).ok());
       stream.Synchronize();
-      std::vector<T> expected(size);
-      for (int64_t i = 0; i < size; ++i) expected[i] = Combined<T>(communicator.size(), i, operation);
-      ASSERT_EQ(tensor.ToVector<T>(), expected) << "size " << size;
+      std::vector<double> expected(size);
+      for (int64_t i = 0; i < size; ++i) expected[i] = Combined(communicator.size(), i, operation);
+      ASSERT_EQ(Read<T>(tensor), expected) << "size " << size;
     }
   }
 }
 
 TEST_P(ConformanceTest, AllReduce) {
   Run(ExpectAllReduce<float>);
+  Run(ExpectAllReduce<double>);
   Run(ExpectAllReduce<int32_t>);
+  Run(ExpectAllReduce<int64_t>);
+  Run(ExpectAllReduce<bfloat16>);
+  Run(ExpectAllReduce<float16>);
 }
 
 TEST_P(ConformanceTest, AllReduceGivesEveryRankAndEveryRunTheSameBits) {
@@ -86,6 +164,87 @@ TEST_P(ConformanceTest, AllReduceGivesEveryRankAndEveryRunTheSameBits) {
   }
 }
 
+TEST_P(ConformanceTest, SumsAreMadeInRankOrderAndSixteenBitsRoundedOnce) {
+  if (!place().in_rank_order()) GTEST_SKIP() << "the order is NCCL's";
+  constexpr int64_t kSize = 3001;
+  const auto values = [&](int rank) {
+    std::mt19937 random(rank);
+    std::normal_distribution<float> normal;
+    std::vector<float> drawn(kSize);
+    for (float& value : drawn) value = normal(random) * std::exp(normal(random) * 3);
+    return drawn;
+  };
+  std::vector<float> sum = values(0);
+  std::vector<float> sum_of_16_bits(kSize);
+  for (int64_t i = 0; i < kSize; ++i) sum_of_16_bits[i] = ToFloat(FromFloat<bfloat16>(sum[i]));
+  for (int rank = 1; rank < world(); ++rank) {
+    const std::vector<float> more = values(rank);
+    for (int64_t i = 0; i < kSize; ++i) {
+      sum[i] += more[i];
+      sum_of_16_bits[i] += ToFloat(FromFloat<bfloat16>(more[i]));
+    }
+  }
+  for (float& value : sum_of_16_bits) value = ToFloat(FromFloat<bfloat16>(value));
+  Run([&](Communicator& communicator, Device& device, Stream& stream) {
+    const std::vector<float> mine = values(communicator.rank());
+    const Tensor tensor = Tensor::From(device, {kSize}, mine);
+    std::vector<bfloat16> rounded;
+    for (float value : mine) rounded.push_back(FromFloat<bfloat16>(value));
+    const Tensor of_16_bits = Tensor::From(device, {kSize}, rounded);
+    ASSERT_TRUE(communicator.AllReduce(tensor, ReduceOperation::kSum, stream).ok());
+    ASSERT_TRUE(communicator.AllReduce(of_16_bits, ReduceOperation::kSum, stream).ok());
+    stream.Synchronize();
+    ASSERT_EQ(tensor.ToVector<float>(), sum);
+    ASSERT_EQ(Read<bfloat16>(of_16_bits), std::vector<double>(sum_of_16_bits.begin(), sum_of_16_bits.end()));
+  });
+}
+
+// Nothing but events keeps a rank from overwriting what another still reads.
+TEST_P(ConformanceTest, CallsMayFollowOneAnotherWithoutTheHostWaiting) {
+  constexpr int64_t kSize = 4000;
+  constexpr int kRounds = 12;
+  Run([](Communicator& communicator, Device& device, Stream& stream) {
+    const int world = communicator.size(), rank = communicator.rank();
+    const int left = (rank + world - 1) % world, right = (rank + 1) % world;
+    const auto buffer = [&] { return Tensor::Zeros(device, {kSize * world}, DataType::kUint8); };
+    const Tensor gathered = buffer(), sent = buffer(), received = buffer(), number = Tensor::Zeros(device, {kSize});
+    const Tensor log = Tensor::Zeros(device, {kRounds, 4, kSize * world}, DataType::kUint8);
+    Order(device, device.compute_stream(), stream);
+    const auto keep = [&](int round, int row, const Tensor& tensor) {
+      device.Copy(log.Slice(round, round + 1).Flat((row * kSize) * world, (row + 1) * kSize * world).raw(),
+                  tensor.raw(), kSize * world, stream);
+    };
+    for (int round = 0; round < kRounds; ++round) {
+      device.Fill(gathered.Flat(rank * kSize, (rank + 1) * kSize).raw(), round * 16 + rank, kSize, stream);
+      ASSERT_TRUE(communicator.AllGather(gathered, stream).ok());
+      keep(round, 0, gathered);
+      device.Fill(sent.raw(), round * 16 + 8 + rank, sent.bytes(), stream);
+      if (world > 1) {
+        ASSERT_TRUE(communicator.SendReceive(sent, right, received, left, stream).ok());
+      }
+      device.Fill(sent.raw(), 255, sent.bytes(), stream);
+      keep(round, 1, received);
+      device.Fill(number.raw(), 0, number.bytes(), stream);
+      device.Fill(gathered.raw(), round + rank, gathered.bytes(), stream);
+      ASSERT_TRUE(communicator.Broadcast(gathered, round % world, stream).ok());
+      keep(round, 2, gathered);
+      ASSERT_TRUE(communicator.AllReduce(number, ReduceOperation::kMax, stream).ok());
+    }
+    stream.Synchronize();
+    const std::vector<uint8_t> seen = log.ToVector<uint8_t>();
+    for (int round = 0; round < kRounds; ++round) {
+      const uint8_t* row = seen.data() + round * 4 * kSize * world;
+      for (int64_t i = 0; i < kSize * world; ++i) {
+        ASSERT_EQ(row[i], round * 16 + i / kSize) << "AllGather, round " << round;
+        if (world > 1) {
+          ASSERT_EQ(row[kSize * world + i], round * 16 + 8 + left) << "SendReceive, round " << round;
+        }
+        ASSERT_EQ(row[2 * kSize * world + i], round + round % world) << "Broadcast, round " << round;
+      }
+    }
+  });
+}
+
 template <class T>
 void ExpectReduceScatter(Communicator& communicator, Device& device, Stream& stream) {
   for (int64_t part : kSizes) {
@@ -93,23 +252,34 @@ void ExpectReduceScatter(Communicator& communicator, Device& device, Stream& str
     const Tensor tensor = Tensor::From(device, {size}, Values<T>(communicator.rank(), size));
     ASSERT_TRUE(communicator.ReduceScatter(tensor, ReduceOperation::kSum, stream).ok());
     stream.Synchronize();
-    const std::vector<T> values = tensor.ToVector<T>();
+    const std::vector<double> values = Read<T>(tensor);
     for (int64_t i = part * communicator.rank(); i < part * (communicator.rank() + 1); ++i) {
-      ASSERT_EQ(values[i], Combined<T>(communicator.size(), i, ReduceOperation::kSum)) << i << " of " << size;
+      ASSERT_EQ(values[i], Combined(communicator.size(), i, ReduceOperation::kSum)) << i << " of " << size;
     }
   }
 }
 
 TEST_P(ConformanceTest, ReduceScatter) {
   Run(ExpectReduceScatter<float>);
+  Run(ExpectReduceScatter<double>);
   Run(ExpectReduceScatter<int32_t>);
+  Run(ExpectReduceScatter<int64_t>);
+  Run(ExpectReduceScatter<bfloat16>);
+  Run(ExpectReduceScatter<float16>);
+}
+
+template <class T>
+std::vector<double> Doubles(const std::vector<T>& values) {
+  std::vector<double> doubles;
+  for (const T& value : values) doubles.push_back(ToDouble(value));
+  return doubles;
 }
 
 template <class T>
 void ExpectMovement(Communicator& communicator, Device& device, Stream& stream) {
   const int world = communicator.size(), rank = communicator.rank();
   for (int64_t part : kSizes) {
-    std::vector<T> gathered(part * world), mine(part * world, T{0});
+    std::vector<T> gathered(part * world), mine(part * world, Element<T>(0));
     for (int r = 0; r < world; ++r) {
       const std::vector<T> of_rank = Values<T>(r, part);
       std::copy(of_rank.begin(), of_rank.end(), gathered.begin() + r * part);
@@ -118,22 +288,23 @@ void ExpectMovement(Communicator& communicator, Device& device, Stream& stream) 
     const Tensor all = Tensor::From(device, {world, part}, mine);
     ASSERT_TRUE(communicator.AllGather(all, stream).ok());
     stream.Synchronize();
-    ASSERT_EQ(all.ToVector<T>(), gathered) << "AllGather of parts of " << part;
+    ASSERT_EQ(Read<T>(all), Doubles(gathered)) << "AllGather of parts of " << part;
 
     for (int root = 0; root < world; ++root) {
       const Tensor tensor = Tensor::From(device, {part}, Values<T>(rank, part));
       ASSERT_TRUE(communicator.Broadcast(tensor, root, stream).ok());
       stream.Synchronize();
-      ASSERT_EQ(tensor.ToVector<T>(), Values<T>(root, part)) << "Broadcast of " << part;
+      ASSERT_EQ(Read<T>(tensor), Doubles(Values<T>(root, part))) << "Broadcast of " << part;
     }
 
     if (world == 1) continue;
     const int left = (rank + world - 1) % world, right = (rank + 1) % world;
     const Tensor sent = Tensor::From(device, {part}, Values<T>(rank, part));
     const Tensor received = Tensor::Zeros(device, {part}, sent.type());
+    Order(device, device.compute_stream(), stream);
     ASSERT_TRUE(communicator.SendReceive(sent, right, received, left, stream).ok());
     stream.Synchronize();
-    ASSERT_EQ(received.ToVector<T>(), Values<T>(left, part)) << "SendReceive of " << part;
+    ASSERT_EQ(Read<T>(received), Doubles(Values<T>(left, part))) << "SendReceive of " << part;
 
     // From each to each in turn, which a pair of queues gets wrong if it mixes
     // its peers.
@@ -146,7 +317,7 @@ void ExpectMovement(Communicator& communicator, Device& device, Stream& stream) 
         ASSERT_TRUE(communicator.Receive(tensor, from, stream).ok());
       }
       stream.Synchronize();
-      ASSERT_EQ(tensor.ToVector<T>(), Values<T>(from, part)) << "Receive of " << part;
+      ASSERT_EQ(Read<T>(tensor), Doubles(Values<T>(from, part))) << "Receive of " << part;
     }
   }
 }
@@ -156,20 +327,9 @@ TEST_P(ConformanceTest, EveryElementTypeMoves) {
   Run(ExpectMovement<int32_t>);
   Run(ExpectMovement<uint8_t>);
   Run(ExpectMovement<int64_t>);
-}
-
-TEST_P(ConformanceTest, HalfTypesMove) {
-  Run([](Communicator& communicator, Device& device, Stream& stream) {
-    for (DataType type : {DataType::kBfloat16, DataType::kFloat16}) {
-      const Tensor tensor = Tensor::Empty(device, {37}, type);
-      device.Fill(tensor.raw(), communicator.rank() + 1, tensor.bytes(), device.compute_stream());
-      ASSERT_TRUE(communicator.Broadcast(tensor, communicator.size() - 1, stream).ok());
-      stream.Synchronize();
-      std::vector<char> bytes(tensor.bytes());
-      tensor.CopyToHost(bytes.data());
-      EXPECT_EQ(bytes, std::vector<char>(tensor.bytes(), static_cast<char>(communicator.size())));
-    }
-  });
+  Run(ExpectMovement<double>);
+  Run(ExpectMovement<bfloat16>);
+  Run(ExpectMovement<float16>);
 }
 
 TEST_P(ConformanceTest, NobodyLeavesABarrierBeforeTheLastHasCome) {
@@ -187,7 +347,7 @@ TEST_P(ConformanceTest, NobodyLeavesABarrierBeforeTheLastHasCome) {
 }
 
 TEST_P(ConformanceTest, ADuplicateRunsBesideTheOriginal) {
-  Run([](Communicator& communicator, Device& device, Stream& stream) {
+  Run([any_order = place().any_order()](Communicator& communicator, Device& device, Stream& stream) {
     auto duplicate = communicator.Duplicate();
     ASSERT_TRUE(duplicate.ok());
     auto second = communicator.Duplicate();
@@ -197,12 +357,13 @@ TEST_P(ConformanceTest, ADuplicateRunsBesideTheOriginal) {
     const auto beside = device.NewStream("beside");
     // The ranks reach the calls of the two communicators in different orders.
     const Tensor here = Tensor::Zeros(device, {5000}), there = Tensor::Zeros(device, {5000});
+    const bool first = !any_order || communicator.rank() % 2 == 0;
     for (int round = 0; round < 20; ++round) {
       here.CopyFromHost(std::vector<float>(5000, 1.0f).data());
       there.CopyFromHost(std::vector<float>(5000, 2.0f).data());
-      if (communicator.rank() % 2 == 0) (*duplicate)->AllReduce(there, ReduceOperation::kSum, *beside).IgnoreError();
+      if (first) (*duplicate)->AllReduce(there, ReduceOperation::kSum, *beside).IgnoreError();
       communicator.AllReduce(here, ReduceOperation::kSum, stream).IgnoreError();
-      if (communicator.rank() % 2 == 1) (*duplicate)->AllReduce(there, ReduceOperation::kSum, *beside).IgnoreError();
+      if (!first) (*duplicate)->AllReduce(there, ReduceOperation::kSum, *beside).IgnoreError();
       stream.Synchronize();
       beside->Synchronize();
       ASSERT_EQ(here.ToVector<float>(), std::vector<float>(5000, 1.0f * communicator.size()));
@@ -253,12 +414,10 @@ TEST_P(ConformanceTest, ALargeAllReduceSendsNoMoreThanTheLowerBound) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, ConformanceTest,
-                         testing::Combine(testing::Range(1, 6),
-                                          testing::Values(StreamKind::kInline, StreamKind::kThread)),
+INSTANTIATE_TEST_SUITE_P(Communicators, ConformanceTest,
+                         ::testing::Combine(::testing::Range(1, 6), ::testing::ValuesIn(Places())),
                          [](const auto& info) {
-                           return "Ranks" + std::to_string(std::get<0>(info.param)) +
-                                  (std::get<1>(info.param) == StreamKind::kInline ? "Inline" : "Thread");
+                           return std::get<1>(info.param).name + "Ranks" + std::to_string(std::get<0>(info.param));
                          });
 
 }  // namespace

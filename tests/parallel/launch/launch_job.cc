@@ -98,6 +98,11 @@ Status Work(const Act& act, const std::string& folder, Communicator& base) {
       TRIREME_RETURN_IF_ERROR(communicator.status());
       Sleep();
     }
+    // The others may take longer, and must not be hurt by those who are through.
+    for (int i = 0; i < 60 * rank; ++i) {
+      Sleep();
+      TRIREME_RETURN_IF_ERROR(communicator.status());
+    }
     return absl::CancelledError("stopped when asked to");
   }
   return communicator.Meet();
