@@ -191,6 +191,15 @@ class NcclCommunicator : public Communicator {
     return tensor.Flat(part * rank_, part * (rank_ + 1));
   }
 
+  Status CheckDevice(const Device& device) {
+    if (device.kind() == library().device_kind()) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat("[communicator/nccl] moves the memory of GPUs, but this worker "
+                     "computes on ",
+                     device.name(),
+                     "; say --device=cuda, or use "
+                     "[communicator/threads]"));
+  }
   // What went wrong here, as the job's fault.
   Status Kept(const Status& status) { return status.ok() ? status : job_->Fail(status); }
 
@@ -206,7 +215,8 @@ class NcclCommunicator : public Communicator {
   Status Run(const std::string& what, int64_t size, int64_t sent, Stream& stream,
              const std::function<Status(NcclLibrary::Channel channel)>& call) {
     const auto start = std::chrono::steady_clock::now();
-    Status status = Connect();
+    Status status = Kept(CheckDevice(stream.device()));
+    if (status.ok()) status = Connect();
     if (status.ok() && size > 0) {
       MarkBegin(channel_->progress, channel_->NumberOf(what), sent, stream);
       status = job_->Call(channel_, what, call);

@@ -19,6 +19,9 @@ class NcclLibrary {
 
   virtual ~NcclLibrary() = default;
 
+  // Of the memory that it moves.
+  virtual DeviceKind device_kind() const { return DeviceKind::kCuda; }
+
   // Of a new group of channels, for one rank to make and all to use.
   virtual StatusOr<std::string> NewId() = 0;
   // Names the calling thread's GPU as no other GPU of the cluster is named, and one line for people.

@@ -13,13 +13,13 @@ namespace {
 // A communicator on some kind of device, and on its compute stream or another.
 struct Place {
   std::string name;
-  std::string kind;  // cpu, cuda, asynchronous, nccl
+  std::string kind;  // cpu, cuda, asynchronous, nccl (a fake), nccl itself
   bool own_stream = false;
   uint64_t seed = 1;  // of asynchronous devices
 
   // Calls of two communicators may be made in another order on each rank.
   bool any_order() const { return kind == "cpu"; }
-  bool in_rank_order() const { return kind != "nccl"; }
+  bool in_rank_order() const { return kind.rfind("nccl", 0) != 0; }
 };
 
 std::vector<Place> Places() {
@@ -32,6 +32,7 @@ std::vector<Place> Places() {
   if (testing::TestDevices().size() > 1) {
     places.push_back({"Cuda", "cuda"});
     places.push_back({"CudaStream", "cuda", true});
+    places.push_back({"NcclItself", "nccl itself"});
   }
   return places;
 }
@@ -65,7 +66,12 @@ class ConformanceTest : public ::testing::TestWithParam<std::tuple<int, Place>> 
       return;
     }
     Status status;
-    if (place().kind == "asynchronous") {
+    if (place().kind == "nccl itself") {
+      if (world() > 1) GTEST_SKIP() << "NCCL needs a GPU for each rank";
+      const auto device = TestDevice("cuda");
+      const auto communicator = MakeNcclCommunicator(**SystemNccl(), std::make_shared<MemoryStore>(), {});
+      status = with_stream(*communicator, *device);
+    } else if (place().kind == "asynchronous") {
       status = RunAsyncJob(world(), place().seed, with_stream);
     } else {
       status = RunJob(world(), with_stream, 60, place().kind);

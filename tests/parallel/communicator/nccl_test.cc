@@ -272,6 +272,21 @@ TEST(NcclTest, AFaultAtAnyMomentEndsEveryWait) {
   }
 }
 
+TEST(NcclTest, MemoryOfAnotherKindOfDeviceIsRefused) {
+  class GpuOnly : public FakeNccl {
+   public:
+    using FakeNccl::FakeNccl;
+    DeviceKind device_kind() const override { return DeviceKind::kCuda; }
+  };
+  testing::FakeNcclFabric fabric;
+  GpuOnly library(fabric, 0);
+  const auto communicator = MakeNcclCommunicator(library, std::make_shared<MemoryStore>(), {});
+  const auto device = TestDevice();
+  const Status status = communicator->Barrier(device->compute_stream());
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  ExpectMentions(status, {"computes on cpu (1 thread)", "--device=cuda"});
+}
+
 TEST(NcclTest, TheComponentSaysWhatItNeeds) {
   NcclCommunicatorConfig config;
   const Status status = MakeComponent<Launcher>("communicator/nccl", config).status();

@@ -78,6 +78,7 @@ class FakeNccl : public NcclLibrary {
   void set_gpu(const std::string& gpu) { gpu_ = gpu; }
   void set_version(const std::string& version) { version_ = version; }
 
+  DeviceKind device_kind() const override { return DeviceKind::kCpu; }
   StatusOr<std::string> NewId() override { return std::string("id\0with zeros", 13); }
   StatusOr<Gpu> GpuOfThisThread() override { return Gpu{gpu_, gpu_ + " for people"}; }
   std::string version() override { return version_; }
