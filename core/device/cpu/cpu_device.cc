@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/device/cpu/huge_page_pool.h"
+#include "core/device/memory_fault.h"
 
 namespace trireme {
 namespace {
@@ -157,11 +158,12 @@ class CpuDevice : public Device {
   void* Allocate(size_t bytes, MemoryKind kind) override {
     void* pointer = pool_.Allocate(bytes, kind);
     if (pointer == nullptr) {
-      throw DeviceError(absl::ResourceExhaustedError(
-          absl::StrCat("out of memory: no ", bytes >> 20, " MiB more for ", MemoryKindName(kind), " beyond the ",
-                       pool_.stats().reserved >> 20, " MiB held",
-                       memory_limit_ > 0 ? absl::StrCat(" (the limit is ", memory_limit_ >> 20, " MiB)") : "",
-                       "; lower the batch size or the image size")));
+      MemoryRequest request;
+      request.device = name();
+      request.bytes = bytes;
+      request.kind = kind;
+      request.limit = memory_limit_;
+      throw DeviceError(OutOfMemory(request, pool_.stats()));
     }
     return pointer;
   }
