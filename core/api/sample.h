@@ -3,34 +3,14 @@
 #define TRIREME_CORE_API_SAMPLE_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "core/base/host_device.h"
+#include "core/image/augmentation_plan.h"
+#include "core/image/image.h"
 
 namespace trireme {
-
-// Corners in pixels, x to the right, y down; the right and bottom edges are exclusive, so that width
-// is x2 - x1. Coordinates are continuous: the first pixel covers [0, 1).
-struct Box {
-  float x1 = 0, y1 = 0, x2 = 0, y2 = 0;
-
-  TRIREME_HD float width() const { return x2 - x1; }
-  TRIREME_HD float height() const { return y2 - y1; }
-  TRIREME_HD float area() const { return width() * height(); }
-};
-
-// Interleaved RGB, 8 bits a channel, rows without padding: data[(y * width + x) * 3 + channel].
-struct Image {
-  int width = 0, height = 0;
-  std::vector<uint8_t> data;
-
-  Image() = default;
-  Image(int w, int h) : width(w), height(h), data(static_cast<size_t>(w) * h * 3) {}
-  bool empty() const { return data.empty(); }
-  uint8_t* pixel(int x, int y) { return data.data() + (static_cast<size_t>(y) * width + x) * 3; }
-  const uint8_t* pixel(int x, int y) const { return data.data() + (static_cast<size_t>(y) * width + x) * 3; }
-};
 
 struct Object {
   Box box;
@@ -38,11 +18,28 @@ struct Object {
   bool difficult = false;  // counted neither for nor against in VOC's evaluation
 };
 
+// The image is kept as it was decoded, with the plan of what is to become of it: transforms change the plan, and the
+// pixels of the result are made once, at the detector's size (core/image/render.h). Copies share the source.
 struct Sample {
-  Image image;
-  std::vector<Object> objects;
-  int64_t id = 0;    // unique within its data set and stable between runs
-  std::string name;  // the file, or what stands for it; for messages and pictures
+  std::shared_ptr<const Image> source;  // as decoded; others may hold it, so it never changes
+  AugmentationPlan plan;
+  std::vector<Object> objects;  // in pixels of the image so far
+  int64_t id = 0;               // unique within its data set and stable between runs
+  std::string name;             // the file, or what stands for it; for messages and pictures
+
+  // Of the image so far.
+  int width() const { return plan.width(); }
+  int height() const { return plan.height(); }
+
+  // `image` becomes the source, with nothing to be done to it.
+  void SetImage(Image image);
+  // Materialises the plan: the pixels of the image so far, which then are the source. For transforms that need pixels;
+  // the reference holds until the next change.
+  const Image& Materialise();
+
+  // As the plan's; where the plan cannot take them, it is materialised first. Boxes are the caller's business.
+  void ShowWindow(const Box& window, int width, int height, const Colour& fill);
+  void AddColour(const ColourOperation& operation);
 };
 
 }  // namespace trireme

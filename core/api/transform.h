@@ -1,9 +1,18 @@
 // The contract of a transform: one step of augmentation, applied to a sample on a loader's thread.
 //
-// Transforms run in the order of the config, then the loader resizes the image to what the detector
-// takes. All randomness comes from the Random they are handed, which the loader names by (seed, epoch,
-// image): so a sample does not depend on which worker or thread made it. Boxes stay inside the image,
-// or the object is removed.
+// Transforms run in the order of the config; then the loader stretches the image to what the detector takes. A
+// transform does not touch pixels: it adds to the sample's plan what is to be done (ShowWindow for crops, larger
+// canvases and stretches, plan.MirrorLeftRight and its like, AddColour) and moves the boxes accordingly. The loader
+// carries the whole plan out in one pass, on the device where that is not the CPU.
+//
+// A transform that needs pixels asks for them, at the cost of a pass of its own:
+//
+//     Image image = sample->Materialise();  // the image so far; this copies it
+//     ...change it...
+//     sample->SetImage(std::move(image));
+//
+// All randomness comes from the Random they are handed, which the loader names by (seed, epoch, image): so a sample
+// does not depend on which worker or thread made it. Boxes stay inside the image, or the object is removed.
 #ifndef TRIREME_CORE_API_TRANSFORM_H_
 #define TRIREME_CORE_API_TRANSFORM_H_
 

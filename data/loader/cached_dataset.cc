@@ -22,7 +22,7 @@ Status CachedDataset::Get(int64_t index, Sample* sample) const {
     return absl::OkStatus();
   }
   TRIREME_RETURN_IF_ERROR(dataset_->Get(index, sample));
-  const int64_t bytes = static_cast<int64_t>(sample->image.data.size());
+  const int64_t bytes = static_cast<int64_t>(sample->source == nullptr ? 0 : sample->source->data.size());
   std::lock_guard<std::mutex> lock(mutex_);
   if (bytes_ + bytes <= capacity_ && samples_.emplace(index, std::make_shared<const Sample>(*sample)).second) {
     bytes_ += bytes;

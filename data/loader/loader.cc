@@ -6,7 +6,6 @@
 #include <chrono>
 
 #include "core/base/random.h"
-#include "data/image/resize.h"
 
 namespace trireme {
 
@@ -44,12 +43,11 @@ Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms,
       sampler_(dataset->size(), options.seed, options.shuffle) {
   const Status checked = Check(dataset_, options_);
   CHECK(checked.ok()) << checked;
+  const BatchSize size{share_, options_.height, options_.width, max_objects_};
+  if (!device_.compute_stream().is_inline()) lane_ = std::make_unique<RenderLane>(device_);
   for (int i = 0; i < options_.prefetch; ++i) {
     auto slot = std::make_unique<Slot>();
-    slot->images.resize(static_cast<size_t>(share_) * options_.height * options_.width * 3);
-    slot->boxes.resize(static_cast<size_t>(share_) * max_objects_ * 4);
-    slot->labels.resize(static_cast<size_t>(share_) * max_objects_);
-    slot->ids.resize(share_);
+    slot->buffer = lane_ == nullptr ? MakeHostBatchBuffer(size, device_) : MakeDeviceBatchBuffer(size, *lane_);
     slots_.push_back(std::move(slot));
   }
   std::unique_lock<std::mutex> lock(mutex_);
@@ -64,9 +62,14 @@ Loader::~Loader() {
   }
   work_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  if (lane_ != nullptr) lane_->Drain();
 }
 
 void Loader::Work() {
+  const Status bound = CatchDeviceError([this] {
+    device_.BindToThisThread();
+    return absl::OkStatus();
+  });
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
     work_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
@@ -75,10 +78,19 @@ void Loader::Work() {
     jobs_.pop_front();
     ++running_;
     lock.unlock();
-    const Status status = Fill(job);
+    Status status = bound.ok() ? CatchDeviceError([&] { return Fill(job); }) : bound;
     lock.lock();
-    --running_;
     job.slot->status.Update(status);
+    if (job.slot->remaining == 1 && job.slot->status.ok()) {
+      lock.unlock();
+      status = CatchDeviceError([&] {
+        job.slot->buffer->Finish();
+        return absl::OkStatus();
+      });
+      lock.lock();
+      job.slot->status.Update(status);
+    }
+    --running_;
     if (--job.slot->remaining == 0 || running_ == 0) done_.notify_all();
   }
 }
@@ -88,7 +100,9 @@ Status Loader::Read(int64_t index, Sample* sample) const {
   for (int64_t i = 0; i < dataset_.size(); ++i) {
     *sample = Sample();
     Status status = dataset_.Get((index + i) % dataset_.size(), sample);
-    if (status.ok() && sample->image.empty()) status = absl::InternalError("the data set gave an image without pixels");
+    if (status.ok() && (sample->source == nullptr || sample->source->empty())) {
+      status = absl::InternalError("the data set gave an image without pixels");
+    }
     if (status.ok()) return status;
     faults_.Add("image does not decode",
                 sample->name.empty() ? absl::StrCat("image ", (index + i) % dataset_.size()) : sample->name,
@@ -106,17 +120,22 @@ Status Loader::Fill(const Job& job) {
   Random random(options_.seed, RandomUse::kAugmentation, static_cast<uint64_t>(place.epoch),
                 static_cast<uint64_t>(place.index));
   for (const Transform* transform : transforms_) transform->Apply(&sample, &random);
-  CHECK(!sample.image.empty()) << "a transform left no image";
+  CHECK(sample.source != nullptr && !sample.source->empty()) << "a transform left no image";
 
+  BatchBuffer& buffer = *job.slot->buffer;
+  buffer.WaitUntilFree();
+  PutObjects(sample, buffer.boxes(job.place), buffer.labels(job.place));
+  buffer.set_id(job.place, sample.id);
+  buffer.Put(job.place, sample);
+  return absl::OkStatus();
+}
+
+void Loader::PutObjects(const Sample& sample, float* boxes, int32_t* labels) {
   const int width = options_.width, height = options_.height;
-  Slot& slot = *job.slot;
-  ResizeImage(sample.image, width, height, &slot.images[static_cast<size_t>(job.place) * height * width * 3]);
-  float* boxes = &slot.boxes[static_cast<size_t>(job.place) * max_objects_ * 4];
-  int32_t* labels = &slot.labels[static_cast<size_t>(job.place) * max_objects_];
   std::fill(boxes, boxes + 4 * max_objects_, 0.0f);
   std::fill(labels, labels + max_objects_, -1);
-  const float scale_x = static_cast<float>(width) / static_cast<float>(sample.image.width);
-  const float scale_y = static_cast<float>(height) / static_cast<float>(sample.image.height);
+  const float scale_x = static_cast<float>(width) / static_cast<float>(sample.width());
+  const float scale_y = static_cast<float>(height) / static_cast<float>(sample.height());
   int count = 0;
   for (const Object& object : sample.objects) {
     const float x1 = std::max(0.0f, object.box.x1 * scale_x), y1 = std::max(0.0f, object.box.y1 * scale_y);
@@ -132,14 +151,13 @@ Status Loader::Fill(const Job& job) {
     std::copy(corners, corners + 4, boxes + 4 * count);
     labels[count++] = object.label;
   }
-  slot.ids[job.place] = sample.id;
-  return absl::OkStatus();
 }
 
 void Loader::Schedule(Slot* slot, int64_t step) {
   slot->step = step;
   slot->remaining = share_;
   slot->status = absl::OkStatus();
+  slot->buffer->Begin();
   scheduled_.push_back(slot);
   for (int i = 0; i < share_; ++i) jobs_.push_back({slot, step, i});
   work_.notify_all();
@@ -170,25 +188,12 @@ Status Loader::Next(int64_t step, Batch* batch) {
     return status;
   }
   lock.unlock();
-  CopyToDevice(*slot, batch);
+  slot->buffer->Deliver(batch);
   lock.lock();
   scheduled_.pop_front();
   const int64_t further = (scheduled_.empty() ? step : scheduled_.back()->step) + 1;
   if (WillCome(further)) Schedule(slot, further);
   return absl::OkStatus();
-}
-
-void Loader::CopyToDevice(const Slot& slot, Batch* batch) const {
-  const auto copy = [this](const Shape& shape, DataType type, const void* from, Tensor* to) {
-    if (!to->defined() || to->shape() != shape || to->type() != type || &to->device() != &device_ || !to->unique()) {
-      *to = Tensor::Empty(device_, shape, type);
-    }
-    to->CopyFromHost(from);
-  };
-  copy({share_, options_.height, options_.width, 3}, DataType::kUint8, slot.images.data(), &batch->images);
-  copy({share_, max_objects_, 4}, DataType::kFloat32, slot.boxes.data(), &batch->boxes);
-  copy({share_, max_objects_}, DataType::kInt32, slot.labels.data(), &batch->labels);
-  batch->image_ids = slot.ids;
 }
 
 }  // namespace trireme

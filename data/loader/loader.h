@@ -2,8 +2,10 @@
 //
 // Step s of worker r takes sample positions s * global_batch_size + r * share + i, i < share = global_batch_size /
 // world_size, in the order of Sampler. Image `index` of an epoch is augmented with Random(seed, kAugmentation, epoch,
-// index), then stretched to the detector's size (resize.h): so a batch depends on (seed, step) and its place alone,
-// never on threads, prefetching, or how many workers share the batch.
+// index), then rendered at the detector's size (core/image/render.h): so a batch depends on (seed, step) and its place
+// alone, never on threads, prefetching, or how many workers share the batch. On the CPU the threads render; on a device
+// that runs beside the host they decode into page-locked memory, and the device renders on a stream of the loader's own
+// (batch_buffer.h). Next then never waits for the device, and its batch is there in the order of the compute stream.
 //
 // Faults: an image that cannot be read goes to the fault log, and the next index of the data set that can be read takes
 // its place. Where none can, Next returns that status. Boxes are clipped to the image, and objects of which nothing is
@@ -11,7 +13,8 @@
 //
 // Ownership: the data set, transforms, fault log and device outlive the loader. Tensors of the Batch that Next is given
 // are filled in place where they fit and nothing else holds them (so their addresses stay), else made anew; making them
-// may throw DeviceError. The destructor stops and joins the threads.
+// may throw DeviceError; an error of the device on one of the loader's threads is Next's status. The destructor stops
+// and joins the threads, and waits for the loader's stream.
 #ifndef TRIREME_DATA_LOADER_LOADER_H_
 #define TRIREME_DATA_LOADER_LOADER_H_
 
@@ -27,6 +30,7 @@
 #include "core/api/transform.h"
 #include "core/base/fault_log.h"
 #include "core/device/device.h"
+#include "data/loader/batch_buffer.h"
 #include "data/loader/sampler.h"
 
 namespace trireme {
@@ -76,15 +80,12 @@ class Loader : public BatchSource {
   }
 
  private:
-  // A batch in the making, in host memory.
+  // A batch in the making.
   struct Slot {
     int64_t step = -1;
-    int remaining = 0;  // samples that are not there yet
+    int remaining = 0;  // samples that are not there yet; the last one there, the batch is finished
     Status status;
-    std::vector<uint8_t> images;
-    std::vector<float> boxes;
-    std::vector<int32_t> labels;
-    std::vector<int64_t> ids;
+    std::unique_ptr<BatchBuffer> buffer;
   };
   struct Job {
     Slot* slot = nullptr;
@@ -94,6 +95,7 @@ class Loader : public BatchSource {
 
   void Work();
   Status Fill(const Job& job);
+  void PutObjects(const Sample& sample, float* boxes, int32_t* labels);
   // Reads `index`, or the first readable one after it.
   Status Read(int64_t index, Sample* sample) const;
   bool WillCome(int64_t step) const { return options_.total_steps == 0 || step < options_.total_steps; }
@@ -101,7 +103,6 @@ class Loader : public BatchSource {
   void Schedule(Slot* slot, int64_t step);
   // Drops what is under way and starts anew at `step`; holding mutex_.
   void Restart(int64_t step, std::unique_lock<std::mutex>* lock);
-  void CopyToDevice(const Slot& slot, Batch* batch) const;
 
   const Dataset& dataset_;
   const std::vector<const Transform*> transforms_;
@@ -117,8 +118,9 @@ class Loader : public BatchSource {
   std::deque<Job> jobs_;
   int running_ = 0;  // jobs that a thread is at
   bool stopping_ = false;
-  std::deque<Slot*> scheduled_;  // in the order of their steps; the first
-                                 // belongs to the next step
+  std::deque<Slot*> scheduled_;       // in the order of their steps; the first
+                                      // belongs to the next step
+  std::unique_ptr<RenderLane> lane_;  // null where the threads render
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::thread> threads_;
   double wait_seconds_ = 0;

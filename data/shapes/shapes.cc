@@ -97,7 +97,7 @@ class ShapesDataset : public Dataset {
       object.difficult = share < config_.difficult_below();
       sample->objects.push_back(object);
     }
-    sample->image = canvas.ToImage(std::min(config_.clutter(), 1.0f) * random.Uniform(1, 9), &random);
+    sample->SetImage(canvas.ToImage(std::min(config_.clutter(), 1.0f) * random.Uniform(1, 9), &random));
     sample->id = index;
     sample->name = absl::StrCat("shapes/", config_.seed(), "/", index);
     return absl::OkStatus();

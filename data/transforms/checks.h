@@ -4,7 +4,6 @@
 
 #include <google/protobuf/repeated_field.h>
 
-#include <array>
 #include <cstdint>
 
 #include "core/api/sample.h"
@@ -16,9 +15,7 @@ namespace trireme {
 Status CheckRange(const char* field, double value, double low, double high);
 
 // The mean of ImageNet where `fill` is empty; InvalidArgument unless three values of 0..255.
-StatusOr<std::array<uint8_t, 3>> FillColour(const google::protobuf::RepeatedField<int32_t>& fill);
-
-void FillImage(const std::array<uint8_t, 3>& colour, Image* image);
+StatusOr<Colour> FillColour(const google::protobuf::RepeatedField<int32_t>& fill);
 
 // The part of `box` inside of width x height; without area where there is none.
 Box ClipBox(const Box& box, int width, int height);

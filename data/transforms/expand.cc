@@ -1,6 +1,4 @@
-#include <algorithm>
-#include <array>
-#include <cstring>
+#include <cmath>
 
 #include "core/base/registry.h"
 #include "data/transforms/checks.h"
@@ -11,34 +9,28 @@ namespace {
 
 class Expand : public Transform {
  public:
-  Expand(const ExpandConfig& config, const std::array<uint8_t, 3>& fill) : config_(config), fill_(fill) {}
+  Expand(const ExpandConfig& config, const Colour& fill) : config_(config), fill_(fill) {}
 
   void Apply(Sample* sample, Random* random) const override {
     const bool taken = random->Chance(config_.probability());
     const float ratio = random->Uniform(1, config_.max_ratio());
     const float share_x = random->Uniform(), share_y = random->Uniform();
-    const Image& image = sample->image;
-    Image larger(taken ? static_cast<int>(ratio * static_cast<float>(image.width)) : 0,
-                 taken ? static_cast<int>(ratio * static_cast<float>(image.height)) : 0);
-    if (larger.width <= image.width && larger.height <= image.height) return;
-    FillImage(fill_, &larger);
-    const int left = static_cast<int>(share_x * static_cast<float>(larger.width - image.width + 1));
-    const int top = static_cast<int>(share_y * static_cast<float>(larger.height - image.height + 1));
-    for (int y = 0; y < image.height; ++y) {
-      std::memcpy(larger.pixel(left, top + y), image.pixel(0, y), 3 * static_cast<size_t>(image.width));
-    }
+    if (!taken) return;
+    const int width = static_cast<int>(ratio * static_cast<float>(sample->width()));
+    const int height = static_cast<int>(ratio * static_cast<float>(sample->height()));
+    if (width <= sample->width() && height <= sample->height()) return;
+    const float left = std::floor(share_x * static_cast<float>(width - sample->width() + 1));
+    const float top = std::floor(share_y * static_cast<float>(height - sample->height() + 1));
+    sample->ShowWindow({-left, -top, static_cast<float>(width) - left, static_cast<float>(height) - top}, width, height,
+                       fill_);
     for (Object& object : sample->objects) {
-      object.box.x1 += static_cast<float>(left);
-      object.box.x2 += static_cast<float>(left);
-      object.box.y1 += static_cast<float>(top);
-      object.box.y2 += static_cast<float>(top);
+      object.box = {object.box.x1 + left, object.box.y1 + top, object.box.x2 + left, object.box.y2 + top};
     }
-    sample->image = std::move(larger);
   }
 
  private:
   const ExpandConfig config_;
-  const std::array<uint8_t, 3> fill_;
+  const Colour fill_;
 };
 
 }  // namespace

@@ -1,7 +1,3 @@
-#include <algorithm>
-#include <cstring>
-#include <utility>
-
 #include "core/base/registry.h"
 #include "data/transforms/checks.h"
 #include "data/transforms/transforms.h"
@@ -9,18 +5,9 @@
 namespace trireme {
 namespace {
 
-void SwapPixels(uint8_t* a, uint8_t* b) {
-  for (int c = 0; c < 3; ++c) std::swap(a[c], b[c]);
-}
-
 void MirrorLeftRight(Sample* sample) {
-  Image& image = sample->image;
-  for (int y = 0; y < image.height; ++y) {
-    uint8_t* left = image.pixel(0, y);
-    uint8_t* right = image.pixel(image.width - 1, y);
-    for (; left < right; left += 3, right -= 3) SwapPixels(left, right);
-  }
-  const float width = static_cast<float>(image.width);
+  const float width = static_cast<float>(sample->width());
+  sample->plan.MirrorLeftRight();
   for (Object& object : sample->objects) {
     const Box box = object.box;
     object.box.x1 = width - box.x2;
@@ -29,12 +16,8 @@ void MirrorLeftRight(Sample* sample) {
 }
 
 void MirrorTopBottom(Sample* sample) {
-  Image& image = sample->image;
-  const ptrdiff_t row = 3 * static_cast<ptrdiff_t>(image.width);
-  for (int top = 0, bottom = image.height - 1; top < bottom; ++top, --bottom) {
-    std::swap_ranges(image.pixel(0, top), image.pixel(0, top) + row, image.pixel(0, bottom));
-  }
-  const float height = static_cast<float>(image.height);
+  const float height = static_cast<float>(sample->height());
+  sample->plan.MirrorTopBottom();
   for (Object& object : sample->objects) {
     const Box box = object.box;
     object.box.y1 = height - box.y2;
@@ -42,20 +25,14 @@ void MirrorTopBottom(Sample* sample) {
   }
 }
 
-// A quarter turn clockwise: (x, y) goes to (height - y, x).
+// Clockwise: (x, y) goes to (height - y, x).
 void TurnQuarter(Sample* sample) {
-  const Image& image = sample->image;
-  Image turned(image.height, image.width);
-  for (int y = 0; y < image.height; ++y) {
-    const uint8_t* from = image.pixel(0, y);
-    for (int x = 0; x < image.width; ++x, from += 3) std::memcpy(turned.pixel(image.height - 1 - y, x), from, 3);
-  }
-  const float height = static_cast<float>(image.height);
+  const float height = static_cast<float>(sample->height());
+  sample->plan.TurnQuarter();
   for (Object& object : sample->objects) {
     const Box box = object.box;
     object.box = {height - box.y2, box.x1, height - box.y1, box.x2};
   }
-  sample->image = std::move(turned);
 }
 
 class Flip : public Transform {

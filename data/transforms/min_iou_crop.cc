@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "core/base/registry.h"
@@ -39,7 +38,7 @@ class MinIouCrop : public Transform {
       if (choice == min_iou_.size()) return;
       for (int attempt = 0; attempt < config_.attempts(); ++attempt) {
         Box crop;
-        if (Draw(sample->image, random, &crop) && Suits(crop, min_iou_[choice], sample->objects)) {
+        if (Draw(*sample, random, &crop) && Suits(crop, min_iou_[choice], sample->objects)) {
           Crop(crop, sample);
           return;
         }
@@ -49,15 +48,15 @@ class MinIouCrop : public Transform {
 
  private:
   // A box of whole pixels; false if its aspect is out of bounds.
-  bool Draw(const Image& image, Random* random, Box* crop) const {
+  bool Draw(const Sample& sample, Random* random, Box* crop) const {
     const float scale_x = random->Uniform(config_.min_scale(), 1), scale_y = random->Uniform(config_.min_scale(), 1);
     const float share_x = random->Uniform(), share_y = random->Uniform();
     const float aspect = scale_x / scale_y;
     if (aspect > config_.max_aspect() || aspect * config_.max_aspect() < 1) return false;
-    const int width = std::max(1, static_cast<int>(scale_x * static_cast<float>(image.width)));
-    const int height = std::max(1, static_cast<int>(scale_y * static_cast<float>(image.height)));
-    const int left = static_cast<int>(share_x * static_cast<float>(image.width - width + 1));
-    const int top = static_cast<int>(share_y * static_cast<float>(image.height - height + 1));
+    const int width = std::max(1, static_cast<int>(scale_x * static_cast<float>(sample.width())));
+    const int height = std::max(1, static_cast<int>(scale_y * static_cast<float>(sample.height())));
+    const int left = static_cast<int>(share_x * static_cast<float>(sample.width() - width + 1));
+    const int top = static_cast<int>(share_y * static_cast<float>(sample.height() - height + 1));
     *crop = {static_cast<float>(left), static_cast<float>(top), static_cast<float>(left + width),
              static_cast<float>(top + height)};
     return true;
@@ -72,20 +71,15 @@ class MinIouCrop : public Transform {
   }
 
   static void Crop(const Box& crop, Sample* sample) {
-    const int left = static_cast<int>(crop.x1), top = static_cast<int>(crop.y1);
-    Image part(static_cast<int>(crop.width()), static_cast<int>(crop.height()));
-    for (int y = 0; y < part.height; ++y) {
-      std::memcpy(part.pixel(0, y), sample->image.pixel(left, top + y), 3 * static_cast<size_t>(part.width));
-    }
+    const int width = static_cast<int>(crop.width()), height = static_cast<int>(crop.height());
+    sample->ShowWindow(crop, width, height, {0, 0, 0});
     std::vector<Object> kept;
     for (Object object : sample->objects) {
       if (!CentreInside(object.box, crop)) continue;
       const Box& box = object.box;
-      object.box =
-          ClipBox({box.x1 - crop.x1, box.y1 - crop.y1, box.x2 - crop.x1, box.y2 - crop.y1}, part.width, part.height);
+      object.box = ClipBox({box.x1 - crop.x1, box.y1 - crop.y1, box.x2 - crop.x1, box.y2 - crop.y1}, width, height);
       if (object.box.width() > 0 && object.box.height() > 0) kept.push_back(object);
     }
-    sample->image = std::move(part);
     sample->objects = std::move(kept);
   }
 

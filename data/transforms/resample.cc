@@ -1,10 +1,7 @@
-#include <algorithm>
-#include <array>
 #include <cmath>
 #include <vector>
 
 #include "core/base/registry.h"
-#include "data/image/resize.h"
 #include "data/transforms/checks.h"
 #include "data/transforms/transforms.h"
 
@@ -12,9 +9,8 @@ namespace trireme {
 namespace {
 
 // The window becomes the whole of a width x height image. Objects of which less than `min_visible` is left are removed.
-void Resample(const Box& window, int width, int height, const std::array<uint8_t, 3>& fill, float min_visible,
-              Sample* sample) {
-  sample->image = ResampleWindow(sample->image, window, width, height, fill);
+void Resample(const Box& window, int width, int height, const Colour& fill, float min_visible, Sample* sample) {
+  sample->ShowWindow(window, width, height, fill);
   const float scale_x = static_cast<float>(width) / window.width();
   const float scale_y = static_cast<float>(height) / window.height();
   std::vector<Object> kept;
@@ -29,13 +25,15 @@ void Resample(const Box& window, int width, int height, const std::array<uint8_t
   sample->objects = std::move(kept);
 }
 
-Box WholeOf(const Image& image) { return {0, 0, static_cast<float>(image.width), static_cast<float>(image.height)}; }
+Box WholeOf(const Sample& sample) {
+  return {0, 0, static_cast<float>(sample.width()), static_cast<float>(sample.height())};
+}
 
 class Resize : public Transform {
  public:
   explicit Resize(const ResizeConfig& config) : config_(config) {}
   void Apply(Sample* sample, Random*) const override {
-    Resample(WholeOf(sample->image), config_.width(), config_.height(), {0, 0, 0}, 0, sample);
+    Resample(WholeOf(*sample), config_.width(), config_.height(), {0, 0, 0}, 0, sample);
   }
 
  private:
@@ -44,7 +42,7 @@ class Resize : public Transform {
 
 class ScaleJitter : public Transform {
  public:
-  ScaleJitter(const ScaleJitterConfig& config, const std::array<uint8_t, 3>& fill) : config_(config), fill_(fill) {}
+  ScaleJitter(const ScaleJitterConfig& config, const Colour& fill) : config_(config), fill_(fill) {}
 
   void Apply(Sample* sample, Random* random) const override {
     const bool taken = random->Chance(config_.probability());
@@ -52,16 +50,15 @@ class ScaleJitter : public Transform {
     const float log_aspect = std::log(config_.max_aspect());
     const float stretch = std::exp(0.5f * random->Uniform(-log_aspect, log_aspect));
     const float share_x = random->Uniform(), share_y = random->Uniform();
-    const Image& image = sample->image;
-    const int width = config_.width() > 0 ? config_.width() : image.width;
-    const int height = config_.height() > 0 ? config_.height() : image.height;
-    Box window = WholeOf(image);
+    const int width = config_.width() > 0 ? config_.width() : sample->width();
+    const int height = config_.height() > 0 ? config_.height() : sample->height();
+    Box window = WholeOf(*sample);
     if (taken) {
-      const float w = static_cast<float>(image.width) / (scale * stretch);
-      const float h = static_cast<float>(image.height) / (scale / stretch);
+      const float w = window.width() / (scale * stretch);
+      const float h = window.height() / (scale / stretch);
       // Zoomed in, the window lies within the image; zoomed out, the image lies within the window.
-      const float x = share_x * (static_cast<float>(image.width) - w);
-      const float y = share_y * (static_cast<float>(image.height) - h);
+      const float x = share_x * (window.width() - w);
+      const float y = share_y * (window.height() - h);
       window = {x, y, x + w, y + h};
     }
     Resample(window, width, height, fill_, taken ? config_.min_visible() : 0, sample);
@@ -69,7 +66,7 @@ class ScaleJitter : public Transform {
 
  private:
   const ScaleJitterConfig config_;
-  const std::array<uint8_t, 3> fill_;
+  const Colour fill_;
 };
 
 }  // namespace

@@ -41,7 +41,8 @@ class VocDataset : public Dataset {
     sample->id = entry.id;
     sample->name = entry.image_path;
     sample->objects = entry.objects;
-    TRIREME_ASSIGN_OR_RETURN(sample->image, ReadImage(entry.image_path));
+    TRIREME_ASSIGN_OR_RETURN(Image image, ReadImage(entry.image_path));
+    sample->SetImage(std::move(image));
     return absl::OkStatus();
   }
 
