@@ -57,8 +57,9 @@ Status Evaluate() {
   EvaluationReport report;
   TRIREME_RETURN_IF_ERROR(launcher->Run(1, [&](Communicator& communicator) -> Status {
     model->device->BindToThisThread();
-    TRIREME_ASSIGN_OR_RETURN(report, EvaluateDetector(*model->detector, *data, model->config.evaluation(),
-                                                      model->precision, *model->device, communicator, &faults));
+    TRIREME_ASSIGN_OR_RETURN(
+        report, EvaluateDetector(*model->detector, *data, model->config.evaluation(), model->config.loader().threads(),
+                                 model->precision, *model->device, communicator, &faults));
     return absl::OkStatus();
   }));
   if (!faults.empty()) absl::PrintF("%s\n", faults.Summary());

@@ -34,7 +34,7 @@ Sample Get(const Dataset& dataset, int64_t index) {
 }
 
 bool Same(const Sample& a, const Sample& b) {
-  return a.image.data == b.image.data && a.id == b.id &&
+  return a.source->data == b.source->data && a.id == b.id &&
          std::equal(a.objects.begin(), a.objects.end(), b.objects.begin(), b.objects.end(),
                     [](const Object& x, const Object& y) {
                       return x.label == y.label && x.difficult == y.difficult && x.box.x1 == y.box.x1 &&
@@ -75,8 +75,8 @@ TEST(Shapes, BoxesLieInsideAndHaveTheConfiguredSize) {
     const float side = static_cast<float>(std::min(width, height));
     for (int i = 0; i < 60; ++i) {
       const Sample sample = Get(*dataset, i);
-      ASSERT_EQ(sample.image.width, width);
-      ASSERT_EQ(sample.image.height, height);
+      ASSERT_EQ(sample.source->width, width);
+      ASSERT_EQ(sample.source->height, height);
       ASSERT_LE(static_cast<int>(sample.objects.size()), dataset->max_objects());
       for (const Object& object : sample.objects) {
         EXPECT_GE(object.box.x1, 0);
@@ -130,7 +130,7 @@ TEST(Shapes, ColourDoesNotTellTheClass) {
   for (int i = 0; i < 1500; ++i) {
     const Sample sample = Get(*dataset, i);
     for (const Object& object : sample.objects) {
-      const uint8_t* p = sample.image.pixel(static_cast<int>(0.5f * (object.box.x1 + object.box.x2)),
+      const uint8_t* p = sample.source->pixel(static_cast<int>(0.5f * (object.box.x1 + object.box.x2)),
                                             static_cast<int>(0.5f * (object.box.y1 + object.box.y2)));
       for (int c = 0; c < 3; ++c) sum[object.label][c] += p[c];
       ++count[object.label];
@@ -161,7 +161,7 @@ TEST(Shapes, BoxesAreTight) {
       int largest = 0;
       for (int x = x1; x < x2; ++x) {
         for (int c = 0; c < 3; ++c) {
-          largest = std::max(largest, std::abs(sample.image.pixel(x, a)[c] - sample.image.pixel(x, b)[c]));
+          largest = std::max(largest, std::abs(sample.source->pixel(x, a)[c] - sample.source->pixel(x, b)[c]));
         }
       }
       return largest;
@@ -170,7 +170,7 @@ TEST(Shapes, BoxesAreTight) {
       int largest = 0;
       for (int y = y1; y < y2; ++y) {
         for (int c = 0; c < 3; ++c) {
-          largest = std::max(largest, std::abs(sample.image.pixel(a, y)[c] - sample.image.pixel(b, y)[c]));
+          largest = std::max(largest, std::abs(sample.source->pixel(a, y)[c] - sample.source->pixel(b, y)[c]));
         }
       }
       return largest;

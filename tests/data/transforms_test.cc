@@ -27,8 +27,8 @@ std::unique_ptr<Transform> Made(StatusOr<std::unique_ptr<Transform>> (*make)(con
 Sample Scene(int width, int height, int objects, uint64_t seed) {
   Random random(seed, RandomUse::kSynthesis);
   Sample sample;
-  sample.image = Image(width, height);
-  for (uint8_t& value : sample.image.data) value = static_cast<uint8_t>(random.Below(190));
+  Image image(width, height);
+  for (uint8_t& value : image.data) value = static_cast<uint8_t>(random.Below(190));
   for (int i = 0; i < objects; ++i) {
     const int x1 = static_cast<int>(random.Below(static_cast<uint32_t>(width)));
     const int y1 = static_cast<int>(random.Below(static_cast<uint32_t>(height)));
@@ -36,7 +36,7 @@ Sample Scene(int width, int height, int objects, uint64_t seed) {
     const int y2 = y1 + 1 + static_cast<int>(random.Below(static_cast<uint32_t>(height - y1)));
     for (int y = y1; y < y2; ++y) {
       for (int x = x1; x < x2; ++x) {
-        uint8_t* p = sample.image.pixel(x, y);
+        uint8_t* p = image.pixel(x, y);
         p[0] = static_cast<uint8_t>(200 + i);
         p[1] = 10;
         p[2] = 20;
@@ -47,31 +47,33 @@ Sample Scene(int width, int height, int objects, uint64_t seed) {
     object.label = i;
     sample.objects.push_back(object);
   }
+  sample.SetImage(std::move(image));
   return sample;
 }
 
 void ExpectValid(const Sample& sample) {
-  ASSERT_EQ(sample.image.data.size(), static_cast<size_t>(sample.image.width) * sample.image.height * 3);
-  ASSERT_FALSE(sample.image.empty());
+  ASSERT_GT(sample.width(), 0);
+  ASSERT_GT(sample.height(), 0);
   for (const Object& object : sample.objects) {
     EXPECT_GE(object.box.x1, 0);
     EXPECT_GE(object.box.y1, 0);
-    EXPECT_LE(object.box.x2, static_cast<float>(sample.image.width));
-    EXPECT_LE(object.box.y2, static_cast<float>(sample.image.height));
+    EXPECT_LE(object.box.x2, static_cast<float>(sample.width()));
+    EXPECT_LE(object.box.y2, static_cast<float>(sample.height()));
     EXPECT_GT(object.box.width(), 0);
     EXPECT_GT(object.box.height(), 0);
   }
 }
 
 // The last object of a scene lies on top: its box still is the extent of its pixels.
-void ExpectTopObjectWhereItsPixelsAre(const Sample& sample, int label) {
+void ExpectTopObjectWhereItsPixelsAre(Sample sample, int label) {
+  const Image& image = sample.Materialise();
   const auto found = std::find_if(sample.objects.begin(), sample.objects.end(),
                                   [&](const Object& object) { return object.label == label; });
   if (found == sample.objects.end()) return;
   Box extent = {1e9f, 1e9f, -1, -1};
-  for (int y = 0; y < sample.image.height; ++y) {
-    for (int x = 0; x < sample.image.width; ++x) {
-      if (sample.image.pixel(x, y)[0] != 200 + label || sample.image.pixel(x, y)[1] != 10) continue;
+  for (int y = 0; y < image.height; ++y) {
+    for (int x = 0; x < image.width; ++x) {
+      if (image.pixel(x, y)[0] != 200 + label || image.pixel(x, y)[1] != 10) continue;
       extent.x1 = std::min(extent.x1, static_cast<float>(x));
       extent.y1 = std::min(extent.y1, static_cast<float>(y));
       extent.x2 = std::max(extent.x2, static_cast<float>(x + 1));
@@ -118,7 +120,7 @@ TEST(Transforms, KeepBoxesInsideAndDependOnTheirRandomAlone) {
         transform->Apply(&again, &same);
         ExpectValid(sample);
         EXPECT_LE(sample.objects.size(), scene.objects.size());
-        EXPECT_EQ(sample.image.data, again.image.data);
+        EXPECT_EQ(sample.Materialise().data, again.Materialise().data);
         EXPECT_EQ(sample.objects.size(), again.objects.size());
         EXPECT_EQ(random.NextUint32(), same.NextUint32());
       }
@@ -148,10 +150,10 @@ TEST(Photometric, WithoutProbabilityChangesNothing) {
   PhotometricConfig config;
   config.set_probability(0);
   Sample sample = Scene(9, 9, 1, 1);
-  const std::vector<uint8_t> before = sample.image.data;
+  const std::vector<uint8_t> before = sample.source->data;
   Random random(1, RandomUse::kAugmentation);
   Made(MakePhotometric, config)->Apply(&sample, &random);
-  EXPECT_EQ(sample.image.data, before);
+  EXPECT_EQ(sample.Materialise().data, before);
 }
 
 struct Hsv {
@@ -184,7 +186,7 @@ TEST(Photometric, SaturationScalesOnlyTheSaturationOfHsv) {
     transform->Apply(&after, &random);
     double factor = -1;  // the same for all pixels that are not limited
     for (int i = 0; i < 256; ++i) {
-      const Hsv a = ToHsv(&before.image.data[3 * i]), b = ToHsv(&after.image.data[3 * i]);
+      const Hsv a = ToHsv(&before.source->data[3 * i]), b = ToHsv(&after.Materialise().data[3 * i]);
       EXPECT_EQ(a.value, b.value);
       if (a.value < 100 || a.saturation < 0.3 || b.saturation > 0.97 || b.saturation < 0.1) continue;
       EXPECT_LT(std::fabs(std::remainder(a.hue - b.hue, 360)), 8);
@@ -211,7 +213,7 @@ TEST(Photometric, HueTurnsOnlyTheHueOfHsv) {
     transform->Apply(&after, &random);
     double turn = 1000;
     for (int i = 0; i < 256; ++i) {
-      const Hsv a = ToHsv(&before.image.data[3 * i]), b = ToHsv(&after.image.data[3 * i]);
+      const Hsv a = ToHsv(&before.source->data[3 * i]), b = ToHsv(&after.Materialise().data[3 * i]);
       EXPECT_EQ(a.value, b.value);
       EXPECT_NEAR(a.saturation * a.value, b.saturation * b.value, 1.01);
       if (a.saturation * a.value < 60) continue;
@@ -229,14 +231,15 @@ TEST(Photometric, BrightnessAndContrastAreAffine) {
   const auto transform = Made(MakePhotometric, config);
   for (uint64_t seed = 0; seed < 20; ++seed) {
     Sample sample;
-    sample.image = Image(256, 1);
-    for (int i = 0; i < 256; ++i) std::fill_n(sample.image.pixel(i, 0), 3, static_cast<uint8_t>(i));
+    Image ramp(256, 1);
+    for (int i = 0; i < 256; ++i) std::fill_n(ramp.pixel(i, 0), 3, static_cast<uint8_t>(i));
+    sample.SetImage(std::move(ramp));
     Random random(seed, RandomUse::kAugmentation);
     transform->Apply(&sample, &random);
-    const double slope = (sample.image.pixel(150, 0)[0] - sample.image.pixel(100, 0)[0]) / 50.0;
+    const double slope = (sample.Materialise().pixel(150, 0)[0] - sample.Materialise().pixel(100, 0)[0]) / 50.0;
     EXPECT_GT(slope, 0.45);
     EXPECT_LT(slope, 1.55);
-    for (int i = 1; i < 256; ++i) EXPECT_GE(sample.image.pixel(i, 0)[0], sample.image.pixel(i - 1, 0)[0]);
+    for (int i = 1; i < 256; ++i) EXPECT_GE(sample.Materialise().pixel(i, 0)[0], sample.Materialise().pixel(i - 1, 0)[0]);
   }
 }
 
@@ -253,17 +256,17 @@ TEST(Expand, KeepsTheImageAndFillsAround) {
     Sample after = before;
     Random random(seed, RandomUse::kAugmentation);
     transform->Apply(&after, &random);
-    largest = std::max(largest, after.image.width);
-    ASSERT_LE(after.image.width, 80);
+    largest = std::max(largest, after.width());
+    ASSERT_LE(after.width(), 80);
     ASSERT_EQ(after.objects.size(), 1u);
     const int left = static_cast<int>(after.objects[0].box.x1 - before.objects[0].box.x1);
     const int top = static_cast<int>(after.objects[0].box.y1 - before.objects[0].box.y1);
-    for (int y = 0; y < after.image.height; ++y) {
-      for (int x = 0; x < after.image.width; ++x) {
+    for (int y = 0; y < after.height(); ++y) {
+      for (int x = 0; x < after.width(); ++x) {
         const bool inside = x >= left && x < left + 20 && y >= top && y < top + 15;
         const uint8_t fill[] = {1, 2, 3};
-        const uint8_t* expected = inside ? before.image.pixel(x - left, y - top) : fill;
-        ASSERT_TRUE(std::equal(expected, expected + 3, after.image.pixel(x, y)));
+        const uint8_t* expected = inside ? before.source->pixel(x - left, y - top) : fill;
+        ASSERT_TRUE(std::equal(expected, expected + 3, after.Materialise().pixel(x, y)));
       }
     }
   }
@@ -281,19 +284,19 @@ TEST(MinIouCrop, CropsOverlapAnObjectAndKeepThoseWithTheirCentreInside) {
     Sample after = before;
     Random random(seed, RandomUse::kAugmentation);
     transform->Apply(&after, &random);
-    if (after.image.width == 60 && after.image.height == 50) continue;
+    if (after.width() == 60 && after.height() == 50) continue;
     ++cropped;
     ASSERT_FALSE(after.objects.empty());
-    EXPECT_GE(after.image.width, 17);
-    EXPECT_GE(after.image.height, 14);
-    const double aspect = (after.image.width / 60.0) / (after.image.height / 50.0);
+    EXPECT_GE(after.width(), 17);
+    EXPECT_GE(after.height(), 14);
+    const double aspect = (after.width() / 60.0) / (after.height() / 50.0);
     EXPECT_GT(aspect, 0.46);
     EXPECT_LT(aspect, 2.15);
     // A crop of area A that overlaps an object by 0.5 or more holds at least A / 2 of it; of all objects whole or in
     // part, one has to reach that. (A crop may overlap one whose centre it lacks; with 0.5 it hardly can.)
     float best = 0;
     for (const Object& object : after.objects) {
-      best = std::max(best, object.box.area() / static_cast<float>(after.image.width * after.image.height));
+      best = std::max(best, object.box.area() / static_cast<float>(after.width() * after.height()));
     }
     EXPECT_GE(best, 0.49f);
   }
@@ -304,7 +307,7 @@ TEST(MinIouCrop, LeavesAnImageWithoutObjectsAlone) {
   Sample sample = Scene(30, 30, 0, 1);
   Random random(1, RandomUse::kAugmentation);
   Made(MakeMinIouCrop)->Apply(&sample, &random);
-  EXPECT_EQ(sample.image.width, 30);
+  EXPECT_EQ(sample.width(), 30);
 }
 
 TEST(Flip, TwiceIsNothing) {
@@ -318,9 +321,9 @@ TEST(Flip, TwiceIsNothing) {
     Random random(1, RandomUse::kAugmentation);
     transform->Apply(&after, &random);
     EXPECT_TRUE(
-        std::equal(after.image.pixel(0, 0), after.image.pixel(0, 0) + 3, before.image.pixel(width - 1, height - 1)));
+        std::equal(after.Materialise().pixel(0, 0), after.Materialise().pixel(0, 0) + 3, before.source->pixel(width - 1, height - 1)));
     transform->Apply(&after, &random);
-    EXPECT_EQ(after.image.data, before.image.data);
+    EXPECT_EQ(after.Materialise().data, before.source->data);
     EXPECT_EQ(after.objects[1].box.x1, before.objects[1].box.x1);
   }
 }
@@ -333,11 +336,12 @@ TEST(Rotate90, TakesAllThreeTurns) {
   int seen[3] = {};
   for (uint64_t seed = 0; seed < 60; ++seed) {
     Sample sample;
-    sample.image = Image(4, 3);
-    sample.image.data[0] = 255;
+    Image corner(4, 3);
+    corner.data[0] = 255;
+    sample.SetImage(std::move(corner));
     Random random(seed, RandomUse::kAugmentation);
     transform->Apply(&sample, &random);
-    const Image& image = sample.image;
+    const Image& image = sample.Materialise();
     if (image.width == 3 && image.pixel(2, 0)[0] == 255) ++seen[0];
     if (image.width == 4 && image.pixel(3, 2)[0] == 255) ++seen[1];
     if (image.width == 3 && image.pixel(0, 3)[0] == 255) ++seen[2];
@@ -356,7 +360,7 @@ TEST(ScaleJitter, ZoomsBothWaysAndDropsWhatIsHardlyThere) {
   int dropped = 0;
   for (uint64_t seed = 0; seed < 300; ++seed) {
     Sample sample;
-    sample.image = Image(32, 32);
+    sample.SetImage(Image(32, 32));
     Object object;
     object.box = {13, 13, 19, 19};
     Object corner;
@@ -365,7 +369,7 @@ TEST(ScaleJitter, ZoomsBothWaysAndDropsWhatIsHardlyThere) {
     sample.objects = {object, corner};
     Random random(seed, RandomUse::kAugmentation);
     transform->Apply(&sample, &random);
-    ASSERT_EQ(sample.image.width, 64);
+    ASSERT_EQ(sample.width(), 64);
     dropped += sample.objects.empty() || sample.objects.back().label != 1;
     if (sample.objects.empty() || sample.objects[0].label != 0) continue;
     smallest = std::min(smallest, sample.objects[0].box.width());

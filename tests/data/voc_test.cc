@@ -84,8 +84,8 @@ TEST_F(VocTest, ReadsObjectsInContinuousCoordinates) {
   EXPECT_THAT(dataset->class_names(), ElementsAre("cat", "dog"));
   EXPECT_EQ(dataset->max_objects(), 2);
   const Sample sample = Get(*dataset, 0);
-  EXPECT_EQ(sample.image.width, 40);
-  EXPECT_EQ(sample.image.height, 30);
+  EXPECT_EQ(sample.source->width, 40);
+  EXPECT_EQ(sample.source->height, 30);
   EXPECT_EQ(sample.name, ImagePath("a"));
   ASSERT_EQ(sample.objects.size(), 2u);
   EXPECT_EQ(sample.objects[0].label, 1);
@@ -278,7 +278,7 @@ TEST(Bccd, OpensAndDecodes) {
       Sample sample;
       const Status status = (*dataset)->Get(i, &sample);
       ASSERT_TRUE(status.ok()) << status;
-      EXPECT_EQ(sample.image.width, 640);
+      EXPECT_EQ(sample.source->width, 640);
       for (const Object& object : sample.objects) {
         EXPECT_GT(object.box.width(), 0);
         EXPECT_GE(object.box.y1, 0);

@@ -5,24 +5,34 @@
 
 #include "absl/strings/str_format.h"
 #include "core/base/files.h"
+#include "core/image/render.h"
 #include "data/image/codec.h"
 #include "data/image/draw.h"
-#include "data/image/resize.h"
+#include "data/loader/read_ahead.h"
 #include "data/metrics/detection_evaluator.h"
 
 namespace trireme {
 namespace {
 
+// An image at the detector's size, and what it was before.
+struct Prepared {
+  int width = 0, height = 0;
+  std::vector<uint8_t> pixels;
+};
+
+Prepared Prepare(const Image& image, const ImageSpec& spec) {
+  Prepared prepared{image.width, image.height, std::vector<uint8_t>(static_cast<size_t>(spec.height) * spec.width * 3)};
+  ResizeImage(image, spec.width, spec.height, prepared.pixels.data());
+  return prepared;
+}
+
 // Detections of `images`, each in its own pixels.
-StatusOr<std::vector<Detections>> DetectImages(Detector& detector, const std::vector<const Image*>& images,
+StatusOr<std::vector<Detections>> DetectImages(Detector& detector, const std::vector<const Prepared*>& images,
                                                Precision precision, Device& device) {
   const ImageSpec spec = detector.image_spec();
   const int64_t count = static_cast<int64_t>(images.size());
-  const size_t bytes_each = static_cast<size_t>(spec.height) * spec.width * 3;
-  std::vector<uint8_t> pixels(images.size() * bytes_each);
-  for (size_t i = 0; i < images.size(); ++i) {
-    ResizeImage(*images[i], spec.width, spec.height, pixels.data() + i * bytes_each);
-  }
+  std::vector<uint8_t> pixels;
+  for (const Prepared* image : images) pixels.insert(pixels.end(), image->pixels.begin(), image->pixels.end());
   Context context(device);
   context.precision = precision;
   const Tensor batch = Tensor::From(device, {count, spec.height, spec.width, 3}, pixels);
@@ -37,29 +47,47 @@ StatusOr<std::vector<Detections>> DetectImages(Detector& detector, const std::ve
   return detections;
 }
 
+// One image of the data set, read and prepared on another thread.
+struct Read {
+  Status status;
+  Sample sample;  // without its pixels
+  Prepared prepared;
+};
+
 // This rank's images, added to `evaluator`.
-Status EvaluateShare(Detector& detector, const Dataset& data, int64_t batch_size, Precision precision, Device& device,
-                     int rank, int world, DetectionEvaluator* evaluator, FaultLog* faults) {
-  std::vector<Sample> samples;
+Status EvaluateShare(Detector& detector, const Dataset& data, int64_t batch_size, int threads, Precision precision,
+                     Device& device, int rank, int world, DetectionEvaluator* evaluator, FaultLog* faults) {
+  std::vector<Read> batch;
   const auto flush = [&]() -> Status {
-    if (samples.empty()) return absl::OkStatus();
-    std::vector<const Image*> images;
-    for (const Sample& sample : samples) images.push_back(&sample.image);
+    if (batch.empty()) return absl::OkStatus();
+    std::vector<const Prepared*> images;
+    for (const Read& read : batch) images.push_back(&read.prepared);
     TRIREME_ASSIGN_OR_RETURN(const std::vector<Detections> detections,
                              DetectImages(detector, images, precision, device));
-    for (size_t i = 0; i < samples.size(); ++i) evaluator->Add(samples[i].id, samples[i].objects, detections[i]);
-    samples.clear();
+    for (size_t i = 0; i < batch.size(); ++i) {
+      evaluator->Add(batch[i].sample.id, batch[i].sample.objects, detections[i]);
+    }
+    batch.clear();
     return absl::OkStatus();
   };
-  for (int64_t index = rank; index < data.size(); index += world) {
-    Sample sample;
-    if (const Status read = data.Get(index, &sample); !read.ok()) {
-      faults->Add("image does not decode", sample.name.empty() ? absl::StrCat("image ", index) : sample.name,
-                  absl::StrCat(read.message(), "; left out of the evaluation"));
+  const int64_t share = (data.size() - rank + world - 1) / world;
+  const ImageSpec spec = detector.image_spec();
+  ReadAhead<Read> reader(share, threads, 2 * batch_size, [&data, &spec, rank, world](int64_t i) {
+    Read read;
+    read.status = data.Get(rank + i * world, &read.sample);
+    if (read.status.ok()) read.prepared = Prepare(*read.sample.source, spec);
+    read.sample.source = nullptr;
+    return read;
+  });
+  Read read;
+  for (int64_t index = rank; reader.Next(&read); index += world) {
+    if (!read.status.ok()) {
+      faults->Add("image does not decode", read.sample.name.empty() ? absl::StrCat("image ", index) : read.sample.name,
+                  absl::StrCat(read.status.message(), "; left out of the evaluation"));
       continue;
     }
-    samples.push_back(std::move(sample));
-    if (static_cast<int64_t>(samples.size()) == batch_size) TRIREME_RETURN_IF_ERROR(flush());
+    batch.push_back(std::move(read));
+    if (static_cast<int64_t>(batch.size()) == batch_size) TRIREME_RETURN_IF_ERROR(flush());
   }
   return flush();
 }
@@ -79,13 +107,13 @@ EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vect
 }  // namespace
 
 StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
-                                            Precision precision, Device& device, Communicator& communicator,
-                                            FaultLog* faults) {
+                                            int threads, Precision precision, Device& device,
+                                            Communicator& communicator, FaultLog* faults) {
   const int num_classes = static_cast<int>(data.class_names().size());
   DetectionEvaluator evaluator(num_classes);
   // A rank that fails still takes part in the exchange, so that its peers hear of it.
-  const Status mine = EvaluateShare(detector, data, config.batch_size(), precision, device, communicator.rank(),
-                                    communicator.size(), &evaluator, faults);
+  const Status mine = EvaluateShare(detector, data, config.batch_size(), threads, precision, device,
+                                    communicator.rank(), communicator.size(), &evaluator, faults);
   if (!mine.ok()) {
     communicator.Abort(mine);
     return mine;
@@ -99,7 +127,8 @@ StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& d
 }
 
 StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Precision precision, Device& device) {
-  TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, DetectImages(detector, {&image}, precision, device));
+  const Prepared prepared = Prepare(image, detector.image_spec());
+  TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, DetectImages(detector, {&prepared}, precision, device));
   return std::move(detections[0]);
 }
 
@@ -110,13 +139,14 @@ StatusOr<std::vector<std::string>> WritePictures(Detector& detector, const Datas
   for (int64_t index = 0; index < std::min<int64_t>(count, data.size()); ++index) {
     Sample sample;
     if (!data.Get(index, &sample).ok()) continue;  // the evaluation has counted it
-    TRIREME_ASSIGN_OR_RETURN(Detections detections, DetectImage(detector, sample.image, precision, device));
+    const Image& image = *sample.source;
+    TRIREME_ASSIGN_OR_RETURN(Detections detections, DetectImage(detector, image, precision, device));
     detections.erase(std::remove_if(detections.begin(), detections.end(),
                                     [&](const Detection& detection) { return detection.score < threshold; }),
                      detections.end());
     // Small pictures are enlarged, so that lines and labels can be read.
-    const int factor = std::max(1, 400 / std::max(1, sample.image.width));
-    Image annotated = ResizeImage(sample.image, sample.image.width * factor, sample.image.height * factor);
+    const int factor = std::max(1, 400 / std::max(1, image.width));
+    Image annotated = ResizeImage(image, image.width * factor, image.height * factor);
     Image found = annotated;
     const auto enlarge = [factor](Box* box) {
       const float f = static_cast<float>(factor);

@@ -16,10 +16,10 @@ namespace trireme {
 // `precision` is the one that the detector's arena was built for.
 //
 // Collective: rank r takes the images i with i mod size = r, and all get the same report, which does not depend on the
-// number of workers. An image that cannot be read is counted in `faults` and left out.
+// number of workers. An image that cannot be read is counted in `faults` and left out. `threads` threads read ahead.
 StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
-                                            Precision precision, Device& device, Communicator& communicator,
-                                            FaultLog* faults);
+                                            int threads, Precision precision, Device& device,
+                                            Communicator& communicator, FaultLog* faults);
 
 // Detections of one image, in its own pixels.
 StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Precision precision, Device& device);

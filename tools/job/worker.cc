@@ -103,8 +103,8 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   };
   if (job.eval_data != nullptr) {
     parts.evaluate = [&](int64_t) {
-      return EvaluateDetector(*detector, *job.eval_data, config.evaluation(), precision, device, communicator,
-                              job.faults.get());
+      return EvaluateDetector(*detector, *job.eval_data, config.evaluation(), config.loader().threads(), precision,
+                              device, communicator, job.faults.get());
     };
   }
   if (rank == 0) observer->OnStart({device.name(), arena->NumTrainedValues(), options.first_step});

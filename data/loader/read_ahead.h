@@ -1,0 +1,82 @@
+// ReadAhead: values 0 .. count - 1, made ahead of their use by threads, and taken in order: for a single pass over a
+// data set, as evaluation makes it.
+//
+// `make` is called once for each index, by several threads at a time; it does not throw. One thread takes. The
+// destructor stops and joins the threads, wherever they are.
+#ifndef TRIREME_DATA_LOADER_READ_AHEAD_H_
+#define TRIREME_DATA_LOADER_READ_AHEAD_H_
+
+#include <glog/logging.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace trireme {
+
+template <class T>
+class ReadAhead {
+ public:
+  // At most `ahead` values are made or in the making that have not been taken.
+  ReadAhead(int64_t count, int threads, int64_t ahead, std::function<T(int64_t index)> make)
+      : count_(count), ahead_(ahead), make_(std::move(make)) {
+    CHECK(threads > 0 && ahead > 0);
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+  }
+  ~ReadAhead() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+
+  // False when all have been taken.
+  bool Next(T* value) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (taken_ == count_) return false;
+    changed_.wait(lock, [this] { return made_.count(taken_) > 0; });
+    const auto found = made_.find(taken_);
+    *value = std::move(found->second);
+    made_.erase(found);
+    ++taken_;
+    changed_.notify_all();
+    return true;
+  }
+
+ private:
+  void Work() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return stopping_ || begun_ == count_ || begun_ < taken_ + ahead_; });
+      if (stopping_ || begun_ == count_) return;
+      const int64_t index = begun_++;
+      lock.unlock();
+      T value = make_(index);
+      lock.lock();
+      made_.emplace(index, std::move(value));
+      changed_.notify_all();
+    }
+  }
+
+  const int64_t count_, ahead_;
+  const std::function<T(int64_t)> make_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int64_t begun_ = 0, taken_ = 0;
+  std::map<int64_t, T> made_;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_DATA_LOADER_READ_AHEAD_H_
