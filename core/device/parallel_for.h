@@ -26,7 +26,8 @@ namespace trireme {
 // body(begin, end) on each, on the calling thread if there is one range, as there always is on the thread
 // of a further stream. The cuts depend only on n, grain and the number of threads. Host work only;
 // returns when all is done.
-void CpuParallelRanges(Device& device, int64_t n, int64_t grain, absl::FunctionRef<void(int64_t begin, int64_t end)> body);
+void CpuParallelRanges(Device& device, int64_t n, int64_t grain,
+                       absl::FunctionRef<void(int64_t begin, int64_t end)> body);
 
 // Roughly how many cheap iterations are worth a second thread.
 inline constexpr int64_t kParallelGrain = 4096;
@@ -45,6 +46,23 @@ void CheckLaunch();  // throws DeviceError for a failed launch
 #endif
 
 // `grain` tells how many iterations are worth a thread of their own on CPU; lower it for heavy bodies.
+//
+// HostParallelFor is the CPU's half, for functions that have a kernel of their own on CUDA.
+template <class F>
+void HostParallelFor(Stream& stream, int64_t n, const F& f, int64_t grain = kParallelGrain) {
+  if (n <= 0) return;
+  const auto run = [&device = stream.device(), n, grain, f] {
+    CpuParallelRanges(device, n, grain, [&f](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) f(i);
+    });
+  };
+  if (stream.is_inline()) {
+    run();
+  } else {
+    stream.Enqueue(run);
+  }
+}
+
 template <class F>
 void ParallelFor(Stream& stream, int64_t n, const F& f, int64_t grain = kParallelGrain) {
   if (n <= 0) return;
@@ -58,16 +76,7 @@ void ParallelFor(Stream& stream, int64_t n, const F& f, int64_t grain = kParalle
     return;
   }
 #endif
-  const auto run = [&device = stream.device(), n, grain, f] {
-    CpuParallelRanges(device, n, grain, [&f](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) f(i);
-    });
-  };
-  if (stream.is_inline()) {
-    run();
-  } else {
-    stream.Enqueue(run);
-  }
+  HostParallelFor(stream, n, f, grain);
 }
 
 }  // namespace trireme

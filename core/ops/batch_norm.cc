@@ -3,69 +3,97 @@
 #include "core/api/communicator.h"
 #include "core/ops/gradient_sums.h"
 #include "core/ops/norm.h"
-#include "core/ops/tiles.h"
+#include "core/ops/sums.h"
 
 namespace trireme::ops {
 namespace {
 
 // sum x, sum x^2.
+template <class T>
 struct Moments {
-  const float* x;
+  using Element = T;
+  const T* x;
   int64_t channels;
 
-  template <int kLanes>
-  TRIREME_HD void Tile(int64_t row, int64_t c, double* sums) const {
+  bool IsAligned() const { return AreAligned(x); }
+
+  template <int kLanes, class Sum>
+  TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
+    const auto in = Load<kLanes>(x + row * channels + c);
     for (int l = 0; l < kLanes; ++l) {
-      const double value = x[row * channels + c + l];
+      const Sum value = in[l];
       sums[l] += value;
       sums[kLanes + l] += value * value;
     }
   }
 };
 
+template <class T>
 struct Normalize {
-  const float* x;
-  const float* residual;  // or null
-  const float* scale;     // gamma / deviation
-  const float* shift;     // beta - mean gamma / deviation
-  float* y;
+  using Element = T;
+  const T* x;
+  const T* residual;   // or null
+  const float* scale;  // gamma / deviation
+  const float* shift;  // beta - mean gamma / deviation
+  T* y;
   bool relu;
   int64_t channels;
+
+  bool IsAligned() const { return AreAligned(x, residual, scale, shift, y); }
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t row, int64_t c) const {
     const int64_t at = row * channels + c;
+    const auto in = Load<kLanes>(x + at);
+    const auto slope = Load<kLanes>(scale + c);
+    const auto offset = Load<kLanes>(shift + c);
     float value[kLanes];
-    for (int l = 0; l < kLanes; ++l) value[l] = x[at + l] * scale[c + l] + shift[c + l];
+    for (int l = 0; l < kLanes; ++l) value[l] = in[l] * slope[l] + offset[l];
     if (residual != nullptr) {
-      for (int l = 0; l < kLanes; ++l) value[l] += residual[at + l];
+      const auto other = Load<kLanes>(residual + at);
+      for (int l = 0; l < kLanes; ++l) value[l] += other[l];
     }
     if (relu) {
       for (int l = 0; l < kLanes; ++l) value[l] = value[l] > 0 ? value[l] : 0.0f;
     }
-    for (int l = 0; l < kLanes; ++l) y[at + l] = value[l];
+    Store<kLanes>(value, y + at);
   }
 };
 
+// The gradient before the relu; `output` is null without one.
+template <int kLanes, class T>
+TRIREME_HD inline void LoadMasked(const T* gradient, const T* output, int64_t at, float (&g)[kLanes]) {
+  const auto in = Load<kLanes>(gradient + at);
+  for (int l = 0; l < kLanes; ++l) g[l] = in[l];
+  if (output != nullptr) {
+    const auto y = Load<kLanes>(output + at);
+    for (int l = 0; l < kLanes; ++l) g[l] = Where(y[l] > 0, g[l]);
+  }
+}
+
 // sum g, sum g (x - mean) / deviation, where g is the gradient before the relu.
+template <class T>
 struct GradientMoments {
-  const float* gradient;
-  const float* output;  // null without relu
-  const float* x;
+  using Element = T;
+  const T* gradient;
+  const T* output;  // null without relu
+  const T* x;
   const float* mean;
   const float* inverse_deviation;
   int64_t channels;
 
-  template <int kLanes>
-  TRIREME_HD void Tile(int64_t row, int64_t c, double* sums) const {
+  bool IsAligned() const { return AreAligned(gradient, output, x, mean, inverse_deviation); }
+
+  template <int kLanes, class Sum>
+  TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
     const int64_t at = row * channels + c;
     float g[kLanes];
-    for (int l = 0; l < kLanes; ++l) g[l] = gradient[at + l];
-    if (output != nullptr) {
-      for (int l = 0; l < kLanes; ++l) g[l] = output[at + l] > 0 ? g[l] : 0.0f;
-    }
+    LoadMasked(gradient, output, at, g);
+    const auto value = Load<kLanes>(x + at);
+    const auto center = Load<kLanes>(mean + c);
+    const auto inverse = Load<kLanes>(inverse_deviation + c);
     for (int l = 0; l < kLanes; ++l) {
-      const float normalized = (x[at + l] - mean[c + l]) * inverse_deviation[c + l];
+      const float normalized = (value[l] - center[l]) * inverse[l];
       sums[l] += g[l];
       sums[kLanes + l] += g[l] * normalized;
     }
@@ -74,36 +102,39 @@ struct GradientMoments {
 
 // dx = a g + b x + d by channel, which is what Ioffe and Szegedy's gradient comes to; and g itself for the
 // residual.
+template <class T>
 struct Backpropagate {
-  const float* gradient;
-  const float* output;  // null without relu
-  const float* x;
+  using Element = T;
+  const T* gradient;
+  const T* output;  // null without relu
+  const T* x;
   const float* a;
   const float* b;  // null where statistics are constants
   const float* d;
-  float* dx;         // or null
-  float* dresidual;  // or null
+  T* dx;         // or null
+  T* dresidual;  // or null
   int64_t channels;
+
+  bool IsAligned() const { return AreAligned(gradient, output, x, a, b, d, dx, dresidual); }
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t row, int64_t c) const {
     const int64_t at = row * channels + c;
     float g[kLanes];
-    for (int l = 0; l < kLanes; ++l) g[l] = gradient[at + l];
-    if (output != nullptr) {
-      for (int l = 0; l < kLanes; ++l) g[l] = output[at + l] > 0 ? g[l] : 0.0f;
-    }
+    LoadMasked(gradient, output, at, g);
     if (dx != nullptr) {
+      const auto of_g = Load<kLanes>(a + c);
       float value[kLanes];
-      for (int l = 0; l < kLanes; ++l) value[l] = a[c + l] * g[l];
+      for (int l = 0; l < kLanes; ++l) value[l] = of_g[l] * g[l];
       if (b != nullptr) {
-        for (int l = 0; l < kLanes; ++l) value[l] += b[c + l] * x[at + l] + d[c + l];
+        const auto in = Load<kLanes>(x + at);
+        const auto of_x = Load<kLanes>(b + c);
+        const auto offset = Load<kLanes>(d + c);
+        for (int l = 0; l < kLanes; ++l) value[l] += of_x[l] * in[l] + offset[l];
       }
-      for (int l = 0; l < kLanes; ++l) dx[at + l] = value[l];
+      Store<kLanes>(value, dx + at);
     }
-    if (dresidual != nullptr) {
-      for (int l = 0; l < kLanes; ++l) dresidual[at + l] = g[l];
-    }
+    if (dresidual != nullptr) Store<kLanes>(g, dresidual + at);
   }
 };
 
@@ -138,6 +169,73 @@ struct Statistics {
   Tensor mean, inverse_deviation, scale, shift;
 };
 
+// b and d of Backpropagate, [2, channels].
+Tensor Coefficients(const Statistics& s, const Tensor& totals, int64_t channels, Stream& stream) {
+  Tensor coefficients = Tensor::Empty(stream.device(), {2, channels});
+  const double* total = static_cast<const double*>(totals.raw());
+  float* b = coefficients.data<float>();
+  const float* mean = s.mean.data<float>();
+  const float* inverse = s.inverse_deviation.data<float>();
+  const float* scale = s.scale.data<float>();
+  ParallelFor(stream, channels, [=] TRIREME_HD(int64_t c) {
+    const double count = total[2 * channels];
+    const double slope = -static_cast<double>(scale[c]) * inverse[c] * total[channels + c] / count;
+    b[c] = static_cast<float>(slope);
+    b[channels + c] = static_cast<float>(-scale[c] * total[c] / count - slope * mean[c]);
+  });
+  return coefficients;
+}
+
+struct BatchNormBackward {
+  Var x, gamma, beta, residual;
+  Statistics s;
+  Tensor rectified;  // the output, where a relu follows
+  bool batch_statistics;
+  Communicator* communicator;
+
+  template <class T>
+  void Run(Tensor gradient, Stream& stream) const {
+    const int64_t channels = x.dim(-1);
+    const int64_t rows = x.value().size() / channels;
+    const T* g = gradient.data<T>();
+    const T* output = rectified.defined() ? rectified.data<T>() : nullptr;
+    const T* in = x.value().data<T>();
+    Tensor coefficients;
+    const bool dx_needs_sums = batch_statistics && (x.requires_gradient() || communicator != nullptr);
+    if (dx_needs_sums || gamma.requires_gradient() || beta.requires_gradient()) {
+      const Tensor sums = ColumnSums<2>(
+          stream, rows, channels,
+          GradientMoments<T>{g, output, in, s.mean.data<float>(), s.inverse_deviation.data<float>(), channels});
+      const double* of_this_worker = static_cast<const double*>(sums.raw());
+      if (beta.requires_gradient()) AccumulateSums(beta, of_this_worker, stream);
+      if (gamma.requires_gradient()) AccumulateSums(gamma, of_this_worker + channels, stream);
+      if (dx_needs_sums) {
+        const Tensor totals = GatherSums(stream, sums, static_cast<double>(rows), communicator);
+        coefficients = Coefficients(s, totals, channels, stream);
+      }
+    }
+    const bool wants_x = x.requires_gradient(), wants_residual = residual.requires_gradient();
+    if (!wants_x && !wants_residual) return;
+    // Each element is read before it is written, so one of the two may take the gradient's place.
+    Tensor spare = gradient.unique() ? gradient : Tensor();
+    const auto place = [&] {
+      return spare.defined() ? std::move(spare) : Tensor::Empty(stream.device(), x.shape(), gradient.type());
+    };
+    Tensor dx, dresidual;
+    if (wants_x) dx = place();
+    if (wants_residual) dresidual = place();
+    spare = Tensor();
+    const float* b = coefficients.defined() ? coefficients.data<float>() : nullptr;
+    ForTiles(
+        stream, rows, channels,
+        Backpropagate<T>{g, output, in, s.scale.data<float>(), b, b != nullptr ? b + channels : nullptr,
+                         wants_x ? dx.data<T>() : nullptr, wants_residual ? dresidual.data<T>() : nullptr, channels});
+    gradient = Tensor();
+    if (wants_x) x.AccumulateGradient(std::move(dx), stream);
+    if (wants_residual) residual.AccumulateGradient(std::move(dresidual), stream);
+  }
+};
+
 }  // namespace
 
 Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta, const Tensor& running_mean,
@@ -150,7 +248,11 @@ Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta,
   CHECK_EQ(beta.value().size(), channels);
   CHECK_EQ(running_mean.size(), channels);
   CHECK_EQ(running_variance.size(), channels);
-  if (residual.defined()) CHECK(residual.shape() == x.shape()) << residual.shape() << " + " << x.shape();
+  const DataType type = x.value().type();
+  if (residual.defined()) {
+    CHECK(residual.shape() == x.shape()) << residual.shape() << " + " << x.shape();
+    CHECK(residual.value().type() == type) << DataTypeName(residual.value().type()) << " + " << DataTypeName(type);
+  }
   const bool batch_statistics = context.training && options.mode != BatchNormMode::kFrozen;
   Communicator* const communicator = options.mode == BatchNormMode::kSynchronized ? context.communicator : nullptr;
 
@@ -158,7 +260,11 @@ Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta,
                Tensor::Empty(device, {channels})};
   Tensor totals;
   if (batch_statistics) {
-    const Tensor sums = ColumnSums<2>(stream, rows, channels, Moments{x.value().data<float>(), channels});
+    Tensor sums;
+    DispatchFloating(type, [&](auto element) {
+      using T = decltype(element);
+      sums = ColumnSums<2>(stream, rows, channels, Moments<T>{x.value().data<T>(), channels});
+    });
     totals = GatherSums(stream, sums, static_cast<double>(rows), communicator);
   }
   {
@@ -190,62 +296,20 @@ Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta,
       shift[c] = static_cast<float>(b[c] - m * g[c] * inverse);
     });
   }
-  Tensor y = Tensor::Empty(device, x.shape());
-  ForTiles(stream, rows, channels,
-           Normalize{x.value().data<float>(), residual.defined() ? residual.value().data<float>() : nullptr,
-                     s.scale.data<float>(), s.shift.data<float>(), y.data<float>(), options.relu, channels});
+  Tensor y = Tensor::Empty(device, x.shape(), type);
+  DispatchFloating(type, [&](auto element) {
+    using T = decltype(element);
+    ForTiles(stream, rows, channels,
+             Normalize<T>{x.value().data<T>(), residual.defined() ? residual.value().data<T>() : nullptr,
+                          s.scale.data<float>(), s.shift.data<float>(), y.data<T>(), options.relu, channels});
+  });
 
   const Tensor rectified = options.relu ? y : Tensor();
-  return Record(context, "batch_norm", y, {x, gamma, beta, residual},
-                [&device, x, gamma, beta, residual, s, rectified, rows, channels, batch_statistics,
-                 communicator](Tensor gradient) {
-                  Stream& stream = device.compute_stream();
-                  const float* g = gradient.data<float>();
-                  const float* output = rectified.defined() ? rectified.data<float>() : nullptr;
-                  const float* in = x.value().data<float>();
-                  Tensor coefficients;  // b and d of Backpropagate
-                  const bool dx_needs_sums = batch_statistics && (x.requires_gradient() || communicator != nullptr);
-                  if (dx_needs_sums || gamma.requires_gradient() || beta.requires_gradient()) {
-                    const Tensor sums = ColumnSums<2>(stream, rows, channels,
-                                                      GradientMoments{g, output, in, s.mean.data<float>(),
-                                                                      s.inverse_deviation.data<float>(), channels});
-                    const double* of_this_worker = static_cast<const double*>(sums.raw());
-                    if (beta.requires_gradient()) AccumulateSums(beta, of_this_worker, stream);
-                    if (gamma.requires_gradient()) AccumulateSums(gamma, of_this_worker + channels, stream);
-                    if (dx_needs_sums) {
-                      const Tensor totals = GatherSums(stream, sums, static_cast<double>(rows), communicator);
-                      const double* total = static_cast<const double*>(totals.raw());
-                      coefficients = Tensor::Empty(device, {2, channels});
-                      float* b = coefficients.data<float>();
-                      const float* mean = s.mean.data<float>();
-                      const float* inverse = s.inverse_deviation.data<float>();
-                      const float* scale = s.scale.data<float>();
-                      ParallelFor(stream, channels, [=] TRIREME_HD(int64_t c) {
-                        const double count = total[2 * channels];
-                        const double slope = -static_cast<double>(scale[c]) * inverse[c] * total[channels + c] / count;
-                        b[c] = static_cast<float>(slope);
-                        b[channels + c] = static_cast<float>(-scale[c] * total[c] / count - slope * mean[c]);
-                      });
-                    }
-                  }
-                  const bool wants_x = x.requires_gradient(), wants_residual = residual.requires_gradient();
-                  if (!wants_x && !wants_residual) return;
-                  // Each element is read before it is written, so one of the two may take the gradient's place.
-                  Tensor spare = gradient.unique() ? gradient : Tensor();
-                  Tensor dx, dresidual;
-                  if (wants_x) dx = spare.defined() ? std::move(spare) : Tensor::Empty(device, x.shape());
-                  if (wants_residual) dresidual = spare.defined() ? std::move(spare) : Tensor::Empty(device, x.shape());
-                  spare = Tensor();
-                  ForTiles(stream, rows, channels,
-                           Backpropagate{g, output, in, s.scale.data<float>(),
-                                         coefficients.defined() ? coefficients.data<float>() : nullptr,
-                                         coefficients.defined() ? coefficients.data<float>() + channels : nullptr,
-                                         wants_x ? dx.data<float>() : nullptr,
-                                         wants_residual ? dresidual.data<float>() : nullptr, channels});
-                  gradient = Tensor();
-                  if (wants_x) x.AccumulateGradient(std::move(dx), stream);
-                  if (wants_residual) residual.AccumulateGradient(std::move(dresidual), stream);
-                });
+  const BatchNormBackward backward{x, gamma, beta, residual, s, rectified, batch_statistics, communicator};
+  return Record(context, "batch_norm", y, {x, gamma, beta, residual}, [&device, type, backward](Tensor gradient) {
+    DispatchFloating(
+        type, [&](auto element) { backward.Run<decltype(element)>(std::move(gradient), device.compute_stream()); });
+  });
 }
 
 }  // namespace trireme::ops

@@ -1,47 +1,88 @@
 #include "core/ops/gradient_sums.h"
 
-#include "core/ops/tiles.h"
+#include "core/ops/sums.h"
 
 namespace trireme::ops {
 namespace {
 
 template <class T>
 struct MaskAndSum {
+  using Element = T;
   const T* gradient;
   const T* output;
   T* masked;
   int64_t channels;
 
-  template <int kLanes>
-  TRIREME_HD void Tile(int64_t row, int64_t c, double* sums) const {
+  bool IsAligned() const { return AreAligned(gradient, output, masked); }
+
+  template <int kLanes, class Sum>
+  TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
     const int64_t at = row * channels + c;
-    for (int l = 0; l < kLanes; ++l) {
-      const float value = ToFloat(output[at + l]) > 0 ? ToFloat(gradient[at + l]) : 0.0f;
-      masked[at + l] = FromFloat<T>(value);
-      sums[l] += value;
-    }
+    const auto g = Load<kLanes>(gradient + at);
+    const auto y = Load<kLanes>(output + at);
+    float value[kLanes];
+    for (int l = 0; l < kLanes; ++l) value[l] = Where(y[l] > 0, g[l]);
+    Store<kLanes>(value, masked + at);
+    for (int l = 0; l < kLanes; ++l) sums[l] += value[l];
+  }
+};
+
+template <class T>
+struct MaskOnly {
+  using Element = T;
+  const T* gradient;
+  const T* output;
+  T* masked;
+
+  bool IsAligned() const { return AreAligned(gradient, output, masked); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    const auto g = Load<kLanes>(gradient + i);
+    const auto y = Load<kLanes>(output + i);
+    float value[kLanes];
+    for (int l = 0; l < kLanes; ++l) value[l] = Where(y[l] > 0, g[l]);
+    Store<kLanes>(value, masked + i);
   }
 };
 
 template <class T>
 struct SumOnly {
+  using Element = T;
   const T* gradient;
   int64_t channels;
 
-  template <int kLanes>
-  TRIREME_HD void Tile(int64_t row, int64_t c, double* sums) const {
-    for (int l = 0; l < kLanes; ++l) sums[l] += ToFloat(gradient[row * channels + c + l]);
+  bool IsAligned() const { return AreAligned(gradient); }
+
+  template <int kLanes, class Sum>
+  TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
+    const auto g = Load<kLanes>(gradient + row * channels + c);
+    for (int l = 0; l < kLanes; ++l) sums[l] += g[l];
   }
 };
 
-template <class T>
-void Mask(const Tensor& masked, const Tensor& gradient, const Tensor& output, Stream& stream) {
-  const T* g = gradient.data<T>();
-  const T* y = output.data<T>();
-  T* to = masked.data<T>();
-  ParallelFor(stream, output.size(),
-              [=] TRIREME_HD(int64_t i) { to[i] = ToFloat(y[i]) > 0 ? g[i] : FromFloat<T>(0.0f); });
-}
+template <class To, class From>
+struct MergeTile {
+  using Element = std::conditional_t<sizeof(From) < sizeof(To), From, To>;
+  const From* from;
+  To* to;
+  bool add;
+
+  bool IsAligned() const { return AreAligned(from, to); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    const auto in = Load<kLanes>(from + i);
+    if (!add) {
+      Store<kLanes>(in, to + i);
+      return;
+    }
+    const auto before = Load<kLanes>(to + i);
+    float sum[kLanes];
+    for (int l = 0; l < kLanes; ++l) sum[l] = before[l] + in[l];
+    Store<kLanes>(sum, to + i);
+  }
+};
 
 template <class T>
 void MaskWithBias(const Tensor& masked, const Tensor& gradient, const Tensor& output, const Var& bias, Stream& stream) {
@@ -68,20 +109,13 @@ void AddSums(const Tensor& target, const double* sums, bool accumulate, Stream& 
   });
 }
 
-template <class To, class From>
-void Merge(const Tensor& to, const Tensor& from, bool add, Stream& stream) {
-  To* out = to.data<To>();
-  const From* in = from.data<From>();
-  ParallelFor(stream, to.size(), [=] TRIREME_HD(int64_t i) {
-    const float value = ToFloat(in[i]);
-    out[i] = FromFloat<To>(add ? ToFloat(out[i]) + value : value);
-  });
-}
-
 template <class To>
 void MergeAny(const Tensor& to, const Tensor& from, bool add, Stream& stream) {
   CHECK_EQ(to.size(), from.size());
-  DispatchFloating(from.type(), [&](auto element) { Merge<To, decltype(element)>(to, from, add, stream); });
+  DispatchFloating(from.type(), [&](auto element) {
+    using From = decltype(element);
+    ForTiles(stream, 1, to.size(), MergeTile<To, From>{from.data<From>(), to.data<To>(), add});
+  });
 }
 
 }  // namespace
@@ -95,7 +129,8 @@ Tensor BackwardBiasRelu(Tensor gradient, const Tensor& output, const Var& bias, 
       if (sum) {
         MaskWithBias<decltype(element)>(masked, gradient, output, bias, stream);
       } else {
-        Mask<decltype(element)>(masked, gradient, output, stream);
+        using T = decltype(element);
+        ForTiles(stream, 1, output.size(), MaskOnly<T>{gradient.data<T>(), output.data<T>(), masked.data<T>()});
       }
     });
     return masked;

@@ -2,22 +2,83 @@
 
 #include "core/ops/gradient_sums.h"
 #include "core/ops/norm.h"
-#include "core/ops/tiles.h"
+#include "core/ops/rows.h"
+#include "core/ops/sums.h"
 
 namespace trireme::ops {
 namespace {
 
+template <class T>
+struct Forward {
+  const T* x;
+  const float* scale;
+  T* y;
+  float* inverse_norm;
+  int64_t channels;
+  float epsilon;
+
+  template <class Group>
+  TRIREME_HD void Row(int64_t row, const Group& group) const {
+    const T* from = x + row * channels;
+    float square = 0;
+#pragma omp simd reduction(+ : square)
+    for (int64_t c = group.member; c < channels; c += Group::kMembers) square += ToFloat(from[c]) * ToFloat(from[c]);
+    const float norm = sqrtf(group.Sum(square));
+    const float factor = 1 / (norm > epsilon ? norm : epsilon);
+    if (group.member == 0) inverse_norm[row] = factor;
+    for (int64_t c = group.member; c < channels; c += Group::kMembers) {
+      y[row * channels + c] = FromFloat<T>(ToFloat(from[c]) * factor * scale[c]);
+    }
+  }
+};
+
+template <class T>
 struct ScaleGradient {
-  const float* gradient;
-  const float* x;
+  using Element = T;
+  const T* gradient;
+  const T* x;
   const float* inverse_norm;
   int64_t channels;
 
-  template <int kLanes>
-  TRIREME_HD void Tile(int64_t row, int64_t c, double* sums) const {
+  bool IsAligned() const { return AreAligned(gradient, x); }
+
+  template <int kLanes, class Sum>
+  TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
     const int64_t at = row * channels + c;
     const float inverse = inverse_norm[row];
-    for (int l = 0; l < kLanes; ++l) sums[l] += gradient[at + l] * (x[at + l] * inverse);
+    const auto g = Load<kLanes>(gradient + at);
+    const auto value = Load<kLanes>(x + at);
+    for (int l = 0; l < kLanes; ++l) sums[l] += g[l] * (value[l] * inverse);
+  }
+};
+
+template <class T>
+struct Backward {
+  const T* gradient;
+  const T* x;
+  const float* scale;
+  const float* inverse_norm;
+  T* dx;
+  int64_t channels;
+  float epsilon;
+
+  template <class Group>
+  TRIREME_HD void Row(int64_t row, const Group& group) const {
+    const T* from = x + row * channels;
+    const T* dy = gradient + row * channels;
+    const float factor = inverse_norm[row];
+    float along = 0;
+    // Below epsilon the norm is a constant.
+    if (factor * epsilon < 1) {
+#pragma omp simd reduction(+ : along)
+      for (int64_t c = group.member; c < channels; c += Group::kMembers) {
+        along += ToFloat(dy[c]) * scale[c] * (ToFloat(from[c]) * factor);
+      }
+    }
+    along = group.Sum(along);
+    for (int64_t c = group.member; c < channels; c += Group::kMembers) {
+      dx[row * channels + c] = FromFloat<T>((ToFloat(dy[c]) * scale[c] - along * (ToFloat(from[c]) * factor)) * factor);
+    }
   }
 };
 
@@ -28,61 +89,38 @@ Var L2Normalize(Context& context, const Var& x, const Var& scale, float epsilon)
   const int64_t rows = x.value().size() / channels;
   CHECK_EQ(scale.value().size(), channels);
   Device& device = context.device;
-  Tensor y = Tensor::Empty(device, x.shape());
+  const DataType type = x.value().type();
+  Tensor y = Tensor::Empty(device, x.shape(), type);
   Tensor inverse_norm = Tensor::Empty(device, {rows});
   const int64_t grain = std::max<int64_t>(1, kParallelGrain / channels);
-  const float* in = x.value().data<float>();
-  const float* s = scale.value().data<float>();
-  float* out = y.data<float>();
-  float* inverse = inverse_norm.data<float>();
-  ParallelFor(
-      context.stream(), rows,
-      [=] TRIREME_HD(int64_t row) {
-        const float* from = in + row * channels;
-        float square = 0;
-#pragma omp simd reduction(+ : square)
-        for (int64_t c = 0; c < channels; ++c) square += from[c] * from[c];
-        const float norm = sqrtf(square);
-        const float factor = 1 / (norm > epsilon ? norm : epsilon);
-        inverse[row] = factor;
-        for (int64_t c = 0; c < channels; ++c) out[row * channels + c] = from[c] * factor * s[c];
-      },
-      grain);
+  DispatchFloating(type, [&](auto element) {
+    using T = decltype(element);
+    ForRows(context.stream(), rows, grain,
+            Forward<T>{x.value().data<T>(), scale.value().data<float>(), y.data<T>(), inverse_norm.data<float>(),
+                       channels, epsilon});
+  });
 
-  return Record(context, "l2_normalize", y, {x, scale},
-                [&device, x, scale, inverse_norm, rows, channels, epsilon, grain](Tensor gradient) {
-                  Stream& stream = device.compute_stream();
-                  const float* g = gradient.data<float>();
-                  const float* in = x.value().data<float>();
-                  const float* inverse = inverse_norm.data<float>();
-                  if (scale.requires_gradient()) {
-                    const Tensor sums = ColumnSums<1>(stream, rows, channels, ScaleGradient{g, in, inverse, channels});
-                    AccumulateSums(scale, static_cast<const double*>(sums.raw()), stream);
-                  }
-                  if (!x.requires_gradient()) return;
-                  Tensor dx = gradient.unique() ? gradient : Tensor::Empty(device, x.shape());
-                  const float* s = scale.value().data<float>();
-                  float* to = dx.data<float>();
-                  ParallelFor(
-                      stream, rows,
-                      [=] TRIREME_HD(int64_t row) {
-                        const float* from = in + row * channels;
-                        const float* dy = g + row * channels;
-                        const float factor = inverse[row];
-                        float along = 0;
-                        // Below epsilon the norm is a constant.
-                        if (factor * epsilon < 1) {
-#pragma omp simd reduction(+ : along)
-                          for (int64_t c = 0; c < channels; ++c) along += dy[c] * s[c] * (from[c] * factor);
-                        }
-                        for (int64_t c = 0; c < channels; ++c) {
-                          to[row * channels + c] = (dy[c] * s[c] - along * (from[c] * factor)) * factor;
-                        }
-                      },
-                      grain);
-                  gradient = Tensor();
-                  x.AccumulateGradient(std::move(dx), stream);
-                });
+  return Record(
+      context, "l2_normalize", y, {x, scale},
+      [&device, type, x, scale, inverse_norm, rows, channels, epsilon, grain](Tensor gradient) {
+        Stream& stream = device.compute_stream();
+        const float* inverse = inverse_norm.data<float>();
+        DispatchFloating(type, [&](auto element) {
+          using T = decltype(element);
+          const T* g = gradient.data<T>();
+          const T* in = x.value().data<T>();
+          if (scale.requires_gradient()) {
+            const Tensor sums = ColumnSums<1>(stream, rows, channels, ScaleGradient<T>{g, in, inverse, channels});
+            AccumulateSums(scale, static_cast<const double*>(sums.raw()), stream);
+          }
+          if (!x.requires_gradient()) return;
+          Tensor dx = gradient.unique() ? gradient : Tensor::Empty(device, x.shape(), type);
+          ForRows(stream, rows, grain,
+                  Backward<T>{g, in, scale.value().template data<float>(), inverse, dx.data<T>(), channels, epsilon});
+          gradient = Tensor();
+          x.AccumulateGradient(std::move(dx), stream);
+        });
+      });
 }
 
 }  // namespace trireme::ops

@@ -2,7 +2,7 @@
 
 #include "core/ops/conv_cpu.h"
 #include "core/ops/gradient_sums.h"
-#include "core/ops/tiles.h"
+#include "core/tensor/tiles.h"
 
 #ifdef TRIREME_CUDA
 #include "core/ops/cuda/conv_cuda.h"

@@ -1,5 +1,7 @@
 // Losses. Targets and weights are constants; the normaliser is a tensor of one element on the device, so
 // that it may be the result of a reduction over workers without a read-back.
+//
+// Everything is float32: with 16-bit activations, models cast what goes into a loss (ops::Cast).
 #ifndef TRIREME_CORE_OPS_LOSSES_H_
 #define TRIREME_CORE_OPS_LOSSES_H_
 

@@ -1,4 +1,5 @@
-// Normalisation over the channels of [N, H, W, C].
+// Normalisation over the channels of [N, H, W, C]: activations of float32, bfloat16 or float16; parameters, statistics
+// and arithmetic in float32.
 #ifndef TRIREME_CORE_OPS_NORM_H_
 #define TRIREME_CORE_OPS_NORM_H_
 

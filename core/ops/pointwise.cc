@@ -1,67 +1,137 @@
 #include "core/ops/pointwise.h"
 
-#include "core/device/parallel_for.h"
+#include "core/ops/gradient_sums.h"
+#include "core/tensor/tiles.h"
 
 namespace trireme::ops {
 namespace {
 
-// `gradient` where y > 0, else zero; in place if nobody else holds it.
-Tensor MaskByOutput(const Tensor& gradient, const Tensor& y, Stream& stream) {
-  Tensor masked = gradient.unique() ? gradient : Tensor::Empty(stream.device(), y.shape());
-  const float* g = gradient.data<float>();
-  const float* value = y.data<float>();
-  float* to = masked.data<float>();
-  ParallelFor(stream, y.size(), [=] TRIREME_HD(int64_t i) { to[i] = value[i] > 0 ? g[i] : 0.0f; });
-  return masked;
+template <class T>
+struct ReluTile {
+  using Element = T;
+  const T* x;
+  T* y;
+
+  bool IsAligned() const { return AreAligned(x, y); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    const auto in = Load<kLanes>(x + i);
+    float value[kLanes];
+    for (int l = 0; l < kLanes; ++l) value[l] = in[l] > 0 ? in[l] : 0.0f;
+    Store<kLanes>(value, y + i);
+  }
+};
+
+template <class T>
+struct AddTile {
+  using Element = T;
+  const T* a;
+  const T* b;
+  T* y;
+  bool relu;
+
+  bool IsAligned() const { return AreAligned(a, b, y); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    const auto left = Load<kLanes>(a + i);
+    const auto right = Load<kLanes>(b + i);
+    float sum[kLanes];
+    if (relu) {
+#pragma omp simd
+      for (int l = 0; l < kLanes; ++l) sum[l] = Where(left[l] + right[l] > 0, left[l] + right[l]);
+    } else {
+      for (int l = 0; l < kLanes; ++l) sum[l] = left[l] + right[l];
+    }
+    Store<kLanes>(sum, y + i);
+  }
+};
+
+template <class T>
+struct ScaleTile {
+  using Element = T;
+  const T* x;
+  T* y;
+  float factor;
+
+  bool IsAligned() const { return AreAligned(x, y); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    const auto in = Load<kLanes>(x + i);
+    float value[kLanes];
+    for (int l = 0; l < kLanes; ++l) value[l] = in[l] * factor;
+    Store<kLanes>(value, y + i);
+  }
+};
+
+void ScaleTo(const Tensor& y, const Tensor& x, float factor, Stream& stream) {
+  DispatchFloating(x.type(), [&](auto element) {
+    using T = decltype(element);
+    ForTiles(stream, 1, x.size(), ScaleTile<T>{x.data<T>(), y.data<T>(), factor});
+  });
+}
+
+Tensor Rounded(const Tensor& x, DataType type, Stream& stream) {
+  const Tensor y = Tensor::Empty(stream.device(), x.shape(), type);
+  ConvertTo(y, x, stream);
+  return y;
 }
 
 }  // namespace
 
 Var Relu(Context& context, const Var& x) {
-  Tensor y = Tensor::Empty(context.device, x.shape());
-  const float* in = x.value().data<float>();
-  float* out = y.data<float>();
-  ParallelFor(context.stream(), y.size(), [=] TRIREME_HD(int64_t i) { out[i] = in[i] > 0 ? in[i] : 0.0f; });
+  Tensor y = Tensor::Empty(context.device, x.shape(), x.value().type());
+  DispatchFloating(y.type(), [&](auto element) {
+    using T = decltype(element);
+    ForTiles(context.stream(), 1, y.size(), ReluTile<T>{x.value().data<T>(), y.data<T>()});
+  });
   Device& device = context.device;
   return Record(context, "relu", y, {x}, [&device, x, y](Tensor gradient) {
     Stream& stream = device.compute_stream();
-    x.AccumulateGradient(MaskByOutput(gradient, y, stream), stream);
+    x.AccumulateGradient(BackwardBiasRelu(std::move(gradient), y, Var(), stream), stream);
   });
 }
 
 Var Add(Context& context, const Var& a, const Var& b, bool relu) {
   CHECK(a.shape() == b.shape()) << a.shape() << " + " << b.shape();
-  Tensor y = Tensor::Empty(context.device, a.shape());
-  const float* left = a.value().data<float>();
-  const float* right = b.value().data<float>();
-  float* out = y.data<float>();
-  ParallelFor(context.stream(), y.size(), [=] TRIREME_HD(int64_t i) {
-    const float sum = left[i] + right[i];
-    out[i] = relu && !(sum > 0) ? 0.0f : sum;
+  CHECK(a.value().type() == b.value().type())
+      << DataTypeName(a.value().type()) << " + " << DataTypeName(b.value().type());
+  Tensor y = Tensor::Empty(context.device, a.shape(), a.value().type());
+  DispatchFloating(y.type(), [&](auto element) {
+    using T = decltype(element);
+    ForTiles(context.stream(), 1, y.size(), AddTile<T>{a.value().data<T>(), b.value().data<T>(), y.data<T>(), relu});
   });
   Device& device = context.device;
   const Tensor rectified = relu ? y : Tensor();
   return Record(context, "add", y, {a, b}, [&device, a, b, rectified](Tensor gradient) {
     Stream& stream = device.compute_stream();
-    if (rectified.defined()) gradient = MaskByOutput(gradient, rectified, stream);
+    if (rectified.defined()) gradient = BackwardBiasRelu(std::move(gradient), rectified, Var(), stream);
     if (a.requires_gradient()) a.AccumulateGradient(gradient, stream);
     if (b.requires_gradient()) b.AccumulateGradient(std::move(gradient), stream);
   });
 }
 
 Var Scale(Context& context, const Var& x, float factor) {
-  Tensor y = Tensor::Empty(context.device, x.shape());
-  const float* in = x.value().data<float>();
-  float* out = y.data<float>();
-  ParallelFor(context.stream(), y.size(), [=] TRIREME_HD(int64_t i) { out[i] = in[i] * factor; });
+  Tensor y = Tensor::Empty(context.device, x.shape(), x.value().type());
+  ScaleTo(y, x.value(), factor, context.stream());
   Device& device = context.device;
   return Record(context, "scale", y, {x}, [&device, x, factor](Tensor gradient) {
     Stream& stream = device.compute_stream();
-    Tensor scaled = gradient.unique() ? gradient : Tensor::Empty(device, x.shape());
-    const float* g = gradient.data<float>();
-    float* to = scaled.data<float>();
-    ParallelFor(stream, scaled.size(), [=] TRIREME_HD(int64_t i) { to[i] = g[i] * factor; });
+    Tensor scaled = gradient.unique() ? gradient : Tensor::Empty(device, x.shape(), gradient.type());
+    ScaleTo(scaled, gradient, factor, stream);
     x.AccumulateGradient(scaled, stream);
+  });
+}
+
+Var Cast(Context& context, const Var& x, DataType type) {
+  const DataType from = x.value().type();
+  if (from == type) return x;
+  Device& device = context.device;
+  return Record(context, "cast", Rounded(x.value(), type, context.stream()), {x}, [&device, x, from](Tensor gradient) {
+    Stream& stream = device.compute_stream();
+    x.AccumulateGradient(Rounded(gradient, from, stream), stream);
   });
 }
 

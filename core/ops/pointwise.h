@@ -1,4 +1,5 @@
-// Elementwise functions, and those that only move elements.
+// Elementwise functions, and those that only move elements. Elements are float32, bfloat16 or float16, the same in all
+// inputs and the output; arithmetic is in float32.
 #ifndef TRIREME_CORE_OPS_POINTWISE_H_
 #define TRIREME_CORE_OPS_POINTWISE_H_
 
@@ -12,14 +13,16 @@ Var Relu(Context& context, const Var& x);
 // Equal shapes. With `relu`, max(0, a + b).
 Var Add(Context& context, const Var& a, const Var& b, bool relu = false);
 Var Scale(Context& context, const Var& x, float factor);
-// The sum of all elements, a scalar [1]. The order of addition is fixed.
+// The sum of all elements, a scalar [1] of float32 whatever x is. The order of addition is fixed.
 Var Sum(Context& context, const Var& x);
+// The same values in another floating-point type; x itself where it is of that type.
+Var Cast(Context& context, const Var& x, DataType type);
 // Same elements, another shape.
 Var Reshape(Context& context, const Var& x, const Shape& shape);
 // Joins along dimension `axis`; all other extents are equal.
 Var Concat(Context& context, const std::vector<Var>& parts, int axis);
 
-// 8-bit images [N, H, W, 3] to float32: (value - mean[c]) / deviation[c].
+// 8-bit images [N, H, W, 3] to activations of the context's precision: (value - mean[c]) / deviation[c].
 Var NormalizeImages(Context& context, const Tensor& images, const float mean[3], const float deviation[3]);
 
 }  // namespace trireme::ops

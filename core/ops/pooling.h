@@ -1,4 +1,4 @@
-// Pooling over windows and over whole maps.
+// Pooling over windows and over whole maps of float32, bfloat16 or float16.
 #ifndef TRIREME_CORE_OPS_POOLING_H_
 #define TRIREME_CORE_OPS_POOLING_H_
 

@@ -1,11 +1,13 @@
 #include "core/ops/losses.h"
-#include "core/ops/tiles.h"
+#include "core/ops/sums.h"
 
 namespace trireme::ops {
 
 Var SmoothL1(Context& context, const Var& prediction, const Tensor& target, const Tensor& weight,
              const Tensor& normaliser, float beta) {
   CHECK_GT(beta, 0);
+  CHECK(prediction.value().type() == DataType::kFloat32)
+      << "predictions of " << DataTypeName(prediction.value().type()) << " have to be cast first";
   CHECK_EQ(prediction.value().size(), target.size());
   CHECK_EQ(normaliser.size(), 1);
   const int64_t rows = weight.size();

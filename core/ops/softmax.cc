@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "core/ops/losses.h"
-#include "core/ops/tiles.h"
+#include "core/ops/sums.h"
 
 namespace trireme::ops {
 namespace {
@@ -20,12 +20,17 @@ struct LogSumExp {
   TRIREME_HD float Probability(float logit) const { return expf((logit - highest) - rest); }
 };
 
+void CheckFloat32(const Tensor& logits) {
+  CHECK(logits.type() == DataType::kFloat32) << "logits of " << DataTypeName(logits.type()) << " have to be cast first";
+}
+
 int64_t Grain(int64_t classes) { return std::max<int64_t>(1, kParallelGrain / 16 / classes); }
 
 }  // namespace
 
 Var SoftmaxCrossEntropy(Context& context, const Var& logits, const Tensor& label, const Tensor& weight,
                         const Tensor& normaliser) {
+  CheckFloat32(logits.value());
   const int64_t classes = logits.dim(-1);
   const int64_t rows = logits.value().size() / classes;
   CHECK_EQ(label.size(), rows);
@@ -76,6 +81,7 @@ Var SoftmaxCrossEntropy(Context& context, const Var& logits, const Tensor& label
 }
 
 Tensor SoftmaxCrossEntropyRows(Context& context, const Tensor& logits, const Tensor& label) {
+  CheckFloat32(logits);
   const int64_t classes = logits.dim(-1);
   const int64_t rows = logits.size() / classes;
   CHECK_EQ(label.size(), rows);
@@ -94,6 +100,7 @@ Tensor SoftmaxCrossEntropyRows(Context& context, const Tensor& logits, const Ten
 }
 
 Tensor Softmax(Context& context, const Tensor& logits) {
+  CheckFloat32(logits);
   const int64_t classes = logits.dim(-1);
   const int64_t rows = logits.size() / classes;
   Tensor probabilities = Tensor::Empty(context.device, logits.shape());

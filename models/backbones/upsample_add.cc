@@ -1,59 +1,85 @@
 #include "models/backbones/upsample_add.h"
 
-#include "core/device/parallel_for.h"
+#include "core/tensor/tiles.h"
 
 namespace trireme {
 namespace {
 
-// A body is one place with all its channels, which the CPU takes as a vector.
-constexpr int64_t kPlacesGrain = 64;
+template <class T>
+struct Forward {
+  using Element = T;
+  const T* coarse;
+  const T* fine;
+  T* sum;
+  int64_t height, width, channels;
+
+  bool IsAligned() const { return AreAligned(coarse, fine, sum); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t place, int64_t c) const {
+    const Division by_width(place, width), by_height(by_width.quotient, height);
+    const int64_t coarse_row = by_height.quotient * ((height + 1) / 2) + by_height.rest / 2;
+    const auto low = Load<kLanes>(coarse + (coarse_row * ((width + 1) / 2) + by_width.rest / 2) * channels + c);
+    const auto high = Load<kLanes>(fine + place * channels + c);
+    float value[kLanes];
+    for (int l = 0; l < kLanes; ++l) value[l] = high[l] + low[l];
+    Store<kLanes>(value, sum + place * channels + c);
+  }
+};
+
+// To the coarse map: the sum over the up to four places that a coarse one was repeated to.
+template <class T>
+struct Backward {
+  using Element = T;
+  const T* gradient;
+  T* coarse_gradient;
+  int64_t height, width, channels;  // of the fine map
+
+  bool IsAligned() const { return AreAligned(gradient, coarse_gradient); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t place, int64_t c) const {
+    const Division by_width(place, (width + 1) / 2), by_height(by_width.quotient, (height + 1) / 2);
+    const int64_t top = by_height.rest * 2, left = by_width.rest * 2;
+    const int64_t bottom = top + 2 < height ? top + 2 : height, right = left + 2 < width ? left + 2 : width;
+    float total[kLanes];
+    for (int l = 0; l < kLanes; ++l) total[l] = 0;
+    for (int64_t y = top; y < bottom; ++y) {
+      for (int64_t x = left; x < right; ++x) {
+        const auto part = Load<kLanes>(gradient + ((by_height.quotient * height + y) * width + x) * channels + c);
+        for (int l = 0; l < kLanes; ++l) total[l] += part[l];
+      }
+    }
+    Store<kLanes>(total, coarse_gradient + place * channels + c);
+  }
+};
 
 }  // namespace
 
 Var UpsampleAdd(Context& context, const Var& coarse, const Var& fine) {
   const int64_t height = fine.dim(1), width = fine.dim(2), channels = fine.dim(3);
-  const int64_t coarse_height = (height + 1) / 2, coarse_width = (width + 1) / 2;
-  CHECK(coarse.shape() == (Shape{fine.dim(0), coarse_height, coarse_width, channels}))
+  CHECK(coarse.shape() == (Shape{fine.dim(0), (height + 1) / 2, (width + 1) / 2, channels}))
       << coarse.shape() << " onto " << fine.shape();
+  const DataType type = fine.value().type();
+  CHECK(coarse.value().type() == type) << DataTypeName(coarse.value().type()) << " onto " << DataTypeName(type);
   Stream& stream = context.stream();
 
-  Tensor sum = Tensor::Empty(context.device, fine.shape());
-  const float* low = coarse.value().data<float>();
-  const float* high = fine.value().data<float>();
-  float* out = sum.data<float>();
-  ParallelFor(
-      stream, fine.dim(0) * height * width,
-      [=] TRIREME_HD(int64_t place) {
-        const int64_t row = place / width, image = row / height;
-        const int64_t y = row % height / 2, x = place % width / 2;
-        const float* from = low + ((image * coarse_height + y) * coarse_width + x) * channels;
-        for (int64_t c = 0; c < channels; ++c) out[place * channels + c] = high[place * channels + c] + from[c];
-      },
-      kPlacesGrain);
+  Tensor sum = Tensor::Empty(context.device, fine.shape(), type);
+  DispatchFloating(type, [&](auto element) {
+    using T = decltype(element);
+    ForTiles(stream, fine.dim(0) * height * width, channels,
+             Forward<T>{coarse.value().data<T>(), fine.value().data<T>(), sum.data<T>(), height, width, channels});
+  });
 
-  return Record(context, "upsample_add", sum, {coarse, fine}, [coarse, fine, &stream](Tensor gradient) {
+  return Record(context, "upsample_add", sum, {coarse, fine}, [coarse, fine, type, &stream](Tensor gradient) {
     if (coarse.requires_gradient()) {
       const int64_t height = fine.dim(1), width = fine.dim(2), channels = fine.dim(3);
-      const int64_t coarse_height = coarse.dim(1), coarse_width = coarse.dim(2);
-      Tensor coarse_gradient = Tensor::Empty(stream.device(), coarse.shape());
-      const float* from = gradient.data<float>();
-      float* to = coarse_gradient.data<float>();
-      ParallelFor(
-          stream, coarse.dim(0) * coarse_height * coarse_width,
-          [=] TRIREME_HD(int64_t place) {
-            const int64_t row = place / coarse_width, image = row / coarse_height;
-            const int64_t top = row % coarse_height * 2, left = place % coarse_width * 2;
-            const int64_t bottom = top + 2 < height ? top + 2 : height, right = left + 2 < width ? left + 2 : width;
-            float* total = to + place * channels;
-            for (int64_t c = 0; c < channels; ++c) total[c] = 0.0f;
-            for (int64_t y = top; y < bottom; ++y) {
-              for (int64_t x = left; x < right; ++x) {
-                const float* part = from + ((image * height + y) * width + x) * channels;
-                for (int64_t c = 0; c < channels; ++c) total[c] += part[c];
-              }
-            }
-          },
-          kPlacesGrain);
+      Tensor coarse_gradient = Tensor::Empty(stream.device(), coarse.shape(), type);
+      DispatchFloating(type, [&](auto element) {
+        using T = decltype(element);
+        ForTiles(stream, coarse.value().size() / channels, channels,
+                 Backward<T>{gradient.data<T>(), coarse_gradient.data<T>(), height, width, channels});
+      });
       coarse.AccumulateGradient(coarse_gradient, stream);
     }
     if (fine.requires_gradient()) fine.AccumulateGradient(std::move(gradient), stream);

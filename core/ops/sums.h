@@ -1,0 +1,254 @@
+// Sums over the rows of a [rows, channels] array, and over flat arrays. Private to core/ops.
+//
+// Partial sums are float64, in an order that depends on the extents alone: neither on the number of threads nor on the
+// device's schedule. CPU and CUDA have orders of their own, so that their sums agree to float64's rounding, or, where
+// CUDA adds up runs of kShortRun elements in float32 first (bodies with an Element, see tiles.h), to about 1e-7 of the
+// sum of absolute values: GPUs other than the largest are slow at float64.
+//
+// A body has a member template Tile<kLanes>(row, channel, sums), which adds to sums[k * kLanes + lane] of kSums *
+// kLanes; `sums` is a double*, or, if the body has an Element, a template's pointer to double or float.
+#ifndef TRIREME_CORE_OPS_SUMS_H_
+#define TRIREME_CORE_OPS_SUMS_H_
+
+#include "core/device/block.h"
+#include "core/tensor/tensor.h"
+#include "core/tensor/tiles.h"
+
+namespace trireme::ops {
+namespace internal {
+
+// Rows are summed in blocks, whose number depends on the number of rows alone.
+inline int64_t RowsOfBlock(int64_t rows) { return std::max<int64_t>(32, (rows + 255) / 256); }
+
+template <int kSums, class Body>
+struct HostSumTile {
+  Body body;
+  int64_t channels;
+
+  // Adds rows [begin, end) to the kSums x channels values at `to`.
+  template <int kLanes>
+  void Run(int64_t begin, int64_t end, int64_t c, double* to) const {
+    double sums[kSums * kLanes];
+    for (int k = 0; k < kSums; ++k) {
+      for (int l = 0; l < kLanes; ++l) sums[k * kLanes + l] = to[k * channels + c + l];
+    }
+    for (int64_t row = begin; row < end; ++row) body.template Tile<kLanes>(row, c, sums);
+    for (int k = 0; k < kSums; ++k) {
+      for (int l = 0; l < kLanes; ++l) to[k * channels + c + l] = sums[k * kLanes + l];
+    }
+  }
+};
+
+}  // namespace internal
+
+// How many float32 additions in a row CUDA does before it goes on in float64.
+inline constexpr int kShortRun = 16;
+
+// How blocks of threads sum columns: each takes `block_rows` rows of `width` groups of lanes, its threads every
+// height-th of these rows, and adds up what its threads have found as a binary tree.
+struct SumGrid {
+  static constexpr int kThreads = 256;
+
+  // At most `most_width` wide, and at most about `most_blocks` blocks.
+  SumGrid(int64_t rows, int64_t groups, int most_width, int64_t most_blocks) {
+    while (width < most_width && width < groups) width *= 2;
+    height = kThreads / width;
+    channel_blocks = (groups + width - 1) / width;
+    // A thread that adds up fewer than 4 rows is not worth its share of the tree.
+    row_blocks = std::min((rows + 4 * height - 1) / (4 * height), most_blocks / channel_blocks);
+    row_blocks = std::max<int64_t>(1, row_blocks);
+    block_rows = (rows + row_blocks - 1) / row_blocks;
+  }
+
+  int width = 1, height;  // powers of two
+  int64_t channel_blocks, row_blocks, block_rows;
+};
+
+// The work of one block (see core/device/block.h), whose kThreads places are walked by however many threads it has.
+// The lowest places lie along the channels. `Short` is what runs of kShortRun rows are added up in.
+template <int kSums, int kLanes, class Short, class Body>
+struct BlockOfSums {
+  static constexpr int kThreads = SumGrid::kThreads;
+  static constexpr int kValues = kSums * kLanes;
+  struct Shared {
+    double sums[kValues][kThreads];
+  };
+
+  Body body;
+  int64_t rows, channels, channel_blocks, block_rows;
+  int width;
+  double* out;  // [row blocks, kSums, channels]
+
+  template <class Block>
+  TRIREME_HD void Run(Block& block, Shared& shared, int64_t i) const {
+    const Division which(i, channel_blocks);
+    const int64_t row_block = which.quotient, first = which.rest * width;
+    for (int place = block.rank(); place < kThreads; place += block.size()) Gather(first, row_block, place, shared);
+    for (int stride = kThreads / 2; stride >= width; stride /= 2) {
+      block.Sync();
+      for (int place = block.rank(); place < stride; place += block.size()) {
+        for (int v = 0; v < kValues; ++v) shared.sums[v][place] += shared.sums[v][place + stride];
+      }
+    }
+    block.Sync();
+    for (int place = block.rank(); place < width; place += block.size()) {
+      const int64_t c = (first + place) * kLanes;
+      if (c >= channels) continue;
+      for (int k = 0; k < kSums; ++k) {
+        for (int l = 0; l < kLanes; ++l) {
+          out[(row_block * kSums + k) * channels + c + l] = shared.sums[k * kLanes + l][place];
+        }
+      }
+    }
+  }
+
+  TRIREME_HD void Gather(int64_t first, int64_t row_block, int place, Shared& shared) const {
+    double sums[kValues];
+    for (int v = 0; v < kValues; ++v) sums[v] = 0;
+    const int64_t c = (first + place % width) * kLanes;
+    if (c < channels) {
+      const int height = kThreads / width;
+      const int64_t end = (row_block + 1) * block_rows < rows ? (row_block + 1) * block_rows : rows;
+      int64_t row = row_block * block_rows + place / width;
+      while (row < end) {
+        const int64_t reach = row + static_cast<int64_t>(kShortRun) * height;
+        const int64_t stop = reach < end ? reach : end;
+        Short run[kValues];
+        for (int v = 0; v < kValues; ++v) run[v] = 0;
+#ifdef __CUDA_ARCH__
+#pragma unroll 4
+#endif
+        for (; row < stop; row += height) body.template Tile<kLanes>(row, c, run);
+        for (int v = 0; v < kValues; ++v) sums[v] += run[v];
+      }
+    }
+    for (int v = 0; v < kValues; ++v) shared.sums[v][place] = sums[v];
+  }
+};
+
+// The partial sums of blocks, for a last pass over them: rows of doubles.
+struct SumPartials {
+  const double* partial;
+  int64_t width;
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t row, int64_t c, double* sums) const {
+    for (int l = 0; l < kLanes; ++l) sums[l] += partial[row * width + c + l];
+  }
+};
+
+// CUDA's half of ColumnSums; runs on CPU too, for tests.
+template <int kSums, int kLanes, class Short, class Body>
+void SumByBlocks(Stream& stream, int64_t rows, int64_t channels, const Body& body, const Tensor& total) {
+  double* out = static_cast<double*>(total.raw());
+  const auto sum = [&stream](const SumGrid& grid, auto block) {
+    ForBlocks<SumGrid::kThreads>(stream, grid.row_blocks * grid.channel_blocks, block);
+  };
+  const SumGrid grid(rows, (channels + kLanes - 1) / kLanes, /*most_width=*/32, /*most_blocks=*/1024);
+  using First = BlockOfSums<kSums, kLanes, Short, Body>;
+  if (grid.row_blocks == 1) {
+    sum(grid, First{body, rows, channels, grid.channel_blocks, grid.block_rows, grid.width, out});
+    return;
+  }
+  const int64_t width = kSums * channels;
+  const Tensor partial = Tensor::Empty(stream.device(), {grid.row_blocks, width}, DataType::kInt64);
+  double* sums = static_cast<double*>(partial.raw());
+  sum(grid, First{body, rows, channels, grid.channel_blocks, grid.block_rows, grid.width, sums});
+  // Narrow and high, for few partial sums a thread; one block of rows, for the end.
+  const SumGrid last(grid.row_blocks, width, /*most_width=*/4, /*most_blocks=*/1);
+  sum(last, BlockOfSums<1, 1, double, SumPartials>{
+                {sums, width}, grid.row_blocks, width, last.channel_blocks, last.block_rows, last.width, out});
+}
+
+// For every channel the sums over rows of kSums values. Returns float64 [kSums, channels], stored as int64.
+template <int kSums, class Body>
+Tensor ColumnSums(Stream& stream, int64_t rows, int64_t channels, const Body& body) {
+  Tensor total = Tensor::Empty(stream.device(), {kSums, channels}, DataType::kInt64);
+  if (channels == 0) return total;
+#ifdef __CUDACC__
+  if (stream.device().kind() == DeviceKind::kCuda) {
+    using Wide = trireme::internal::WideBody<Body>;
+    using Short = std::conditional_t<Wide::kHasElement, float, double>;
+    if (channels % Wide::kLanes == 0 && Wide::IsAligned(body)) {
+      SumByBlocks<kSums, Wide::kLanes, Short>(stream, rows, channels, body, total);
+    } else {
+      SumByBlocks<kSums, 1, Short>(stream, rows, channels, body, total);
+    }
+    return total;
+  }
+#endif
+  const int64_t block_rows = internal::RowsOfBlock(rows);
+  const int64_t blocks = std::max<int64_t>(1, (rows + block_rows - 1) / block_rows);
+  const int64_t width = kSums * channels;
+  Tensor partial = Tensor::Zeros(stream.device(), {blocks, width}, DataType::kInt64);
+  double* sums = static_cast<double*>(partial.raw());
+  const internal::HostSumTile<kSums, Body> tile{body, channels};
+  HostParallelFor(
+      stream, blocks,
+      [=](int64_t block) {
+        // A few rows at a time, so that memory is read in long runs and sums stay in the nearest cache.
+        const int64_t group = 8;
+        const int64_t stop = (block + 1) * block_rows < rows ? (block + 1) * block_rows : rows;
+        for (int64_t begin = block * block_rows; begin < stop; begin += group) {
+          const int64_t end = begin + group < stop ? begin + group : stop;
+          int64_t c = 0;
+          double* to = sums + block * width;
+          for (; c + kTileLanes <= channels; c += kTileLanes) tile.template Run<kTileLanes>(begin, end, c, to);
+          for (; c < channels; ++c) tile.template Run<1>(begin, end, c, to);
+        }
+      },
+      1);
+  double* out = static_cast<double*>(total.raw());
+  HostParallelFor(stream, width, [=](int64_t i) {
+    double sum = 0;
+    for (int64_t block = 0; block < blocks; ++block) sum += sums[block * width + i];
+    out[i] = sum;
+  });
+  return total;
+}
+
+// A body for OrderedSum, as one channel.
+template <class Body>
+struct SumOfItems {
+  Body body;
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t row, int64_t, double* sums) const {
+    sums[0] += body(row);
+  }
+};
+
+// The sum of body(i) for 0 <= i < n. Returns one float64, stored as int64.
+template <class Body>
+Tensor OrderedSum(Stream& stream, int64_t n, const Body& body) {
+#ifdef __CUDACC__
+  if (stream.device().kind() == DeviceKind::kCuda) {
+    return ColumnSums<1>(stream, n, 1, SumOfItems<Body>{body}).Reshape({1});
+  }
+#endif
+  const int64_t block_size = std::max<int64_t>(256, (n + 1023) / 1024);
+  const int64_t blocks = (n + block_size - 1) / block_size;
+  Tensor partial = Tensor::Empty(stream.device(), {std::max<int64_t>(1, blocks)}, DataType::kInt64);
+  double* sums = static_cast<double*>(partial.raw());
+  HostParallelFor(
+      stream, blocks,
+      [=](int64_t block) {
+        const int64_t end = (block + 1) * block_size < n ? (block + 1) * block_size : n;
+        double sum = 0;
+        for (int64_t i = block * block_size; i < end; ++i) sum += body(i);
+        sums[block] = sum;
+      },
+      16);
+  Tensor total = Tensor::Empty(stream.device(), {1}, DataType::kInt64);
+  double* out = static_cast<double*>(total.raw());
+  HostParallelFor(stream, 1, [=](int64_t) {
+    double sum = 0;
+    for (int64_t block = 0; block < blocks; ++block) sum += sums[block];
+    out[0] = sum;
+  });
+  return total;
+}
+
+}  // namespace trireme::ops
+
+#endif  // TRIREME_CORE_OPS_SUMS_H_
