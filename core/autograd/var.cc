@@ -1,17 +1,28 @@
 #include "core/autograd/var.h"
 
-#include "core/device/parallel_for.h"
+#include "core/tensor/tiles.h"
 
 namespace trireme {
 namespace {
 
 template <class T>
-void AddInto(const Tensor& sum, const Tensor& a, const Tensor& b, Stream& stream) {
-  T* out = sum.data<T>();
-  const T* x = a.data<T>();
-  const T* y = b.data<T>();
-  ParallelFor(stream, sum.size(), [=] TRIREME_HD(int64_t i) { out[i] = FromFloat<T>(ToFloat(x[i]) + ToFloat(y[i])); });
-}
+struct AddTile {
+  using Element = T;
+  const T* a;
+  const T* b;
+  T* sum;
+
+  bool IsAligned() const { return AreAligned(a, b, sum); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    const auto left = Load<kLanes>(a + i);
+    const auto right = Load<kLanes>(b + i);
+    float value[kLanes];
+    for (int l = 0; l < kLanes; ++l) value[l] = left[l] + right[l];
+    Store<kLanes>(value, sum + i);
+  }
+};
 
 }  // namespace
 
@@ -63,7 +74,10 @@ void Var::AccumulateGradient(Tensor gradient, Stream& stream) const {
   Tensor sum = node_->parameter_index >= 0 || current.unique()
                    ? current
                    : Tensor::Empty(stream.device(), shape(), current.type());
-  DispatchFloating(current.type(), [&](auto element) { AddInto<decltype(element)>(sum, current, gradient, stream); });
+  DispatchFloating(current.type(), [&](auto element) {
+    using T = decltype(element);
+    ForTiles(stream, 1, sum.size(), AddTile<T>{current.data<T>(), gradient.data<T>(), sum.data<T>()});
+  });
   current = sum;
 }
 

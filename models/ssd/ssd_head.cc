@@ -38,8 +38,8 @@ SsdHeadOutputs SsdHead::Forward(Context& context, const std::vector<Var>& featur
     logits.push_back(AsRows(context, classification_[k]->Forward(context, features[k]), num_outputs_));
     offsets.push_back(AsRows(context, regression_[k]->Forward(context, features[k]), 4));
   }
-  outputs.logits = ops::Concat(context, logits, 1);
-  outputs.offsets = ops::Concat(context, offsets, 1);
+  outputs.logits = ops::Cast(context, ops::Concat(context, logits, 1), DataType::kFloat32);
+  outputs.offsets = ops::Cast(context, ops::Concat(context, offsets, 1), DataType::kFloat32);
   return outputs;
 }
 

@@ -11,6 +11,7 @@
 
 namespace trireme {
 
+// Float32 whatever the precision: what losses and box decoding take.
 struct SsdHeadOutputs {
   Var logits;                                          // [N, A, num_classes + 1]; column 0 is the background
   Var offsets;                                         // [N, A, 4]
