@@ -9,27 +9,9 @@
 #include <array>
 #include <map>
 
-#include "absl/strings/string_view.h"
-#include "core/base/status.h"
-#include "core/tensor/tensor.h"
+#include "core/ops/cuda/matmul_descriptors.h"
 
 namespace trireme::ops::cuda {
-
-// OK, or what cuBLAS says: Unimplemented for what it does not support, ResourceExhausted for lack of memory, else
-// Internal.
-Status FromCublas(cublasStatus_t status, absl::string_view what);
-
-// Row-major c [m, n] = op(a) op(b) (+ c, if `accumulate`) (+ bias [n]) (then relu), where op transposes if told.
-struct Matmul {
-  bool transpose_a = false, transpose_b = false;
-  int64_t m = 0, n = 0, k = 0;
-  DataType type = DataType::kFloat32;         // of a, b and bias
-  DataType result_type = DataType::kFloat32;  // of c: the same, or float32
-  bool accumulate = false;
-  bool bias = false;
-  bool relu = false;
-  bool tf32 = false;  // float32 operands may be rounded to TF32
-};
 
 // For the device's own thread.
 class MatmulPlans {
