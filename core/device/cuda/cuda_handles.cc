@@ -16,6 +16,7 @@ size_t RoundedUp(size_t bytes) {
 }  // namespace
 
 CudaHandles::~CudaHandles() {
+  kept_.clear();
   if (cudnn_ != nullptr) cudnnDestroy(cudnn_);
   if (cublas_lt_ != nullptr) cublasLtDestroy(cublas_lt_);
 }

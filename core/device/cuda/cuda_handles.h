@@ -15,6 +15,8 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
+#include <typeindex>
 #include <unordered_map>
 
 #include "core/device/cuda/cuda_error.h"
@@ -38,6 +40,14 @@ class CudaHandles {
   // it. The place stays valid (a captured step keeps using it) even after more was asked for. Of one stream, use it in
   // a capture or outside, not for both at the same time on a stream that a graph runs beside.
   void* Workspace(Stream& stream, size_t bytes);
+  // What others keep for this device, as plans for its libraries: one T, which make() returns a unique_ptr to when it
+  // is first asked for, and which ends before the handles.
+  template <class T, class Make>
+  T& Kept(const Make& make) {
+    std::shared_ptr<void>& kept = kept_[std::type_index(typeid(T))];
+    if (kept == nullptr) kept = std::shared_ptr<T>(make());
+    return *static_cast<T*>(kept.get());
+  }
 
  private:
   struct Room {
@@ -49,6 +59,7 @@ class CudaHandles {
   cudnnHandle_t cudnn_ = nullptr;
   cublasLtHandle_t cublas_lt_ = nullptr;
   std::unordered_map<void*, Room> workspaces_;  // by stream
+  std::unordered_map<std::type_index, std::shared_ptr<void>> kept_;
 };
 
 // `device` is a CUDA device.

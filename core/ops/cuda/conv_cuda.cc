@@ -1,19 +1,18 @@
 #include "core/ops/cuda/conv_cuda.h"
 
-#include "core/ops/cuda/conv_plans.h"
-#include "core/ops/cuda/layer_state.h"
+#include "core/device/cuda/cuda_handles.h"
+#include "core/ops/cuda/layer_plans.h"
 
 namespace trireme::ops::cuda {
 
 bool RunConv(Device& device, const ConvProblem& problem, const Tensor& first, const Tensor& second, const Tensor& bias,
              const Tensor& result) {
   CHECK_EQ(bias.defined(), problem.bias);
-  LayerState& state = StateOf(device);
-  const ConvPlan& plan = state.conv_plans().Find(problem);
+  const ConvPlan& plan = PlansOf(device).convolutions.Find(problem);
   Tensor workspace;
   if (plan.workspace_bytes() > 0) workspace = Tensor::Empty(device, {plan.workspace_bytes()}, DataType::kUint8);
-  plan.Execute(state.cudnn(), first.raw(), second.raw(), bias.defined() ? bias.raw() : nullptr, result.raw(),
-               workspace.defined() ? workspace.raw() : nullptr);
+  plan.Execute(HandlesOf(device).Cudnn(device.compute_stream()), first.raw(), second.raw(),
+               bias.defined() ? bias.raw() : nullptr, result.raw(), workspace.defined() ? workspace.raw() : nullptr);
   return plan.fused();
 }
 

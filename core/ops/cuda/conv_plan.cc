@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/device/cuda/cuda_error.h"
 #include "core/device/device.h"
 
 namespace trireme::ops::cuda {
@@ -144,8 +145,7 @@ void ConvPlan::Execute(cudnnHandle_t handle, const void* first, const void* seco
       .Set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers)
       .Set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, workspace)
       .Finalize();
-  const cudnnStatus_t status = cudnnBackendExecute(handle, plan_.get(), variants.get());
-  if (status != CUDNN_STATUS_SUCCESS) throw DeviceError(FromCudnn(status, "running a convolution"));
+  CheckCudnn(cudnnBackendExecute(handle, plan_.get(), variants.get()), "running a convolution");
 }
 
 StatusOr<EngineChoice> ChooseEngine(const ConvProblem& problem, const Descriptor& device) {

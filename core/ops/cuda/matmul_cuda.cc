@@ -1,6 +1,6 @@
 #include "core/ops/cuda/matmul_cuda.h"
 
-#include "core/ops/cuda/layer_state.h"
+#include "core/ops/cuda/layer_plans.h"
 
 namespace trireme::ops::cuda {
 
@@ -28,7 +28,7 @@ void RunMatmul(Device& device, const MatmulOptions& options, const Tensor& a, co
     if (!matmul.accumulate) c.Zero(device.compute_stream());
     return;
   }
-  StateOf(device).matmul_plans().Run(device, matmul, a.raw(), b.raw(), bias.defined() ? bias.raw() : nullptr, c.raw());
+  PlansOf(device).matmuls.Run(device, matmul, a.raw(), b.raw(), bias.defined() ? bias.raw() : nullptr, c.raw());
 }
 
 }  // namespace trireme::ops::cuda

@@ -1,7 +1,6 @@
 #include "core/ops/cuda/matmul_descriptors.h"
 
-#include "absl/strings/str_cat.h"
-#include "core/device/device.h"
+#include "core/device/cuda/cuda_error.h"
 
 namespace trireme::ops::cuda {
 namespace {
@@ -29,19 +28,6 @@ cublasLtEpilogue_t Epilogue(const Matmul& matmul) {
 }
 
 }  // namespace
-
-Status FromCublas(cublasStatus_t status, absl::string_view what) {
-  if (status == CUBLAS_STATUS_SUCCESS) return absl::OkStatus();
-  const std::string message =
-      absl::StrCat(what, ": ", cublasGetStatusString(status), " (", cublasGetStatusName(status), ")");
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return absl::UnimplementedError(message);
-  if (status == CUBLAS_STATUS_ALLOC_FAILED) return absl::ResourceExhaustedError(message);
-  return absl::InternalError(message);
-}
-
-void CheckCublas(cublasStatus_t status, absl::string_view what) {
-  if (status != CUBLAS_STATUS_SUCCESS) throw DeviceError(FromCublas(status, what));
-}
 
 MatrixLayout::MatrixLayout(DataType type, int64_t rows, int64_t columns) {
   CheckCublas(cublasLtMatrixLayoutCreate(&layout_, CudaType(type), static_cast<uint64_t>(columns),

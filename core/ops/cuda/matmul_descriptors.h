@@ -5,15 +5,9 @@
 
 #include <cublasLt.h>
 
-#include "absl/strings/string_view.h"
-#include "core/base/status.h"
 #include "core/tensor/tensor.h"
 
 namespace trireme::ops::cuda {
-
-// OK, or what cuBLAS says: Unimplemented for what it does not support, ResourceExhausted for lack of memory, else
-// Internal.
-Status FromCublas(cublasStatus_t status, absl::string_view what);
 
 // Row-major c [m, n] = op(a) op(b) (+ c, if `accumulate`) (+ bias [n]) (then relu), where op transposes if told.
 struct Matmul {
@@ -26,9 +20,6 @@ struct Matmul {
   bool relu = false;
   bool tf32 = false;  // float32 operands may be rounded to TF32
 };
-
-// Throws DeviceError unless all went well.
-void CheckCublas(cublasStatus_t status, absl::string_view what);
 
 // cuBLAS counts matrices by columns: a row-major [rows, columns] matrix is a [columns, rows] one to it.
 class MatrixLayout {

@@ -1,7 +1,7 @@
 #include "core/ops/cuda/matmul_plans.h"
 
 #include "absl/strings/str_cat.h"
-#include "core/device/device.h"
+#include "core/device/cuda/cuda_handles.h"
 
 namespace trireme::ops::cuda {
 
@@ -11,6 +11,7 @@ void MatmulPlans::Run(Device& device, const Matmul& m, const void* a, const void
     CHECK_EQ(reinterpret_cast<uintptr_t>(pointer) % kMatmulAlignment, 0u) << "an operand of a matrix product";
   }
   const MatmulDescriptors descriptors(m, bias);
+  const cublasLtHandle_t handle = HandlesOf(device).CublasLt();
   const Key key = {m.transpose_a,
                    m.transpose_b,
                    m.m,
@@ -30,10 +31,10 @@ void MatmulPlans::Run(Device& device, const Matmul& m, const void* a, const void
     const std::string what = absl::StrCat("choosing an algorithm for a matrix product of ", m.m, " x ", m.n, " x ", m.k,
                                           " in ", DataTypeName(m.type));
     CheckCublas(
-        cublasLtMatmulAlgoGetHeuristic(handle_, descriptors.product(), descriptors.first(), descriptors.second(),
+        cublasLtMatmulAlgoGetHeuristic(handle, descriptors.product(), descriptors.first(), descriptors.second(),
                                        descriptors.result(), descriptors.result(), preference.get(), 1, &best, &count),
         what);
-    if (count == 0) throw DeviceError(FromCublas(CUBLAS_STATUS_NOT_SUPPORTED, what));
+    if (count == 0) throw DeviceError(absl::UnimplementedError(absl::StrCat(what, ": cuBLASLt has none")));
     CheckCublas(best.state, what);
     found = algorithms_.emplace(key, Algorithm{best.algo, best.workspaceSize}).first;
   }
@@ -43,7 +44,7 @@ void MatmulPlans::Run(Device& device, const Matmul& m, const void* a, const void
     workspace = Tensor::Empty(device, {static_cast<int64_t>(chosen.workspace_bytes)}, DataType::kUint8);
   }
   const float one = 1.0f, beta = m.accumulate ? 1.0f : 0.0f;
-  CheckCublas(cublasLtMatmul(handle_, descriptors.product(), &one, b, descriptors.first(), a, descriptors.second(),
+  CheckCublas(cublasLtMatmul(handle, descriptors.product(), &one, b, descriptors.first(), a, descriptors.second(),
                              &beta, c, descriptors.result(), c, descriptors.result(), &chosen.algorithm,
                              workspace.defined() ? workspace.raw() : nullptr, chosen.workspace_bytes,
                              static_cast<cudaStream_t>(device.compute_stream().native())),

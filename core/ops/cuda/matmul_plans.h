@@ -16,9 +16,6 @@ namespace trireme::ops::cuda {
 // For the device's own thread.
 class MatmulPlans {
  public:
-  // The handle is the caller's, and outlives this.
-  explicit MatmulPlans(cublasLtHandle_t handle) : handle_(handle) {}
-
   // On the device's compute stream, with memory from its pool; the tensors are `device`'s. Throws DeviceError.
   void Run(Device& device, const Matmul& matmul, const void* a, const void* b, const void* bias, void* c);
 
@@ -29,7 +26,6 @@ class MatmulPlans {
     size_t workspace_bytes;
   };
 
-  const cublasLtHandle_t handle_;
   std::map<Key, Algorithm> algorithms_;
 };
 
