@@ -26,8 +26,11 @@ SsdConfig TinySsd(const ResNetSmallConfig& backbone) {
   return config;
 }
 
-TestModel::TestModel(const SsdConfig& config, int threads, uint64_t seed) {
-  device_ = *MakeDevice("cpu", threads);
+TestModel::TestModel(const SsdConfig& config, int threads, uint64_t seed)
+    : TestModel(config, *MakeDevice("cpu", threads), seed) {}
+
+TestModel::TestModel(const SsdConfig& config, std::unique_ptr<Device> device, uint64_t seed)
+    : device_(std::move(device)) {
   device_->BindToThisThread();
   auto detector = MakeSsd(config, {});
   CHECK(detector.ok()) << detector.status();

@@ -1,4 +1,4 @@
-// A detector with its arena on a CPU device, and small batches to train it on.
+// A detector with its arena on a device, the CPU unless told otherwise, and small batches to train it on.
 #ifndef TRIREME_TESTS_MODELS_MODEL_FIXTURE_H_
 #define TRIREME_TESTS_MODELS_MODEL_FIXTURE_H_
 
@@ -21,6 +21,7 @@ SsdConfig TinySsd(const ResNetSmallConfig& backbone);
 class TestModel {
  public:
   explicit TestModel(const SsdConfig& config, int threads = 1, uint64_t seed = 1);
+  TestModel(const SsdConfig& config, std::unique_ptr<Device> device, uint64_t seed = 1);
 
   // Random pixels with bright boxes of a class of their own colour; `objects` in each image, up to `places` of them.
   Batch MakeBatch(const std::vector<int>& objects, int places, uint64_t seed) const;
