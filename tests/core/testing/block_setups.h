@@ -21,7 +21,10 @@ struct BlockSetup {
 };
 
 inline std::vector<BlockSetup> BlockSetups() {
-  std::vector<BlockSetup> setups = {{"cpu", 1, 0}, {"cpu", 2, 0}, {"cpu", 1, 3}, {"cpu", 1, 8}};
+  std::vector<BlockSetup> setups = {{"cpu", 1, 0}, {"cpu", 1, 3}, {"cpu", 1, 8}};
+#ifndef __SANITIZE_THREAD__  // which does not see libgomp's barriers
+  setups.push_back({"cpu", 2, 0});
+#endif
   for (const std::string& device : TestDevices()) {
     if (device != "cpu") setups.push_back({device, 1, 0});
   }
