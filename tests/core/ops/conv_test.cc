@@ -9,6 +9,7 @@
 #include "core/device/device.h"
 #include "tests/core/ops/conv_reference.h"
 #include "tests/core/ops/gradient_check.h"
+#include "tests/core/testing/devices.h"
 
 namespace trireme {
 namespace {
@@ -128,8 +129,14 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ConvPasses,
                            return name;
                          });
 
-TEST(Conv2d, GradientsWithBiasAndRelu) {
-  GradientCheck check;
+// Of Vars, on every device.
+struct LayersOnDevice : public ::testing::TestWithParam<std::string> {
+  GradientCheck check{GetParam()};
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, LayersOnDevice, ::testing::ValuesIn(testing::TestDevices()));
+
+TEST_P(LayersOnDevice, ConvGradientsWithBiasAndRelu) {
   const Var x = check.Input({2, 6, 5, 4});
   const Var w = check.Input({6, 3, 3, 4});
   // Far from the corner of the relu: some channels always on, some always off.
@@ -140,8 +147,7 @@ TEST(Conv2d, GradientsWithBiasAndRelu) {
   check.Run([&](Context& context) { return ops::Conv2d(context, x, w, b, options); });
 }
 
-TEST(Conv2d, GradientsWithoutBiasInGroups) {
-  GradientCheck check;
+TEST_P(LayersOnDevice, ConvGradientsWithoutBiasInGroups) {
   const Var x = check.Input({1, 7, 7, 6});
   const Var w = check.Input({4, 3, 3, 3});
   ops::ConvOptions options;
@@ -150,8 +156,7 @@ TEST(Conv2d, GradientsWithoutBiasInGroups) {
   check.Run([&](Context& context) { return ops::Conv2d(context, x, w, Var(), options); });
 }
 
-TEST(Conv2d, ConstantsGetNoGradient) {
-  GradientCheck check;
+TEST_P(LayersOnDevice, ConvConstantsGetNoGradient) {
   const Var x(check.Values({1, 4, 4, 3}));
   const Var w(check.Values({5, 1, 1, 3}));
   const Var b = check.Input({5});
@@ -160,8 +165,7 @@ TEST(Conv2d, ConstantsGetNoGradient) {
   EXPECT_FALSE(w.gradient().defined());
 }
 
-TEST(Conv2d, AParametersGradientGoesToItsPlaceInTheArena) {
-  GradientCheck check;
+TEST_P(LayersOnDevice, AConvParametersGradientGoesToItsPlaceInTheArena) {
   Stream& stream = check.device().compute_stream();
   const Tensor place = Tensor::Zeros(check.device(), {5, 3, 3, 4});
   const Var w = Var::Parameter(check.Values({5, 3, 3, 4}), place, 0);
@@ -239,24 +243,21 @@ TEST(Conv2d, WorkerThreadsGetTheSameBits) {
   for (int worker = 1; worker < kWorkers; ++worker) EXPECT_EQ(results[0], results[worker]);
 }
 
-TEST(Linear, GradientsWithBias) {
-  GradientCheck check;
+TEST_P(LayersOnDevice, LinearGradientsWithBias) {
   const Var x = check.Input({7, 5});
   const Var w = check.Input({3, 5});
   const Var b = check.Input({3});
   check.Run([&](Context& context) { return ops::Linear(context, x, w, b); });
 }
 
-TEST(Linear, GradientsWithRelu) {
-  GradientCheck check;
+TEST_P(LayersOnDevice, LinearGradientsWithRelu) {
   const Var x = check.Input({4, 18});
   const Var w = check.Input({17, 18});
   const Var b = check.Input(check.DistinctValues({17}, 4.0f));
   check.Run([&](Context& context) { return ops::Linear(context, x, w, b, true); });
 }
 
-TEST(Linear, EqualsTheDefinition) {
-  GradientCheck check;
+TEST_P(LayersOnDevice, LinearEqualsTheDefinition) {
   Context context = check.NewContext();
   const Var x(Tensor::From<float>(check.device(), {2, 3}, {1, 2, 3, 4, 5, 6}));
   const Var w(Tensor::From<float>(check.device(), {2, 3}, {1, 0, -1, 2, 1, 0}));
