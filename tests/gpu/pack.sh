@@ -30,7 +30,7 @@ bundled="$(./bazelw query --noshow_progress 'labels(deps, //tests/gpu:device_tes
 [[ -n "$tests" && "$tests" == "$bundled" ]] ||
   die "//tests/gpu:device_tests lacks $(comm -23 <(echo "$tests") <(echo "$bundled") | tr '\n' ' ')"
 
-programs=(//tests/gpu:device_tests //tools:train //tools:eval //tools/bench:ssd_step)
+programs=(//tests/gpu:device_tests //tools:train //tools:eval //tools/bench:step)
 ./bazelw build --config=cuda "--//tools/build_defs:cuda_archs=$archs" "${programs[@]}" //tests/gpu:old_driver/libcuda.so.1
 
 rm -rf "$folder"
