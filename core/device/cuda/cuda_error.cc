@@ -48,6 +48,7 @@ Meaning MeaningOf(cudaError_t error, const CudaPlace& place) {
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
     case cudaErrorJitCompilerNotFound:
+    case cudaErrorJitCompilationDisabled:
       return {kPrecondition,
               absl::StrCat("the device has compute capability ", place.capability, ", and this build holds code for ",
                            place.built_for, "; build for it with --config=cuda_all or on this machine, or use another ",

@@ -12,7 +12,7 @@ GROUPS = {
     "ops": ("tests/core/ops",),
     "models": ("tests/models",),
     "parallel": ("tests/parallel",),
-    "input": ("tests/data",),
+    "input": ("tests/data", "tests/core/image"),
 }
 # Slowness of a kernel test under each tool, to choose as many as fit into the row's time.
 SLOWER = {"memcheck": 15, "racecheck": 40, "initcheck": 15}
@@ -33,11 +33,15 @@ class Case:
 
 def all_cases(check):
     if "cases" not in check.shared:
+        everywhere = [folder for folders in GROUPS.values() for folder in folders]
         listing = check.out / "cases.json"
         check.must_run("list", [check.program("device_tests"), "--gtest_list_tests", f"--gtest_output=json:{listing}"])
         suites = json.loads(listing.read_text())["testsuites"]
         check.shared["cases"] = [Case(s["name"], entry) for s in suites for entry in s["testsuite"]
                                  if not entry["name"].startswith("DISABLED_")]
+        lost = {c.file for c in check.shared["cases"] if not any(f + "/" in c.file for f in everywhere)}
+        if lost:
+            raise Failed(f"no row runs the cases of {', '.join(sorted(lost))}")
     return check.shared["cases"]
 
 
