@@ -212,7 +212,7 @@ def precisions(check):
 
 
 @row("nccl", "NCCL with one rank gives the bits of a run without it", 60,
-     instead="rendezvous, deadlines and abort, without the library's calls")
+     instead="rendezvous, deadlines and abort, with a stand-in for the library")
 def nccl(check):
     path = config(check, "check/ssd_small.pbtxt")
     steps = 3 if check.rehearse else 20
