@@ -127,11 +127,11 @@ Status NcclJob::Call(NcclChannel* channel, const std::string& what,
   auto pause = std::chrono::microseconds(10);
   bool called = false;
   while (true) {
-    TRIREME_RETURN_IF_ERROR(fault());
     StatusOr<bool> ready = false;
     {
       std::lock_guard<std::mutex> lock(channel->mutex);
-      if (called && channel->channel == nullptr) continue;  // aborted: the fault is there, or will be
+      // The watch takes the channel away after it has set the fault: without one it is there, while we hold the lock.
+      TRIREME_RETURN_IF_ERROR(fault());
       if (!called) {
         const Status made = call(channel->channel);
         if (!made.ok()) ready = made;
