@@ -99,10 +99,11 @@ TEST_P(Workers, GiveTheWeightsOfOne) {
 INSTANTIATE_TEST_SUITE_P(Numbers, Workers, testing::Values(2, 4));
 
 // The signal, and how batch norm takes its statistics: per worker, ranks differ in what they have to go on with.
-class Resume : public testing::TestWithParam<std::tuple<int, std::string>> {};
+// In FP16 the scale of the losses goes on too.
+class Resume : public testing::TestWithParam<std::tuple<int, std::string, std::string>> {};
 
 TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
-  const auto& [signal_number, norm] = GetParam();
+  const auto& [signal_number, norm, precision] = GetParam();
   const std::string config = TinyConfig(), whole = NewFolder("whole"), broken = NewFolder("broken");
   const std::vector<std::string> common = {"--config=" + config,
                                            "--steps=40",
@@ -110,7 +111,11 @@ TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
                                            "--set",
                                            "checkpoint.every_steps=5",
                                            "--set",
-                                           "model.backbone.norm.mode=" + norm};
+                                           "model.backbone.norm.mode=" + norm,
+                                           "--set",
+                                           "precision=" + precision,
+                                           "--set",
+                                           "loss_scale.growth_steps=4"};
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.end(), common.begin(), common.end());
     return more;
@@ -148,7 +153,58 @@ TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
 
 INSTANTIATE_TEST_SUITE_P(SignalsAndNorms, Resume,
                          testing::Combine(testing::Values(SIGTERM, SIGKILL),
-                                          testing::Values("SYNCHRONIZED", "PER_WORKER")));
+                                          testing::Values("SYNCHRONIZED", "PER_WORKER"), testing::Values("FP32")));
+INSTANTIATE_TEST_SUITE_P(InFloat16, Resume, testing::Values(std::make_tuple(SIGTERM, "SYNCHRONIZED", "FP16")));
+
+class Narrow : public testing::TestWithParam<std::string> {};
+
+TEST_P(Narrow, TrainsEvaluatesAndDetects) {
+  const std::string run = NewFolder("run"), wide = NewFolder("wide"), config = TinyConfig();
+  ASSERT_EQ(RunToolProcess("train", {"--config=" + config, "--out=" + wide, "--workers=2"}).exit_code, 0);
+  const ToolResult result =
+      RunToolProcess("train", {"--config=" + config, "--out=" + run, "--workers=2", "--set", "precision=" + GetParam(),
+                               // Low enough to skip no step, which would part the curves.
+                               "--set", "loss_scale.initial=256"});
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  const auto events = ReadEvents(run), wide_events = ReadEvents(wide);
+  ASSERT_EQ(events.size(), wide_events.size());
+  EXPECT_EQ(events.front()["precision"], GetParam());
+  for (size_t i = 0; i < events.size(); ++i) {
+    if (events[i]["event"] != "step") continue;
+    const double loss = events[i]["loss"], wide_loss = wide_events[i]["loss"];
+    EXPECT_NEAR(loss, wide_loss, 0.05 * wide_loss) << "step " << i;
+    EXPECT_EQ(events[i].contains("loss_scale"), GetParam() == "FP16");
+  }
+  double trained = -1;
+  for (const auto& event : events) {
+    if (event["event"] == "eval") trained = event["mAP50"];
+  }
+  const ToolResult eval = RunToolProcess("eval", {"--checkpoint=" + run, "--json=" + run + "/eval.json"});
+  ASSERT_EQ(eval.exit_code, 0) << eval.output;
+  EXPECT_EQ(nlohmann::json::parse(ReadAll(run + "/eval.json"))["mAP50"].get<double>(), trained);
+}
+
+INSTANTIATE_TEST_SUITE_P(Precisions, Narrow, testing::Values("BF16", "FP16"));
+
+TEST(Train, NamesABatchThatFitsIntoTheMemory) {
+  const std::string config = TinyConfig();
+  const auto train = [&](const std::string& out, int batch) {
+    return RunToolProcess("train",
+                          {"--config=" + config, "--out=" + out, "--workers=2", "--steps=2", "--device=cpu", "--set",
+                           "memory_limit_mb=64", "--set", "global_batch_size=" + std::to_string(batch)});
+  };
+  const ToolResult result = train(NewFolder("large"), 64);
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  EXPECT_NE(result.output.find("the limit is 64 MiB"), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("At the most there were "), std::string::npos) << result.output;
+  const std::string words = "set global_batch_size to ";
+  const size_t at = result.output.find(words);
+  ASSERT_NE(at, std::string::npos) << result.output;
+  const int batch = std::stoi(result.output.substr(at + words.size()));
+  EXPECT_EQ(batch % 2, 0);
+  const ToolResult smaller = train(NewFolder("smaller"), batch);
+  EXPECT_EQ(smaller.exit_code, 0) << batch << "\n" << smaller.output;
+}
 
 TEST(Train, RefusesToOverwriteARun) {
   const std::string run = NewFolder("run"), config = TinyConfig();

@@ -1,7 +1,5 @@
 #include "tools/job/local_device.h"
 
-#include "core/device/device.h"
-
 namespace trireme {
 
 StatusOr<std::string> ChooseLocalDevice(const std::string& name, const std::optional<ProcessRank>& place,
@@ -16,6 +14,13 @@ StatusOr<std::string> ChooseLocalDevice(const std::string& name, const std::opti
 StatusOr<std::string> DeviceOfThisProcess(const std::string& name) {
   TRIREME_ASSIGN_OR_RETURN(const auto place, FindProcessRank());
   return ChooseLocalDevice(name, place, place.has_value() ? NumGpus() : 0);
+}
+
+std::string WhyThisDevice(const std::string& asked, const Device& device) {
+  if (asked != "auto") return "";
+  if (device.kind() != DeviceKind::kCpu) return absl::StrCat("device auto: a GPU was found, ", device.name());
+  const Status no_gpu = MakeDevice("cuda", 1).status();
+  return absl::StrCat("device auto: ", device.name(), ", for there is no GPU to take (", no_gpu.message(), ")");
 }
 
 }  // namespace trireme

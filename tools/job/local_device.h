@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/base/status.h"
+#include "core/device/device.h"
 #include "parallel/launch/process_rank.h"
 
 namespace trireme {
@@ -15,6 +16,9 @@ StatusOr<std::string> ChooseLocalDevice(const std::string& name, const std::opti
 
 // The same for this process and this machine.
 StatusOr<std::string> DeviceOfThisProcess(const std::string& name);
+
+// Why `device` was taken, in a line for people, where the config left it to "auto"; else empty.
+std::string WhyThisDevice(const std::string& asked, const Device& device);
 
 }  // namespace trireme
 

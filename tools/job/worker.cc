@@ -107,7 +107,9 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
                               device, communicator, job.faults.get());
     };
   }
-  if (rank == 0) observer->OnStart({device.name(), arena->NumTrainedValues(), options.first_step});
+  if (rank == 0)
+    observer->OnStart(
+        {device.name(), WhyThisDevice(config.device(), device), arena->NumTrainedValues(), options.first_step});
   TRIREME_RETURN_IF_ERROR(Trainer(parts, options).Run());
   if (rank == 0) {
     if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {

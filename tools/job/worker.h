@@ -15,6 +15,7 @@ class JobObserver : public TrainObserver {
  public:
   struct Setup {
     std::string device;
+    std::string why_this_device;  // empty where the config named it
     int64_t trained_values = 0;
     int64_t first_step = 0;
   };

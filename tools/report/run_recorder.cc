@@ -12,9 +12,7 @@
 namespace trireme {
 namespace {
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string UtcTime() {
   const std::time_t now = std::time(nullptr);
@@ -28,6 +26,8 @@ std::string Thousands(int64_t n) {
   for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
   return digits;
 }
+
+std::string PrecisionName(const Config& config) { return Config::Precision_Name(config.precision()); }
 
 }  // namespace
 
@@ -49,9 +49,10 @@ void RunRecorder::OnStart(const Setup& setup) {
   progress_ = std::make_unique<ProgressDisplay>(stdout, setup.first_step, config.steps(), config.global_batch_size());
   progress_->Line(absl::StrFormat("%s: %s, %s parameters, %s", job_.name, config.model().type_url(),
                                   Thousands(setup.trained_values), config.strategy().type_url()));
-  progress_->Line(absl::StrFormat("%d %s on %s, %d images a step, %s images in %d classes, seed %d", config.workers(),
-                                  config.workers() == 1 ? "worker" : "workers", setup.device,
-                                  config.global_batch_size(), Thousands(job_.train_data->size()),
+  if (!setup.why_this_device.empty()) progress_->Line(setup.why_this_device);
+  progress_->Line(absl::StrFormat("%d %s on %s in %s, %d images a step, %s images in %d classes, seed %d",
+                                  config.workers(), config.workers() == 1 ? "worker" : "workers", setup.device,
+                                  PrecisionName(config), config.global_batch_size(), Thousands(job_.train_data->size()),
                                   job_.train_data->class_names().size(), config.seed()));
   if (setup.first_step > 0) progress_->Line(absl::StrFormat("resumed from %s", job_.resume_from));
   if (!job_.faults->empty()) progress_->Line(absl::StrCat(job_.faults->Summary(), "; listed in the report"));
@@ -65,6 +66,7 @@ void RunRecorder::OnStart(const Setup& setup) {
                    {"parameters", setup.trained_values},
                    {"workers", config.workers()},
                    {"device", setup.device},
+                   {"precision", PrecisionName(config)},
                    {"global_batch_size", config.global_batch_size()},
                    {"images", job_.train_data->size()},
                    {"seed", config.seed()}});
@@ -72,6 +74,7 @@ void RunRecorder::OnStart(const Setup& setup) {
 
 void RunRecorder::OnStep(const StepReport& report) {
   steps_done_ = report.step + 1;
+  if (!report.applied) ++steps_skipped_;
   progress_->Step(report);
   const int64_t every = std::max<int64_t>(1, job_.config.log().every_steps());
   if (steps_done_ % every != 0 && steps_done_ != job_.config.steps()) return;
@@ -83,6 +86,10 @@ void RunRecorder::OnStep(const StepReport& report) {
   event["data_wait"] = report.data_wait_seconds / report.seconds;
   event["peer_wait"] = report.peer_wait_seconds / report.seconds;
   event["bytes_sent"] = report.bytes_sent;
+  if (job_.config.precision() == Config::FP16) {
+    event["loss_scale"] = report.loss_scale;
+    event["steps_skipped"] = steps_skipped_;
+  }
   metrics_->Write(event);
 }
 
@@ -113,6 +120,7 @@ Status RunRecorder::Finish(const Status& trained) {
   }
   memory["total"] = memory_.peak_total;
   if (memory_.peak_total > 0) event["peak_bytes_of_rank_0"] = memory;
+  if (job_.config.precision() == Config::FP16) event["steps_skipped"] = steps_skipped_;
   if (!job_.faults->empty()) event["faults"] = job_.faults->counts();
   metrics_->Write(event);
 
@@ -122,6 +130,10 @@ Status RunRecorder::Finish(const Status& trained) {
   if (!job_.faults->empty()) absl::PrintF("%s\n", job_.faults->Summary());
   absl::PrintF("\n%s %d steps in %s\n", trained.ok() ? "trained" : "ended after", steps_done_ - job_.resumed.step,
                FormatDuration(seconds));
+  if (steps_skipped_ > 0) {
+    absl::PrintF("  %d of these were skipped, as gradients overflowed FP16 and the loss scale came down\n",
+                 steps_skipped_);
+  }
   for (const auto& [name, value] : last_evaluation_) absl::PrintF("  %-22s %.4f\n", name, value);
   if (last_checkpoint_ > 0) {
     absl::PrintF("  checkpoint  %s/checkpoints/step_%08d\n", job_.run_folder, last_checkpoint_);

@@ -36,6 +36,7 @@ class RunRecorder : public JobObserver {
   double started_ = 0;
   int64_t steps_done_ = 0;
   int64_t last_checkpoint_ = 0;
+  int64_t steps_skipped_ = 0;
   EvaluationReport last_evaluation_;
   MemoryStats memory_;
 };

@@ -226,7 +226,7 @@ int CudaDeviceCount() { return 0; }
 
 StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index) {
   return absl::FailedPreconditionError(absl::StrCat(
-      "cuda:", index, " was asked for, but this build has no CUDA; build with --config=cuda, or use --device=cpu"));
+      "cuda:", index, ": this build has no CUDA; build with --config=cuda, or use --device=cpu"));
 }
 
 }  // namespace trireme

@@ -29,5 +29,13 @@ TEST(LocalDeviceTest, MoreProcessesThanGpusAreRefused) {
   EXPECT_NE(std::string(status.message()).find("rank 2 is process 3"), std::string::npos) << status;
 }
 
+TEST(LocalDeviceTest, SaysWhatAutoTookAndWhy) {
+  const auto device = *MakeDevice("cpu", 2);
+  EXPECT_EQ(WhyThisDevice("cpu", *device), "");
+  if (NumGpus() > 0) return;
+  const std::string why = WhyThisDevice("auto", *device);
+  EXPECT_EQ(why.find("device auto: cpu (2 threads), for there is no GPU to take (cuda:0: "), 0u) << why;
+}
+
 }  // namespace
 }  // namespace trireme

@@ -10,6 +10,7 @@
 #include "core/train/optimizers/rules.h"
 #include "core/train/optimizers/sgd.pb.h"
 #include "gtest/gtest.h"
+#include "tests/core/testing/async_device.h"
 
 namespace trireme {
 namespace {
@@ -44,7 +45,7 @@ constexpr int64_t kSteps = 5;
 float RateAt(int64_t step) { return 0.1f / (1 + step); }
 float GradientAt(int64_t step, int64_t element) { return std::sin(static_cast<float>(element * 13 + step * 71)); }
 
-class OptimizerTest : public testing::Test {
+class OptimizerTest : public ::testing::Test {
  protected:
   void SetUp() override {
     device_ = *MakeDevice("cpu", 1);
@@ -240,6 +241,47 @@ TEST_F(OptimizerTest, TheDeviceDecidesWhetherAndByHowMuch) {
     const std::vector<float> skipped = run(1, 1, 0), nothing = run(std::nanf(""), 1, 0);
     EXPECT_EQ(skipped, nothing) << key << ": not even the state changes";
     EXPECT_NE(skipped, run(1, 1, 1)) << key;
+  }
+}
+
+// What is recorded once reads the learning rate, and all that depends on the step, anew in every launch.
+TEST_F(OptimizerTest, ARecordedUpdateFollowsTheSchedule) {
+  for (const std::string key : {"optimizer/sgd", "optimizer/adam"}) {
+    google::protobuf::Any any;
+    any.set_type_url(key);
+    const auto train = [&](Device& device, bool record) {
+      Model model;
+      const auto arena = *ParameterArena::Build(&model, device, 4, 3);
+      const auto optimizer = *CreateComponent<Optimizer>(any, "optimizer", {});
+      EXPECT_TRUE(optimizer->Setup(arena.get()).ok());
+      std::vector<float> gradients(static_cast<size_t>(arena->size()));
+      for (size_t i = 0; i < gradients.size(); ++i) gradients[i] = GradientAt(0, static_cast<int64_t>(i));
+      arena->gradients().CopyFromHost(gradients.data());
+      Stream& stream = device.compute_stream();
+      std::unique_ptr<Graph> graph;
+      if (record) {
+        optimizer->BeginStep(99, 99, stream);  // not what is launched
+        device.BeginCapture();
+        optimizer->Update(0, arena->size(), {}, stream);
+        graph = device.EndCapture();
+      }
+      for (int64_t step = 0; step < kSteps; ++step) {
+        optimizer->BeginStep(step, RateAt(step), stream);
+        if (record) {
+          graph->Launch();
+        } else {
+          optimizer->Update(0, arena->size(), {}, stream);
+        }
+      }
+      return arena->values().ToVector<float>();
+    };
+    const std::vector<float> expected = train(*device_, false);
+    for (uint64_t seed = 1; seed <= 4; ++seed) {
+      testing::AsyncDeviceOptions options;
+      options.seed = seed;
+      EXPECT_EQ(train(*testing::MakeAsyncDevice(options), true), expected) << key;
+      EXPECT_EQ(train(*testing::MakeAsyncDevice(options), false), expected) << key;
+    }
   }
 }
 
