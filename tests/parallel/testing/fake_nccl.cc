@@ -129,6 +129,8 @@ Status FakeNccl::Meet(Channel channel, const FakeNcclFabric::Call& call, Stream&
     if (fits && !of->aborted) fabric_.Perform(of->group, &meeting);
     fabric_.changed_.notify_all();
     fabric_.changed_.wait(lock, [&] { return meeting.done || of->aborted; });
+    // Its memory may go now.
+    if (!meeting.done) meeting.calls.erase(of->rank);
   });
   return absl::OkStatus();
 }
