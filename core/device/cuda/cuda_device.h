@@ -2,6 +2,7 @@
 #ifndef TRIREME_CORE_DEVICE_CUDA_CUDA_DEVICE_H_
 #define TRIREME_CORE_DEVICE_CUDA_CUDA_DEVICE_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "core/device/device.h"
@@ -12,8 +13,8 @@ namespace trireme {
 int CudaDeviceCount();
 
 // FailedPrecondition, saying what to change, if the build has no CUDA, the machine no driver or a driver
-// too old, or there is no device `index`.
-StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index);
+// too old, there is no device `index`, or the build holds no code for it. `memory_limit`: see DeviceOptions.
+StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, int64_t memory_limit = 0);
 
 }  // namespace trireme
 

@@ -46,6 +46,7 @@ Meaning MeaningOf(cudaError_t error, const CudaPlace& place) {
       return {kPrecondition,
               "the NVIDIA driver is older than this build's CUDA; update the driver or use --device=cpu"};
     case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
     case cudaErrorUnsupportedPtxVersion:
     case cudaErrorJitCompilerNotFound:
     case cudaErrorJitCompilationDisabled:
@@ -180,7 +181,10 @@ Status StatusOfCublas(cublasStatus_t error, absl::string_view doing, const CudaP
 }
 
 void CheckCuda(cudaError_t error, absl::string_view doing) {
-  if (error != cudaSuccess) throw DeviceError(StatusOfCuda(error, doing, CurrentCudaPlace()));
+  if (error == cudaSuccess) return;
+  const Status status = StatusOfCuda(error, doing, CurrentCudaPlace());
+  cudaGetLastError();  // told; the next launch must not be blamed for it
+  throw DeviceError(status);
 }
 
 void CheckCudnn(cudnnStatus_t error, absl::string_view doing) {
