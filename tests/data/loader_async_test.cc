@@ -21,10 +21,11 @@ using ::testing::HasSubstr;
 
 // Noise of sizes between 1 x 1 and `largest`, the later the larger, so that room has to grow; those in `broken` cannot
 // be read.
+// One of `large_every` is that large, the others have 8 x 8 pixels at most.
 class NoiseDataset : public Dataset {
  public:
-  explicit NoiseDataset(int64_t size, int largest = 60, std::set<int64_t> broken = {})
-      : size_(size), largest_(largest), broken_(std::move(broken)) {}
+  explicit NoiseDataset(int64_t size, int largest = 60, std::set<int64_t> broken = {}, int64_t large_every = 1)
+      : size_(size), largest_(largest), broken_(std::move(broken)), large_every_(large_every) {}
 
   int64_t size() const override { return size_; }
   const std::vector<std::string>& class_names() const override { return class_names_; }
@@ -33,7 +34,8 @@ class NoiseDataset : public Dataset {
     sample->name = absl::StrCat("image", index);
     if (broken_.count(index) > 0) return absl::InvalidArgumentError(absl::StrCat(sample->name, ": truncated"));
     Random random(1, RandomUse::kSynthesis, static_cast<uint64_t>(index));
-    const uint32_t limit = static_cast<uint32_t>(std::max<int64_t>(1, largest_ * (index + 1) / size_));
+    uint32_t limit = static_cast<uint32_t>(std::max<int64_t>(1, largest_ * (index + 1) / size_));
+    if (index % large_every_ != large_every_ - 1) limit = 8;
     Image image(1 + static_cast<int>(random.Below(limit)), 1 + static_cast<int>(random.Below(limit)));
     for (uint8_t& value : image.data) value = static_cast<uint8_t>(random.Below(256));
     const float w = static_cast<float>(image.width), h = static_cast<float>(image.height);
@@ -52,6 +54,7 @@ class NoiseDataset : public Dataset {
   const int64_t size_;
   const int largest_;
   const std::set<int64_t> broken_;
+  const int64_t large_every_;
   const std::vector<std::string> class_names_ = {"a", "b", "c"};
 };
 
@@ -191,6 +194,34 @@ TEST_F(LoaderBesideHost, MakesRoomForLargerSources) {
       options_.threads = 3;
       ASSERT_TRUE(Run(dataset, *NewAsyncDevice(seed), steps) == expected)
           << "prefetch " << prefetch << " seed " << seed;
+    }
+  }
+}
+
+// Room is made while other batches are under way, from memory that the compute stream has yet to come to the end of.
+TEST_F(LoaderBesideHost, MakesRoomInTheOrderOfBothStreams) {
+  const NoiseDataset dataset(12, 300, {}, 6);
+  transforms_ = {made_[3].get()};
+  options_.global_batch_size = 1;
+  options_.threads = 3;
+  options_.prefetch = 4;
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    options_.seed = seed;
+    const std::vector<Taken> expected = RunOnCpu(dataset, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+    const auto device = NewAsyncDevice(seed);
+    Loader loader(&dataset, transforms_, &faults_, device.get(), options_);
+    Batch batch;
+    for (int64_t step = 0; step < 12; ++step) {
+      // Freed blocks of all sizes, which the device fills with poison when it comes to it.
+      for (int64_t bytes = 1 << 12; bytes < 1 << 20; bytes *= 2) {
+        Tensor::Empty(*device, {bytes}, DataType::kUint8);
+      }
+      // What the loader's threads enqueue meanwhile stands behind what this thread does.
+      std::this_thread::sleep_for(std::chrono::milliseconds(3));
+      ASSERT_TRUE(loader.Next(step, &batch).ok());
+      // As a step would take the room that the loader gives back: at once, and in the order of the compute stream.
+      ASSERT_TRUE(batch.images.ToVector<uint8_t>() == expected[static_cast<size_t>(step)].images)
+          << "step " << step << " seed " << seed;
     }
   }
 }
