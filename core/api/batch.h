@@ -20,7 +20,9 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
   // The batch of step `step`. Calls are made with steps in increasing order, one after the other; the
-  // first may be any (a resumed run). Blocks until the batch is there.
+  // first may be any (a resumed run). Blocks until the batch is made; on a device that runs beside the
+  // host the tensors are then there in the order of the compute stream, and the host does not wait for it. They keep
+  // their addresses while nothing else holds them.
   virtual Status Next(int64_t step, Batch* batch) = 0;
   // Seconds that Next has spent waiting, since the start.
   virtual double wait_seconds() const = 0;
