@@ -26,16 +26,16 @@ SsdConfig TinySsd(const ResNetSmallConfig& backbone) {
   return config;
 }
 
-TestModel::TestModel(const SsdConfig& config, int threads, uint64_t seed)
-    : TestModel(config, *MakeDevice("cpu", threads), seed) {}
+TestModel::TestModel(const SsdConfig& config, int threads, uint64_t seed, Precision precision)
+    : TestModel(config, *MakeDevice("cpu", threads), seed, precision) {}
 
-TestModel::TestModel(const SsdConfig& config, std::unique_ptr<Device> device, uint64_t seed)
-    : device_(std::move(device)) {
+TestModel::TestModel(const SsdConfig& config, std::unique_ptr<Device> device, uint64_t seed, Precision precision)
+    : precision_(precision), device_(std::move(device)) {
   device_->BindToThisThread();
   auto detector = MakeSsd(config, {});
   CHECK(detector.ok()) << detector.status();
   detector_ = *std::move(detector);
-  auto arena = ParameterArena::Build(detector_.get(), *device_, 1, seed);
+  auto arena = ParameterArena::Build(detector_.get(), *device_, 1, seed, ActivationType(precision));
   CHECK(arena.ok()) << arena.status();
   arena_ = *std::move(arena);
 }
@@ -75,6 +75,7 @@ std::vector<float> TestModel::Step(const Batch& batch, bool backward, Communicat
   Tape tape(arena_->Vars(), nullptr);
   Context context(*device_);
   context.training = true;
+  context.precision = precision_;
   context.communicator = communicator;
   if (backward) context.tape = &tape;
   auto losses = detector_->Loss(context, batch);
@@ -94,6 +95,7 @@ void TestModel::Descend(float learning_rate) {
   float* value = arena_->values().data<float>();
   const float* gradient = arena_->gradients().data<float>();
   for (int64_t i = 0; i < arena_->size(); ++i) value[i] -= learning_rate * gradient[i];
+  arena_->RefreshRounded();
 }
 
 Batch SliceBatch(const Batch& batch, int64_t begin, int64_t end) {

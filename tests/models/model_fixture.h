@@ -20,8 +20,10 @@ SsdConfig TinySsd(const ResNetSmallConfig& backbone);
 
 class TestModel {
  public:
-  explicit TestModel(const SsdConfig& config, int threads = 1, uint64_t seed = 1);
-  TestModel(const SsdConfig& config, std::unique_ptr<Device> device, uint64_t seed = 1);
+  explicit TestModel(const SsdConfig& config, int threads = 1, uint64_t seed = 1,
+                     Precision precision = Precision::kFloat32);
+  TestModel(const SsdConfig& config, std::unique_ptr<Device> device, uint64_t seed = 1,
+            Precision precision = Precision::kFloat32);
 
   // Random pixels with bright boxes of a class of their own colour; `objects` in each image, up to `places` of them.
   Batch MakeBatch(const std::vector<int>& objects, int places, uint64_t seed) const;
@@ -36,6 +38,7 @@ class TestModel {
   Device& device() { return *device_; }
 
  private:
+  const Precision precision_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<Detector> detector_;
   std::unique_ptr<ParameterArena> arena_;

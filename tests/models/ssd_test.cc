@@ -42,6 +42,56 @@ TEST(Ssd, LossesAreFiniteAndReachEveryParameter) {
   }
 }
 
+TEST(Ssd, LossesAndGradientsIn16BitsAreThoseOfFloat32) {
+  ResNetSmallConfig backbone = TinyBackbone();
+  backbone.mutable_norm()->set_mode(NormConfig::PER_WORKER);
+  backbone.set_top_down_channels(12);
+  const SsdConfig config = TinySsd(backbone);
+  TestModel exact(config);
+  const std::vector<float> losses = exact.Step(exact.MakeBatch({3, 1, 2}, 4, 1), true);
+  const std::vector<float> gradient = exact.arena().gradients().ToVector<float>();
+  for (const Precision precision : {Precision::kBfloat16, Precision::kFloat16}) {
+    SCOPED_TRACE(precision == Precision::kBfloat16 ? "bfloat16" : "float16");
+    TestModel model(config, 2, 1, precision);
+    const std::vector<float> actual = model.Step(model.MakeBatch({3, 1, 2}, 4, 1), true);
+    for (size_t k = 0; k < losses.size(); ++k) {
+      EXPECT_NEAR(actual[k], losses[k], 0.02 * losses[k]);
+      EXPECT_NE(actual[k], losses[k]) << "nothing was rounded";
+    }
+    ExpectEveryParameterHasAGradient(model);
+    const std::vector<float> rounded = model.arena().gradients().ToVector<float>();
+    double along = 0, square = 0, rounded_square = 0;
+    for (size_t i = 0; i < gradient.size(); ++i) {
+      along += static_cast<double>(gradient[i]) * rounded[i];
+      square += static_cast<double>(gradient[i]) * gradient[i];
+      rounded_square += static_cast<double>(rounded[i]) * rounded[i];
+    }
+    // Rounding closes relus and swaps hard negatives; bfloat16's is 8 times as coarse.
+    EXPECT_GT(along / std::sqrt(square * rounded_square), precision == Precision::kBfloat16 ? 0.95 : 0.98);
+    EXPECT_NEAR(std::sqrt(rounded_square / square), 1, 0.05);
+  }
+}
+
+TEST(Ssd, LearnsIn16BitsAsInFloat32) {
+  float at_start = 0, in_float32 = 0;
+  for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16, Precision::kFloat16}) {
+    TestModel model(TinySsd(TinyBackbone()), 2, 1, precision);
+    const Batch batch = model.MakeBatch({2, 1}, 2, 5);
+    const float first = Total(model.Step(batch, false));
+    for (int step = 0; step < 60; ++step) {
+      model.Step(batch, true);
+      model.Descend(0.05f);
+    }
+    const float last = Total(model.Step(batch, false));
+    if (precision == Precision::kFloat32) {
+      at_start = first;
+      in_float32 = last;
+      EXPECT_LT(last, 0.5f * first);
+    }
+    EXPECT_NEAR(last, in_float32, 0.05f * at_start);
+  }
+}
+
 TEST(Ssd, NamesItsLossesInAFixedOrder) {
   TestModel model(TinySsd(TinyBackbone()));
   Context context(model.device());
