@@ -72,23 +72,26 @@ TEST(Ssd, LossesAndGradientsIn16BitsAreThoseOfFloat32) {
   }
 }
 
+// Where a training ends depends on every rounding, whose order compilers choose: what a type has to show is that it
+// learns no less. The mean of the last steps is steadier than the last.
 TEST(Ssd, LearnsIn16BitsAsInFloat32) {
   float at_start = 0, in_float32 = 0;
   for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16, Precision::kFloat16}) {
     TestModel model(TinySsd(TinyBackbone()), 2, 1, precision);
     const Batch batch = model.MakeBatch({2, 1}, 2, 5);
     const float first = Total(model.Step(batch, false));
+    float last = 0;
     for (int step = 0; step < 60; ++step) {
-      model.Step(batch, true);
+      const float loss = Total(model.Step(batch, true));
+      if (step >= 40) last += loss / 20;
       model.Descend(0.05f);
     }
-    const float last = Total(model.Step(batch, false));
     if (precision == Precision::kFloat32) {
       at_start = first;
       in_float32 = last;
-      EXPECT_LT(last, 0.5f * first);
     }
-    EXPECT_NEAR(last, in_float32, 0.05f * at_start);
+    EXPECT_LT(last, 0.5f * first);
+    EXPECT_LT(last, in_float32 + 0.05f * at_start);
   }
 }
 
