@@ -110,6 +110,13 @@ std::vector<double> Read(const Tensor& tensor) {
 // Different on every rank; small integers, so that sums are exact.
 double ValueAt(int rank, int64_t i) { return static_cast<double>((i * 7 + rank * 13) % 31); }
 
+// There when it returns: the calls under test run on streams that no event orders after the fill.
+Tensor Zeros(Device& device, const Shape& shape, DataType type = DataType::kFloat32) {
+  const Tensor tensor = Tensor::Zeros(device, shape, type);
+  device.compute_stream().Synchronize();
+  return tensor;
+}
+
 template <class T>
 std::vector<T> Values(int rank, int64_t size) {
   std::vector<T> values(size);
@@ -212,9 +219,9 @@ TEST_P(ConformanceTest, CallsMayFollowOneAnotherWithoutTheHostWaiting) {
   Run([](Communicator& communicator, Device& device, Stream& stream) {
     const int world = communicator.size(), rank = communicator.rank();
     const int left = (rank + world - 1) % world, right = (rank + 1) % world;
-    const auto buffer = [&] { return Tensor::Zeros(device, {kSize * world}, DataType::kUint8); };
-    const Tensor gathered = buffer(), sent = buffer(), received = buffer(), number = Tensor::Zeros(device, {kSize});
-    const Tensor log = Tensor::Zeros(device, {kRounds, 4, kSize * world}, DataType::kUint8);
+    const auto buffer = [&] { return Zeros(device, {kSize * world}, DataType::kUint8); };
+    const Tensor gathered = buffer(), sent = buffer(), received = buffer(), number = Zeros(device, {kSize});
+    const Tensor log = Zeros(device, {kRounds, 4, kSize * world}, DataType::kUint8);
     Order(device, device.compute_stream(), stream);
     const auto keep = [&](int round, int row, const Tensor& tensor) {
       device.Copy(log.Slice(round, round + 1).Flat((row * kSize) * world, (row + 1) * kSize * world).raw(),
@@ -306,7 +313,7 @@ void ExpectMovement(Communicator& communicator, Device& device, Stream& stream) 
     if (world == 1) continue;
     const int left = (rank + world - 1) % world, right = (rank + 1) % world;
     const Tensor sent = Tensor::From(device, {part}, Values<T>(rank, part));
-    const Tensor received = Tensor::Zeros(device, {part}, sent.type());
+    const Tensor received = Zeros(device, {part}, sent.type());
     Order(device, device.compute_stream(), stream);
     ASSERT_TRUE(communicator.SendReceive(sent, right, received, left, stream).ok());
     stream.Synchronize();
@@ -362,7 +369,7 @@ TEST_P(ConformanceTest, ADuplicateRunsBesideTheOriginal) {
     EXPECT_EQ((*duplicate)->size(), communicator.size());
     const auto beside = device.NewStream("beside");
     // The ranks reach the calls of the two communicators in different orders.
-    const Tensor here = Tensor::Zeros(device, {5000}), there = Tensor::Zeros(device, {5000});
+    const Tensor here = Zeros(device, {5000}), there = Zeros(device, {5000});
     const bool first = !any_order || communicator.rank() % 2 == 0;
     for (int round = 0; round < 20; ++round) {
       here.CopyFromHost(std::vector<float>(5000, 1.0f).data());
@@ -381,7 +388,7 @@ TEST_P(ConformanceTest, ADuplicateRunsBesideTheOriginal) {
 TEST_P(ConformanceTest, WhatTwoRanksDoDoesNotDisturbWhatAllDo) {
   Run([](Communicator& communicator, Device& device, Stream& stream) {
     const int rank = communicator.rank();
-    const Tensor between = Tensor::Zeros(device, {10}), of_all = Tensor::From(device, {1}, std::vector<float>{1});
+    const Tensor between = Zeros(device, {10}), of_all = Tensor::From(device, {1}, std::vector<float>{1});
     for (int i = 0; i < 3 && communicator.size() > 1; ++i) {
       if (rank == 0) {
         ASSERT_TRUE(communicator.Send(between, 1, stream).ok());
@@ -409,7 +416,7 @@ TEST_P(ConformanceTest, StringsAreGathered) {
 TEST_P(ConformanceTest, ALargeAllReduceSendsNoMoreThanTheLowerBound) {
   Run([](Communicator& communicator, Device& device, Stream& stream) {
     const int64_t size = 1 << 20, n = communicator.size();
-    const Tensor tensor = Tensor::Zeros(device, {size});
+    const Tensor tensor = Zeros(device, {size});
     ASSERT_TRUE(communicator.AllReduce(tensor, ReduceOperation::kSum, stream).ok());
     stream.Synchronize();
     EXPECT_NEAR(communicator.bytes_sent(), 2.0 * (n - 1) / n * tensor.bytes(), 64);
