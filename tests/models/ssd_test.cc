@@ -72,26 +72,25 @@ TEST(Ssd, LossesAndGradientsIn16BitsAreThoseOfFloat32) {
   }
 }
 
-// Where a training ends depends on every rounding, whose order compilers choose: what a type has to show is that it
-// learns no less. The mean of the last steps is steadier than the last.
+// At a rate at which the path depends little on rounding: at 0.02, float32 itself ends at 0.47 or 0.92 of 9.34, as the
+// compiler is told to optimise.
 TEST(Ssd, LearnsIn16BitsAsInFloat32) {
   float at_start = 0, in_float32 = 0;
   for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16, Precision::kFloat16}) {
     TestModel model(TinySsd(TinyBackbone()), 2, 1, precision);
     const Batch batch = model.MakeBatch({2, 1}, 2, 5);
     const float first = Total(model.Step(batch, false));
-    float last = 0;
     for (int step = 0; step < 60; ++step) {
-      const float loss = Total(model.Step(batch, true));
-      if (step >= 40) last += loss / 20;
-      model.Descend(0.05f);
+      model.Step(batch, true);
+      model.Descend(0.005f);
     }
+    const float last = Total(model.Step(batch, false));
     if (precision == Precision::kFloat32) {
       at_start = first;
       in_float32 = last;
+      EXPECT_LT(last, 0.5f * first);
     }
-    EXPECT_LT(last, 0.5f * first);
-    EXPECT_LT(last, in_float32 + 0.05f * at_start);
+    EXPECT_NEAR(last, in_float32, 0.03f * at_start);
   }
 }
 
