@@ -23,11 +23,11 @@ BlockPool::~BlockPool() {
   for (const auto& [base, segment] : segments_) source_.GiveBack(segment->base, segment->bytes);
 }
 
-void* BlockPool::Allocate(size_t bytes, MemoryKind kind, bool shared) {
+void* BlockPool::Allocate(size_t bytes, MemoryKind kind) {
   if (bytes > kAddressSpace) return nullptr;
   const size_t needed = RoundUp(std::max<size_t>(bytes, 1), kAlignment);
   std::lock_guard<std::mutex> lock(mutex_);
-  const bool is_private = filling_ > 0 && !shared && filling_thread_ == std::this_thread::get_id();
+  const bool is_private = filling_ > 0 && filling_thread_ == std::this_thread::get_id();
   const int pool = is_private ? filling_ : 0;
   Block* block = FindFree(needed, pool);
   if (block == nullptr) block = Grow(needed, pool);
@@ -118,7 +118,7 @@ BlockPool::Block* BlockPool::Grow(size_t bytes, int pool) {
 }
 
 BlockPool::Block* BlockPool::TakeSegment(size_t bytes, int pool, bool small) {
-  if (limit_ > 0 && stats_.reserved + static_cast<int64_t>(bytes) > limit_) return nullptr;
+  if (stats_.limit > 0 && stats_.reserved + static_cast<int64_t>(bytes) > stats_.limit) return nullptr;
   void* const base = source_.Take(bytes);
   if (base == nullptr) return nullptr;
   CHECK_EQ(reinterpret_cast<uintptr_t>(base) % kAlignment, 0u);

@@ -49,14 +49,14 @@ class BlockPool {
   static constexpr size_t kSegmentStep = size_t{2} << 20;
 
   // `limit`: the most bytes to hold of the source's at once; 0: no limit. The source outlives the pool.
-  BlockPool(SegmentSource& source, int64_t limit) : source_(source), limit_(limit) {}
+  BlockPool(SegmentSource& source, int64_t limit) : source_(source) { stats_.limit = limit; }
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
   // Gives every segment back, whatever is still in use.
   ~BlockPool();
 
-  // Null if there is none left, even after the free segments have gone back. `shared`: never from a private pool.
-  void* Allocate(size_t bytes, MemoryKind kind, bool shared = false);
+  // Null if there is none left, even after the free segments have gone back.
+  void* Allocate(size_t bytes, MemoryKind kind);
   // `pointer` came from Allocate, or is null.
   void Free(void* pointer);
 
@@ -69,7 +69,6 @@ class BlockPool {
   // Gives the segments back of which nothing is in use.
   void ReleaseFreeSegments();
   MemoryStats stats() const;
-  int64_t limit() const { return limit_; }
 
  private:
   struct Segment {
@@ -112,7 +111,6 @@ class BlockPool {
   void Count(MemoryKind kind, int64_t bytes);
 
   SegmentSource& source_;
-  const int64_t limit_;
   mutable std::mutex mutex_;
   std::unordered_map<void*, Block*> in_use_;
   std::map<int, Shelf> shelves_;  // by pool; 0 is everybody's

@@ -41,6 +41,7 @@ struct MemoryStats {
   int64_t peak[kNumMemoryKinds] = {};    // the most of each kind at once
   int64_t peak_total = 0;                // the most of all kinds together
   int64_t reserved = 0;                  // bytes taken from the system, in use or kept for reuse
+  int64_t limit = 0;                     // on `reserved`; 0: none
 };
 
 class DeviceError : public std::runtime_error {

@@ -29,12 +29,12 @@ Status OutOfMemory(const MemoryRequest& request, const MemoryStats& stats) {
     used += stats.in_use[kind];
   }
   absl::StrAppend(&message, Mebibytes(std::max<int64_t>(0, stats.reserved - used)), " are kept for reuse");
-  if (request.limit > 0) absl::StrAppend(&message, ", the limit is ", Mebibytes(request.limit));
+  if (stats.limit > 0) absl::StrAppend(&message, ", the limit is ", Mebibytes(stats.limit));
   if (request.free >= 0) {
     absl::StrAppend(&message, ", ", Mebibytes(request.free), " of ", Mebibytes(request.total), " are free");
   }
   absl::StrAppend(&message, "; lower the batch size or the image size");
-  if (request.limit > 0) absl::StrAppend(&message, ", or raise the limit");
+  if (stats.limit > 0) absl::StrAppend(&message, ", or raise the limit");
   return absl::ResourceExhaustedError(message);
 }
 

@@ -12,7 +12,6 @@ struct MemoryRequest {
   std::string device;  // its name
   size_t bytes = 0;
   MemoryKind kind = MemoryKind::kActivations;
-  int64_t limit = 0;  // of the pool; 0: none
   int64_t free = -1;  // bytes that the system says are free, and has in all; -1: not known
   int64_t total = -1;
 };

@@ -1,9 +1,8 @@
 #include "core/train/memory_advice.h"
 
 #include <algorithm>
-#include <utility>
 
-#include "absl/strings/str_join.h"
+#include "absl/strings/str_cat.h"
 #include "core/autograd/tape.h"
 
 namespace trireme {
@@ -68,7 +67,7 @@ StatusOr<int64_t> ImagesThatFit(const MemoryTrial& trial) {
   int64_t others = 0;
   for (const int64_t of_kind : memory.in_use) others += of_kind;
   const int64_t each = std::max<int64_t>(two - one, 1), fixed = one - each;
-  const int64_t room = std::max(trial.memory_limit, memory.reserved) - others;
+  const int64_t room = std::max(memory.limit, memory.reserved) - others;
   int64_t images = std::clamp<int64_t>((room - fixed) / each, 2, most);
   while (images > 2) {
     int64_t bytes = 0;
@@ -80,23 +79,10 @@ StatusOr<int64_t> ImagesThatFit(const MemoryTrial& trial) {
   return images;
 }
 
-std::string LargestConsumers(const MemoryStats& memory) {
-  std::vector<std::pair<int64_t, std::string>> kinds;
-  for (int kind = 0; kind < kNumMemoryKinds; ++kind) {
-    if (memory.peak[kind] >> 20 > 0)
-      kinds.emplace_back(memory.peak[kind], MemoryKindName(static_cast<MemoryKind>(kind)));
-  }
-  std::sort(kinds.rbegin(), kinds.rend());
-  std::vector<std::string> parts;
-  for (const auto& [bytes, name] : kinds) parts.push_back(absl::StrCat(name, " ", bytes >> 20, " MiB"));
-  return absl::StrJoin(parts, ", ");
-}
-
 }  // namespace
 
 Status AdviseOnMemory(const Status& fault, const MemoryTrial& trial) {
-  const std::string consumers = LargestConsumers(trial.device->memory());
-  std::string advice = absl::StrCat(fault.message(), ". At the most there were ", consumers, ". ");
+  std::string advice = absl::StrCat(fault.message(), ". ");
   const bool wide = ActivationType(trial.precision) == DataType::kFloat32;
   const char* narrower = wide ? ", or say `precision: BF16`, which halves the activations" : "";
   const StatusOr<int64_t> images = ImagesThatFit(trial);

@@ -1,4 +1,5 @@
-// What to say when a training step does not fit into the device's memory: who took it, and a batch size that would fit.
+// What to say when a training step does not fit into the device's memory, beside who took it: a batch size that would
+// fit.
 //
 // The batch size is measured: the forward and backward pass run with one and with two images, which gives the line that
 // activations follow, and then with as many as should fit, fewer until they do. That takes as long as a few steps, and
@@ -19,7 +20,6 @@ struct MemoryTrial {
   Precision precision = Precision::kFloat32;
   const Batch* batch = nullptr;  // this worker's, which did not fit
   int workers = 1;
-  int64_t memory_limit = 0;  // of the device, in bytes; 0: none but its own
 };
 
 // `fault`, with this said behind it. What the failed step took has been freed. Not collective: a worker that runs out

@@ -6,8 +6,9 @@
 
 namespace trireme {
 
-TrainStep::TrainStep(const Parts& parts, const TrainStepOptions& options)
+TrainStep::TrainStep(const Parts& parts, StepResults* results, const TrainStepOptions& options)
     : parts_(parts),
+      results_(*results),
       options_(options),
       may_record_(options.may_record && parts.device->can_capture() && parts.communicator->can_capture()),
       parameters_(parts.arena->Vars()) {}
@@ -25,9 +26,9 @@ Status TrainStep::Run(int64_t step, float learning_rate, const Batch& batch, con
   Stream& stream = parts_.device->compute_stream();
   parts_.optimizer->BeginStep(step, learning_rate, stream);
   parts_.strategy->BeginStep(step);
-  parts_.results->Note(note(), stream);
+  results_.Note(note(), stream);
   TRIREME_RETURN_IF_ERROR(EnqueueOrLaunch(step, batch, note));
-  parts_.results->Send(stream);
+  results_.Send(stream);
   return absl::OkStatus();
 }
 
@@ -100,12 +101,12 @@ Status TrainStep::Enqueue(int64_t step, const Batch& batch, const std::function<
   for (const auto& [name, loss] : losses) scalars.push_back(loss);
   tape.Backward(scalars, stream, parts_.guard->loss_scale());
 
-  if (note && stream.is_inline()) parts_.results->Note(note(), stream);
-  TRIREME_RETURN_IF_ERROR(parts_.results->Gather(losses, stream));
-  parts_.guard->InspectLosses(parts_.results->rows(), StepResults::first_loss(), stream);
+  if (note && stream.is_inline()) results_.Note(note(), stream);
+  TRIREME_RETURN_IF_ERROR(results_.Gather(losses, stream));
+  parts_.guard->InspectLosses(results_.rows(), StepResults::first_loss(), stream);
   TRIREME_RETURN_IF_ERROR(parts_.strategy->Step(*parts_.guard));
   parts_.arena->RefreshRounded();
-  parts_.results->Summarise(*parts_.guard, stream);
+  results_.Summarise(*parts_.guard, stream);
   return absl::OkStatus();
 }
 

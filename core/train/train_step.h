@@ -38,10 +38,10 @@ class TrainStep {
     Optimizer* optimizer = nullptr;
     Strategy* strategy = nullptr;
     StepGuard* guard = nullptr;
-    StepResults* results = nullptr;
   };
 
-  TrainStep(const Parts& parts, const TrainStepOptions& options);
+  // `results` outlives the step, too.
+  TrainStep(const Parts& parts, StepResults* results, const TrainStepOptions& options);
   // Waits for recordings that are running.
   ~TrainStep();
 
@@ -69,6 +69,7 @@ class TrainStep {
   void ForgetRecording(Recording* recording);
 
   const Parts parts_;
+  StepResults& results_;
   const TrainStepOptions options_;
   const bool may_record_;
   const std::vector<Var> parameters_;

@@ -15,11 +15,6 @@ constexpr int kMostSkippedInARow = 40;
 
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-TrainStep::Parts StepParts(const Trainer::Parts& parts, StepResults* results) {
-  return {parts.device,    parts.communicator, parts.detector, parts.arena,
-          parts.optimizer, parts.strategy,     parts.guard,    results};
-}
-
 }  // namespace
 
 Trainer::Trainer(const Parts& parts, const TrainerOptions& options)
@@ -27,7 +22,7 @@ Trainer::Trainer(const Parts& parts, const TrainerOptions& options)
       options_(options),
       lag_(parts.device->compute_stream().is_inline() ? 0 : 1),
       results_(*parts.device, *parts.communicator),
-      step_(StepParts(parts, &results_), options.step) {}
+      step_(parts, &results_, options.step) {}
 
 Status Trainer::Run() {
   const Status status = CatchDeviceError([&] { return RunLoop(); });
@@ -118,7 +113,6 @@ Status Trainer::OutOfMemory(int64_t step, const Status& fault) {
   trial.precision = options_.step.precision;
   trial.batch = &batch_;
   trial.workers = parts_.communicator->size();
-  trial.memory_limit = options_.memory_limit;
   return AdviseOnMemory(Annotate(fault, absl::StrCat("step ", step)), trial);
 }
 

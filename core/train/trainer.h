@@ -55,22 +55,14 @@ struct TrainerOptions {
   int64_t total_steps = 0;
   int64_t evaluate_every = 0;    // 0: at the end only
   int64_t checkpoint_every = 0;  // 0: at the end and when stopped only
-  int64_t memory_limit = 0;      // of the device, in bytes; 0: none but its own
   TrainStepOptions step;
 };
 
 // All belong to this worker, are set up, and outlive the trainer. Collective: every rank has the same options.
 class Trainer {
  public:
-  struct Parts {
-    Device* device = nullptr;
-    Communicator* communicator = nullptr;
-    Detector* detector = nullptr;
-    ParameterArena* arena = nullptr;
-    Optimizer* optimizer = nullptr;
+  struct Parts : TrainStep::Parts {
     Schedule* schedule = nullptr;
-    Strategy* strategy = nullptr;
-    StepGuard* guard = nullptr;
     BatchSource* batches = nullptr;
     TrainObserver* observer = nullptr;  // null on all ranks but 0
     // Empty: no evaluation. Collective.

@@ -94,9 +94,8 @@ Result Train(Device& device, Precision precision, NormConfig::Mode norm) {
     StepResults results(device, communicator);
     TrainStepOptions options;
     options.precision = precision;
-    TrainStep step(
-        {&device, &communicator, detector.get(), arena.get(), optimizer.get(), strategy.get(), &guard, &results},
-        options);
+    TrainStep step({&device, &communicator, detector.get(), arena.get(), optimizer.get(), strategy.get(), &guard},
+                   &results, options);
     RandomBatches batches(device);
     for (int64_t s = 0; s < kSteps; ++s) {
       TRIREME_RETURN_IF_ERROR(

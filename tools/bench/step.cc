@@ -142,7 +142,7 @@ Status TimeSteps(const Config& config, Communicator& communicator, Timings* timi
   options.precision = precision;
   options.may_record = FLAGS_record;
   TrainStep train_step(
-      {device.get(), &communicator, detector.get(), arena.get(), optimizer.get(), strategy.get(), &guard, &results},
+      {device.get(), &communicator, detector.get(), arena.get(), optimizer.get(), strategy.get(), &guard}, &results,
       options);
   timings->device = device->name();
   timings->setup = Now() - start;

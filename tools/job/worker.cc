@@ -73,7 +73,6 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   options.total_steps = config.steps();
   options.evaluate_every = config.evaluation().every_steps();
   options.checkpoint_every = config.checkpoint().every_steps();
-  options.memory_limit = config.memory_limit_mb() << 20;
   options.step.precision = precision;
   options.step.seed = config.seed();
   options.step.may_record = config.record_steps() == Config::AUTO;

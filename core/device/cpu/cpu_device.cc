@@ -144,8 +144,7 @@ class ThreadStream : public Stream {
 
 class CpuDevice : public Device {
  public:
-  CpuDevice(int threads, int64_t memory_limit)
-      : threads_(threads), memory_limit_(memory_limit), pool_(memory_limit), compute_stream_(*this) {}
+  CpuDevice(int threads, int64_t memory_limit) : threads_(threads), pool_(memory_limit), compute_stream_(*this) {}
 
   DeviceKind kind() const override { return DeviceKind::kCpu; }
   std::string name() const override {
@@ -162,7 +161,6 @@ class CpuDevice : public Device {
       request.device = name();
       request.bytes = bytes;
       request.kind = kind;
-      request.limit = memory_limit_;
       throw DeviceError(OutOfMemory(request, pool_.stats()));
     }
     return pointer;
@@ -193,7 +191,6 @@ class CpuDevice : public Device {
 
  private:
   const int threads_;
-  const int64_t memory_limit_;
   HugePagePool pool_;
   InlineStream compute_stream_;
 };

@@ -35,14 +35,14 @@ HugePagePool::~HugePagePool() {
 }
 
 bool HugePagePool::MakeRoom(int64_t bytes) {
-  if (limit_ == 0) return true;
-  while (stats_.reserved + bytes > limit_ && !free_.empty()) {
+  if (stats_.limit == 0) return true;
+  while (stats_.reserved + bytes > stats_.limit && !free_.empty()) {
     const auto largest = std::prev(free_.end());
     free(largest->second);
     stats_.reserved -= static_cast<int64_t>(largest->first);
     free_.erase(largest);
   }
-  return stats_.reserved + bytes <= limit_;
+  return stats_.reserved + bytes <= stats_.limit;
 }
 
 void* HugePagePool::Allocate(size_t bytes, MemoryKind kind) {

@@ -20,7 +20,7 @@ namespace trireme {
 class HugePagePool {
  public:
   // Takes at most `limit` bytes from the system; 0: all there is.
-  explicit HugePagePool(int64_t limit = 0) : limit_(limit) {}
+  explicit HugePagePool(int64_t limit = 0) { stats_.limit = limit; }
   HugePagePool(const HugePagePool&) = delete;
   HugePagePool& operator=(const HugePagePool&) = delete;
   ~HugePagePool();
@@ -40,7 +40,6 @@ class HugePagePool {
   // Gives free blocks back, the largest first, until `bytes` more may be taken; holding mutex_.
   bool MakeRoom(int64_t bytes);
 
-  const int64_t limit_;
   mutable std::mutex mutex_;
   std::multimap<size_t, void*> free_;  // by capacity
   std::unordered_map<void*, Block> in_use_;

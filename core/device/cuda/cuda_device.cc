@@ -55,8 +55,7 @@ class CudaDevice : public Device {
         segments_(index),
         pool_(segments_, memory_limit),
         stream_state_(std::make_shared<CudaStreamState>()),
-        compute_(*this, stream_state_, false),
-        handles_([this](size_t bytes) { return AllocateFrom(bytes, MemoryKind::kActivations, true); }) {}
+        compute_(*this, stream_state_, false) {}
   ~CudaDevice() override { AbandonCapture(); }
 
   DeviceKind kind() const override { return DeviceKind::kCuda; }
@@ -64,7 +63,20 @@ class CudaDevice : public Device {
   int threads() const override { return 1; }
   void BindToThisThread() override { CheckCuda(cudaSetDevice(index_), "choosing the device"); }
 
-  void* Allocate(size_t bytes, MemoryKind kind) override { return AllocateFrom(bytes, kind, false); }
+  void* Allocate(size_t bytes, MemoryKind kind) override {
+    void* const pointer = pool_.Allocate(bytes, kind);
+    if (pointer != nullptr) return pointer;
+    MemoryRequest request;
+    request.device = name_;
+    request.bytes = bytes;
+    request.kind = kind;
+    size_t free = 0, total = 0;
+    if (cudaMemGetInfo(&free, &total) == cudaSuccess) {
+      request.free = static_cast<int64_t>(free);
+      request.total = static_cast<int64_t>(total);
+    }
+    throw DeviceError(OutOfMemory(request, pool_.stats()));
+  }
   void Free(void* pointer) override { pool_.Free(pointer); }
   MemoryStats memory() const override { return pool_.stats(); }
   std::shared_ptr<void> NewHostBuffer(size_t bytes) override { return host_memory_->Allocate(bytes); }
@@ -129,22 +141,6 @@ class CudaDevice : public Device {
   CudaHandles& handles() { return handles_; }
 
  private:
-  void* AllocateFrom(size_t bytes, MemoryKind kind, bool shared) {
-    void* const pointer = pool_.Allocate(bytes, kind, shared);
-    if (pointer != nullptr) return pointer;
-    MemoryRequest request;
-    request.device = name_;
-    request.bytes = bytes;
-    request.kind = kind;
-    request.limit = pool_.limit();
-    size_t free = 0, total = 0;
-    if (cudaMemGetInfo(&free, &total) == cudaSuccess) {
-      request.free = static_cast<int64_t>(free);
-      request.total = static_cast<int64_t>(total);
-    }
-    throw DeviceError(OutOfMemory(request, pool_.stats()));
-  }
-
   // In the order in which they need one another; they end the other way round.
   const int index_;
   const std::string name_;
@@ -193,8 +189,8 @@ namespace trireme {
 int CudaDeviceCount() { return 0; }
 
 StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, int64_t) {
-  return absl::FailedPreconditionError(absl::StrCat(
-      "cuda:", index, ": this build has no CUDA; build with --config=cuda, or use --device=cpu"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("cuda:", index, ": this build has no CUDA; build with --config=cuda, or use --device=cpu"));
 }
 
 }  // namespace trireme

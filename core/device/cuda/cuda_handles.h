@@ -1,4 +1,4 @@
-// The handles of CUDA's libraries, one set a device, and the workspaces they compute in. Only in a CUDA build.
+// The handles of CUDA's libraries, one set a device, and what is kept beside them. Only in a CUDA build.
 //
 //   CudaHandles& handles = HandlesOf(context.device);
 //   CheckCudnn(cudnnBackendExecute(handles.Cudnn(stream), plan, variants), "convolving");
@@ -13,8 +13,6 @@
 #include <cublasLt.h>
 #include <cudnn.h>
 
-#include <cstddef>
-#include <functional>
 #include <memory>
 #include <typeindex>
 #include <unordered_map>
@@ -26,8 +24,7 @@ namespace trireme {
 
 class CudaHandles {
  public:
-  // `allocate` gives device memory that stays as long as the device and throws if there is none.
-  explicit CudaHandles(std::function<void*(size_t bytes)> allocate) : allocate_(std::move(allocate)) {}
+  CudaHandles() = default;
   ~CudaHandles();
   CudaHandles(const CudaHandles&) = delete;
   CudaHandles& operator=(const CudaHandles&) = delete;
@@ -36,10 +33,6 @@ class CudaHandles {
   cudnnHandle_t Cudnn(Stream& stream);
   // cublasLtMatmul takes its stream, stream.native(), with each call.
   cublasLtHandle_t CublasLt();
-  // At least `bytes`, 256-byte aligned, shared by all that runs on this stream: good until the next work that is given
-  // it. The place stays valid (a captured step keeps using it) even after more was asked for. Of one stream, use it in
-  // a capture or outside, not for both at the same time on a stream that a graph runs beside.
-  void* Workspace(Stream& stream, size_t bytes);
   // What others keep for this device, as plans for its libraries: one T, which make() returns a unique_ptr to when it
   // is first asked for, and which ends before the handles.
   template <class T, class Make>
@@ -50,15 +43,8 @@ class CudaHandles {
   }
 
  private:
-  struct Room {
-    void* pointer = nullptr;
-    size_t bytes = 0;
-  };
-
-  const std::function<void*(size_t)> allocate_;
   cudnnHandle_t cudnn_ = nullptr;
   cublasLtHandle_t cublas_lt_ = nullptr;
-  std::unordered_map<void*, Room> workspaces_;  // by stream
   std::unordered_map<std::type_index, std::shared_ptr<void>> kept_;
 };
 

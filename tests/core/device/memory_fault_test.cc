@@ -20,7 +20,7 @@ TEST(OutOfMemoryTest, NamesWhatHoldsTheMemoryTheLargestFirst) {
   EXPECT_EQ(status.message(),
             "cuda:0 is out of memory: no 64 MiB more for activations; activations take 900 MiB, parameters 100 MiB, "
             "10 MiB are kept for reuse; lower the batch size or the image size");
-  request.limit = 1024 * kMiB;
+  stats.limit = 1024 * kMiB;
   request.free = 3 * kMiB;
   request.total = 2000 * kMiB;
   EXPECT_EQ(OutOfMemory(request, stats).message(),

@@ -75,5 +75,5 @@ def out_of_memory(check):
     for setting in settings:
         command += ["--set", setting]
     outcome = check.run("out_of_memory", command)
-    return expect_sentence(check, "out of memory", outcome, r"out of memory", r"activations take|At the most there were",
+    return expect_sentence(check, "out of memory", outcome, r"out of memory", r"activations (take )?\d+ MiB",
                            r"\d+ of the \d+ images a worker would fit")
