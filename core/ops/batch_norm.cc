@@ -144,18 +144,18 @@ Tensor GatherSums(Stream& stream, const Tensor& sums, double count, Communicator
   const int64_t width = sums.size() + 1;
   const int workers = communicator != nullptr ? communicator->size() : 1;
   const int rank = communicator != nullptr ? communicator->rank() : 0;
-  // Float64 travels as bytes: an AllReduce would be in float32.
-  Tensor gathered = Tensor::Empty(stream.device(), {workers, width}, DataType::kInt64);
-  double* all = static_cast<double*>(gathered.raw());
+  // Gathered, and added up here: ranks meet twice for that, where so large a reduction takes them three times.
+  Tensor gathered = Tensor::Empty(stream.device(), {workers, width}, DataType::kFloat64);
+  double* all = gathered.data<double>();
   double* mine = all + rank * width;
-  const double* from = static_cast<const double*>(sums.raw());
+  const double* from = sums.data<double>();
   ParallelFor(stream, width, [=] TRIREME_HD(int64_t i) { mine[i] = i < width - 1 ? from[i] : count; });
   if (workers > 1) {
     const Status status = communicator->AllGather(gathered, stream);
     if (!status.ok()) throw DeviceError(status);
   }
-  Tensor total = Tensor::Empty(stream.device(), {width}, DataType::kInt64);
-  double* to = static_cast<double*>(total.raw());
+  Tensor total = Tensor::Empty(stream.device(), {width}, DataType::kFloat64);
+  double* to = total.data<double>();
   ParallelFor(stream, width, [=] TRIREME_HD(int64_t i) {
     double sum = 0;
     for (int worker = 0; worker < workers; ++worker) sum += all[worker * width + i];
@@ -172,7 +172,7 @@ struct Statistics {
 // b and d of Backpropagate, [2, channels].
 Tensor Coefficients(const Statistics& s, const Tensor& totals, int64_t channels, Stream& stream) {
   Tensor coefficients = Tensor::Empty(stream.device(), {2, channels});
-  const double* total = static_cast<const double*>(totals.raw());
+  const double* total = totals.data<double>();
   float* b = coefficients.data<float>();
   const float* mean = s.mean.data<float>();
   const float* inverse = s.inverse_deviation.data<float>();
@@ -206,7 +206,7 @@ struct BatchNormBackward {
       const Tensor sums = ColumnSums<2>(
           stream, rows, channels,
           GradientMoments<T>{g, output, in, s.mean.data<float>(), s.inverse_deviation.data<float>(), channels});
-      const double* of_this_worker = static_cast<const double*>(sums.raw());
+      const double* of_this_worker = sums.data<double>();
       if (beta.requires_gradient()) AccumulateSums(beta, of_this_worker, stream);
       if (gamma.requires_gradient()) AccumulateSums(gamma, of_this_worker + channels, stream);
       if (dx_needs_sums) {
@@ -268,7 +268,7 @@ Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta,
     totals = GatherSums(stream, sums, static_cast<double>(rows), communicator);
   }
   {
-    const double* total = batch_statistics ? static_cast<const double*>(totals.raw()) : nullptr;
+    const double* total = batch_statistics ? totals.data<double>() : nullptr;
     float* mean = s.mean.data<float>();
     float* inverse_deviation = s.inverse_deviation.data<float>();
     float* scale = s.scale.data<float>();

@@ -89,7 +89,7 @@ void MaskWithBias(const Tensor& masked, const Tensor& gradient, const Tensor& ou
   const int64_t channels = output.dim(-1);
   const Tensor sums = ColumnSums<1>(stream, output.size() / channels, channels,
                                     MaskAndSum<T>{gradient.data<T>(), output.data<T>(), masked.data<T>(), channels});
-  AccumulateSums(bias, static_cast<const double*>(sums.raw()), stream);
+  AccumulateSums(bias, sums.data<double>(), stream);
 }
 
 template <class T>
@@ -97,7 +97,7 @@ void SumBias(const Tensor& gradient, const Var& bias, Stream& stream) {
   const int64_t channels = bias.value().size();
   const Tensor sums =
       ColumnSums<1>(stream, gradient.size() / channels, channels, SumOnly<T>{gradient.data<T>(), channels});
-  AccumulateSums(bias, static_cast<const double*>(sums.raw()), stream);
+  AccumulateSums(bias, sums.data<double>(), stream);
 }
 
 template <class T>

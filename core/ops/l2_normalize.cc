@@ -111,7 +111,7 @@ Var L2Normalize(Context& context, const Var& x, const Var& scale, float epsilon)
           const T* in = x.value().data<T>();
           if (scale.requires_gradient()) {
             const Tensor sums = ColumnSums<1>(stream, rows, channels, ScaleGradient<T>{g, in, inverse, channels});
-            AccumulateSums(scale, static_cast<const double*>(sums.raw()), stream);
+            AccumulateSums(scale, sums.data<double>(), stream);
           }
           if (!x.requires_gradient()) return;
           Tensor dx = gradient.unique() ? gradient : Tensor::Empty(device, x.shape(), type);

@@ -31,7 +31,7 @@ Var SmoothL1(Context& context, const Var& prediction, const Tensor& target, cons
     }
     return sum * w[row];
   });
-  const double* sum = static_cast<const double*>(total.raw());
+  const double* sum = total.data<double>();
   Tensor loss = Tensor::Empty(device, {1});
   float* out = loss.data<float>();
   ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) { out[0] = static_cast<float>(sum[0] / n[0]); });

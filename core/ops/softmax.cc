@@ -47,7 +47,7 @@ Var SoftmaxCrossEntropy(Context& context, const Var& logits, const Tensor& label
     const float* from = z + row * classes;
     return static_cast<double>(w[row]) * LogSumExp(from, classes).Loss(from[expected[row]]);
   });
-  const double* sum = static_cast<const double*>(total.raw());
+  const double* sum = total.data<double>();
   Tensor loss = Tensor::Empty(device, {1});
   float* out = loss.data<float>();
   ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) { out[0] = static_cast<float>(sum[0] / n[0]); });

@@ -37,7 +37,7 @@ Var Sum(Context& context, const Var& x) {
     using T = decltype(element);
     total = OrderedSum(stream, x.value().size(), Item<T>{x.value().data<T>()});
   });
-  const double* sum = static_cast<const double*>(total.raw());
+  const double* sum = total.data<double>();
   Tensor y = Tensor::Empty(context.device, {1});
   float* out = y.data<float>();
   ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) { out[0] = static_cast<float>(sum[0]); });

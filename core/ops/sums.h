@@ -140,7 +140,7 @@ struct SumPartials {
 // CUDA's half of ColumnSums; runs on CPU too, for tests.
 template <int kSums, int kLanes, class Short, class Body>
 void SumByBlocks(Stream& stream, int64_t rows, int64_t channels, const Body& body, const Tensor& total) {
-  double* out = static_cast<double*>(total.raw());
+  double* out = total.data<double>();
   const auto sum = [&stream](const SumGrid& grid, auto block) {
     ForBlocks<SumGrid::kThreads>(stream, grid.row_blocks * grid.channel_blocks, block);
   };
@@ -151,8 +151,8 @@ void SumByBlocks(Stream& stream, int64_t rows, int64_t channels, const Body& bod
     return;
   }
   const int64_t width = kSums * channels;
-  const Tensor partial = Tensor::Empty(stream.device(), {grid.row_blocks, width}, DataType::kInt64);
-  double* sums = static_cast<double*>(partial.raw());
+  const Tensor partial = Tensor::Empty(stream.device(), {grid.row_blocks, width}, DataType::kFloat64);
+  double* sums = partial.data<double>();
   sum(grid, First{body, rows, channels, grid.channel_blocks, grid.block_rows, grid.width, sums});
   // Narrow and high, for few partial sums a thread; one block of rows, for the end.
   const SumGrid last(grid.row_blocks, width, /*most_width=*/4, /*most_blocks=*/1);
@@ -160,10 +160,10 @@ void SumByBlocks(Stream& stream, int64_t rows, int64_t channels, const Body& bod
                 {sums, width}, grid.row_blocks, width, last.channel_blocks, last.block_rows, last.width, out});
 }
 
-// For every channel the sums over rows of kSums values. Returns float64 [kSums, channels], stored as int64.
+// For every channel the sums over rows of kSums values. Returns float64 [kSums, channels].
 template <int kSums, class Body>
 Tensor ColumnSums(Stream& stream, int64_t rows, int64_t channels, const Body& body) {
-  Tensor total = Tensor::Empty(stream.device(), {kSums, channels}, DataType::kInt64);
+  Tensor total = Tensor::Empty(stream.device(), {kSums, channels}, DataType::kFloat64);
   if (channels == 0) return total;
 #ifdef __CUDACC__
   if (stream.device().kind() == DeviceKind::kCuda) {
@@ -180,8 +180,8 @@ Tensor ColumnSums(Stream& stream, int64_t rows, int64_t channels, const Body& bo
   const int64_t block_rows = internal::RowsOfBlock(rows);
   const int64_t blocks = std::max<int64_t>(1, (rows + block_rows - 1) / block_rows);
   const int64_t width = kSums * channels;
-  Tensor partial = Tensor::Zeros(stream.device(), {blocks, width}, DataType::kInt64);
-  double* sums = static_cast<double*>(partial.raw());
+  Tensor partial = Tensor::Zeros(stream.device(), {blocks, width}, DataType::kFloat64);
+  double* sums = partial.data<double>();
   const internal::HostSumTile<kSums, Body> tile{body, channels};
   HostParallelFor(
       stream, blocks,
@@ -198,7 +198,7 @@ Tensor ColumnSums(Stream& stream, int64_t rows, int64_t channels, const Body& bo
         }
       },
       1);
-  double* out = static_cast<double*>(total.raw());
+  double* out = total.data<double>();
   HostParallelFor(stream, width, [=](int64_t i) {
     double sum = 0;
     for (int64_t block = 0; block < blocks; ++block) sum += sums[block * width + i];
@@ -218,7 +218,7 @@ struct SumOfItems {
   }
 };
 
-// The sum of body(i) for 0 <= i < n. Returns one float64, stored as int64.
+// The sum of body(i) for 0 <= i < n. Returns one float64.
 template <class Body>
 Tensor OrderedSum(Stream& stream, int64_t n, const Body& body) {
 #ifdef __CUDACC__
@@ -228,8 +228,8 @@ Tensor OrderedSum(Stream& stream, int64_t n, const Body& body) {
 #endif
   const int64_t block_size = std::max<int64_t>(256, (n + 1023) / 1024);
   const int64_t blocks = (n + block_size - 1) / block_size;
-  Tensor partial = Tensor::Empty(stream.device(), {std::max<int64_t>(1, blocks)}, DataType::kInt64);
-  double* sums = static_cast<double*>(partial.raw());
+  Tensor partial = Tensor::Empty(stream.device(), {std::max<int64_t>(1, blocks)}, DataType::kFloat64);
+  double* sums = partial.data<double>();
   HostParallelFor(
       stream, blocks,
       [=](int64_t block) {
@@ -239,8 +239,8 @@ Tensor OrderedSum(Stream& stream, int64_t n, const Body& body) {
         sums[block] = sum;
       },
       16);
-  Tensor total = Tensor::Empty(stream.device(), {1}, DataType::kInt64);
-  double* out = static_cast<double*>(total.raw());
+  Tensor total = Tensor::Empty(stream.device(), {1}, DataType::kFloat64);
+  double* out = total.data<double>();
   HostParallelFor(stream, 1, [=](int64_t) {
     double sum = 0;
     for (int64_t block = 0; block < blocks; ++block) sum += sums[block];
