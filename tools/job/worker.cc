@@ -106,9 +106,10 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
                               device, communicator, job.faults.get());
     };
   }
-  if (rank == 0)
+  if (rank == 0) {
     observer->OnStart(
         {device.name(), WhyThisDevice(config.device(), device), arena->NumTrainedValues(), options.first_step});
+  }
   TRIREME_RETURN_IF_ERROR(Trainer(parts, options).Run());
   if (rank == 0) {
     if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
