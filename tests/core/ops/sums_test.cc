@@ -41,7 +41,7 @@ template <class T, int kLanes, class Short>
 std::vector<double> ByBlocks(Device& device, const Tensor& x) {
   const int64_t rows = x.dim(0), channels = x.dim(1);
   // Poisoned: not-a-numbers wherever nothing is written.
-  const Tensor total = Tensor::Empty(device, {2, channels}, DataType::kInt64);
+  const Tensor total = Tensor::Empty(device, {2, channels}, DataType::kFloat64);
   device.Fill(total.raw(), 0xff, total.bytes(), device.compute_stream());
   SumByBlocks<2, kLanes, Short>(device.compute_stream(), rows, channels, TwoMoments<T>{x.data<T>(), channels}, total);
   return ToDoubles(total);
