@@ -57,6 +57,8 @@ INSTANTIATE_TEST_SUITE_P(
                  "train",
                  {"--workers=4", "--set", "train_data.num_images=3"},
                  {"4 workers", "3 images"}},
+        BadInput{"NoReference", "train", {"--set", "reference_global_batch=0"}, {"reference_global_batch is 0"}},
+        BadInput{"NegativeWarmUp", "train", {"--set", "lr_scaling_warmup_steps=-3"}, {"lr_scaling_warmup_steps is -3"}},
         BadInput{"UnknownDevice", "train", {"--device=tpu"}, {"tpu", "cpu, cuda"}},
         BadInput{"MissingPlugin", "train", {"--plugin=/nosuch.so"}, {"/nosuch.so"}},
         BadInput{"MissingDataRoot",

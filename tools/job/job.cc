@@ -1,6 +1,5 @@
 #include "tools/job/job.h"
 
-#include <cmath>
 #include <filesystem>
 
 #include "absl/strings/str_join.h"
@@ -11,6 +10,7 @@
 #include "core/base/registry.h"
 #include "core/config/config_file.h"
 #include "data/loader/cached_dataset.h"
+#include "tools/job/check_numbers.h"
 
 namespace trireme {
 namespace {
@@ -24,40 +24,6 @@ void FillInDefaults(Config* config) {
   if (!config->has_communicator()) config->mutable_communicator()->set_type_url("communicator/threads");
   if (!config->has_schedule()) config->mutable_schedule()->set_type_url("schedule/cosine");
   if (!config->has_optimizer()) config->mutable_optimizer()->set_type_url("optimizer/sgd");
-}
-
-Status CheckNumbers(const Config& config) {
-  if (config.workers() < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("workers is ", config.workers(), "; it has to be at least 1"));
-  }
-  if (config.global_batch_size() < 1 || config.global_batch_size() % config.workers() != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("global_batch_size is ", config.global_batch_size(),
-                                                   ", which does not divide among ", config.workers(),
-                                                   " workers; choose a multiple of ", config.workers()));
-  }
-  if (config.steps() < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("steps is ", config.steps(), "; it has to be at least 1"));
-  }
-  if (config.memory_limit_mb() < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("memory_limit_mb is ", config.memory_limit_mb(), "; it has to be at least 0"));
-  }
-  const float scale = config.loss_scale().initial();
-  int exponent = 0;
-  if (!(scale > 0) || std::frexp(scale, &exponent) != 0.5f) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("loss_scale.initial is ", scale, "; it has to be a power of two, which costs no precision"));
-  }
-  // Counted in a float.
-  if (config.loss_scale().growth_steps() < 1 || config.loss_scale().growth_steps() > 1 << 24) {
-    return absl::InvalidArgumentError(absl::StrCat("loss_scale.growth_steps is ", config.loss_scale().growth_steps(),
-                                                   "; it has to be between 1 and ", 1 << 24));
-  }
-  if (config.evaluation().batch_size() < 1 || config.loader().threads() < 1 || config.loader().prefetch() < 1) {
-    return absl::InvalidArgumentError(
-        "evaluation.batch_size, loader.threads and loader.prefetch have to be at least 1");
-  }
-  return absl::OkStatus();
 }
 
 // runs/<name>, runs/<name>-2, ...: `newest` picks the last that exists, else the first that does not.

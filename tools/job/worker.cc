@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <thread>
 
-#include "core/api/schedule.h"
 #include "core/base/registry.h"
 #include "core/config/config_file.h"
 #include "core/nn/parameter_arena.h"
 #include "data/loader/loader.h"
 #include "tools/job/evaluate.h"
+#include "tools/job/learning_rate.h"
 #include "tools/job/local_device.h"
 #include "tools/job/precision.h"
 
@@ -40,7 +40,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
       auto arena, ParameterArena::Build(detector.get(), device, world, config.seed(), ActivationType(precision)));
   TRIREME_ASSIGN_OR_RETURN(auto optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
   TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
-  TRIREME_ASSIGN_OR_RETURN(auto schedule, CreateComponent<Schedule>(config.schedule(), "schedule", {config.steps()}));
+  TRIREME_ASSIGN_OR_RETURN(auto schedule, MakeSchedule(job));
   if (job.resume_from.empty() && config.has_initial_weights()) {
     TRIREME_RETURN_IF_ERROR(LoadWeights(config.initial_weights(), arena.get()));
   }

@@ -24,6 +24,10 @@ std::string Card(const std::string& value, const std::string& label) {
   return absl::StrCat("<div class=\"card\"><b>", EscapeHtml(value), "</b><span>", EscapeHtml(label), "</span></div>");
 }
 
+std::string Soft(const std::string& line) {
+  return line.empty() ? "" : absl::StrCat("<div class=\"soft\">", EscapeHtml(line), "</div>");
+}
+
 // One series for each of the events' numeric fields that `wanted` accepts.
 template <class Wanted>
 std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::string& kind, bool markers,
@@ -169,7 +173,7 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
       HtmlHead(title, ""), "<h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
       EscapeHtml(absl::StrCat(start.value("model", ""), " with ", start.value("strategy", ""), ", seed ",
                               start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
-      "</div>", status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
+      "</div>", Soft(start.value("lr_scaling", "")), status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
       Summary(events, start, end), "<h2>Curves</h2>", Charts(events), pictures, Faults(faults), Memory(end),
       "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
   return WriteFileAtomically(path, html);

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "core/base/files.h"
+#include "tools/job/learning_rate.h"
 #include "tools/report/html_report.h"
 
 namespace trireme {
@@ -54,22 +55,26 @@ void RunRecorder::OnStart(const Setup& setup) {
                                   config.workers(), config.workers() == 1 ? "worker" : "workers", setup.device,
                                   PrecisionName(config), config.global_batch_size(), Thousands(job_.train_data->size()),
                                   job_.train_data->class_names().size(), config.seed()));
+  const std::string scaling = DescribeLearningRateScaling(job_);
+  if (!scaling.empty()) progress_->Line(scaling);
   if (setup.first_step > 0) progress_->Line(absl::StrFormat("resumed from %s", job_.resume_from));
   if (!job_.faults->empty()) progress_->Line(absl::StrCat(job_.faults->Summary(), "; listed in the report"));
-  metrics_->Write({{"event", "start"},
-                   {"time", UtcTime()},
-                   {"name", job_.name},
-                   {"step", setup.first_step},
-                   {"total_steps", config.steps()},
-                   {"model", config.model().type_url()},
-                   {"strategy", config.strategy().type_url()},
-                   {"parameters", setup.trained_values},
-                   {"workers", config.workers()},
-                   {"device", setup.device},
-                   {"precision", PrecisionName(config)},
-                   {"global_batch_size", config.global_batch_size()},
-                   {"images", job_.train_data->size()},
-                   {"seed", config.seed()}});
+  nlohmann::ordered_json event = {{"event", "start"},
+                                  {"time", UtcTime()},
+                                  {"name", job_.name},
+                                  {"step", setup.first_step},
+                                  {"total_steps", config.steps()},
+                                  {"model", config.model().type_url()},
+                                  {"strategy", config.strategy().type_url()},
+                                  {"parameters", setup.trained_values},
+                                  {"workers", config.workers()},
+                                  {"device", setup.device},
+                                  {"precision", PrecisionName(config)},
+                                  {"global_batch_size", config.global_batch_size()},
+                                  {"images", job_.train_data->size()},
+                                  {"seed", config.seed()}};
+  if (!scaling.empty()) event["lr_scaling"] = scaling;
+  metrics_->Write(event);
 }
 
 void RunRecorder::OnStep(const StepReport& report) {

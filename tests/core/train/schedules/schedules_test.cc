@@ -3,6 +3,7 @@
 #include "core/base/registry.h"
 #include "core/train/schedules/constant.pb.h"
 #include "core/train/schedules/cosine.pb.h"
+#include "core/train/schedules/linear_scaling.h"
 #include "core/train/schedules/multistep.pb.h"
 #include "gtest/gtest.h"
 
@@ -89,6 +90,35 @@ TEST(SchedulesTest, ValuesOutOfRangeAreRefused) {
   multistep.add_milestones(80);
   multistep.add_milestones(60);
   expect_refused("schedule/multistep", multistep, "60 after 80");
+}
+
+TEST(LinearScalingTest, IsTheRatioOfTheBatches) {
+  EXPECT_EQ(ScaleLinearly(16, 16, -1, 1000, 1000).factor, 1);
+  EXPECT_EQ(ScaleLinearly(64, 16, -1, 1000, 1000).factor, 4);
+  EXPECT_EQ(ScaleLinearly(4, 16, -1, 1000, 1000).factor, 0.25);
+  EXPECT_EQ(ScaleLinearly(24, 16, -1, 1000, 1000).factor, 1.5);
+}
+
+TEST(LinearScalingTest, WarmsUpForFiveEpochsOrATenthOfTheStepsOrAsTold) {
+  EXPECT_EQ(ScaleLinearly(64, 16, -1, 640, 1000).warmup_steps, 50);
+  EXPECT_EQ(ScaleLinearly(64, 16, -1, 6400, 1000).warmup_steps, 100);
+  EXPECT_EQ(ScaleLinearly(64, 16, 7, 6400, 1000).warmup_steps, 7);
+  EXPECT_EQ(ScaleLinearly(64, 16, 0, 6400, 1000).warmup_steps, 0);
+  EXPECT_EQ(ScaleLinearly(8, 16, 7, 6400, 1000).warmup_steps, 0) << "a smaller rate needs none";
+}
+
+TEST(LinearScalingTest, RisesFromTheSchedulesOwnRate) {
+  ConstantConfig config;
+  config.set_learning_rate(0.1);
+  config.set_warmup_steps(4);
+  config.set_warmup_factor(0.5);
+  auto plain = Make("schedule/constant", config, 100);
+  ASSERT_TRUE(plain.ok());
+  const auto scaled = Scaled(*std::move(plain), ScaleLinearly(64, 16, 10, 1000, 100));
+  for (const auto& [step, rate] :
+       std::vector<std::pair<int64_t, double>>{{0, 0.05}, {2, 0.075 * 1.6}, {5, 0.1 * 2.5}, {10, 0.4}, {99, 0.4}}) {
+    EXPECT_NEAR(scaled->LearningRate(step), rate, 1e-7) << step;
+  }
 }
 
 }  // namespace

@@ -1,0 +1,72 @@
+// What every strategy takes as options, through the main command: that they do what they say, and say so.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tests/end_to_end/tool_process.h"
+
+namespace trireme {
+namespace {
+
+struct Trained {
+  ToolResult result;
+  std::string folder;
+  std::vector<nlohmann::json> events;
+
+  std::vector<double> Of(const std::string& key) const {
+    std::vector<double> values;
+    for (const auto& event : events) {
+      if (event["event"] == "step") values.push_back(event.at(key));
+    }
+    return values;
+  }
+};
+
+// Trains the tiny config; `settings` as --set takes them.
+Trained Train(const std::vector<std::string>& settings, int workers = 1) {
+  Trained run;
+  run.folder = NewFolder("run");
+  std::vector<std::string> arguments = {"--config=" + TinyConfig(), "--out=" + run.folder,
+                                        "--workers=" + std::to_string(workers)};
+  for (const std::string& setting : settings) {
+    arguments.push_back("--set");
+    arguments.push_back(setting);
+  }
+  run.result = RunToolProcess("train", arguments);
+  EXPECT_EQ(run.result.exit_code, 0) << run.result.output;
+  run.events = ReadEvents(run.folder);
+  return run;
+}
+
+// At the start, and in the report.
+bool Says(const Trained& run, const std::string& words) {
+  return run.result.output.find(words) != std::string::npos &&
+         ReadAll(run.folder + "/report.html").find(words) != std::string::npos;
+}
+
+TEST(LearningRateScaling, FollowsTheGlobalBatchAndSaysSo) {
+  const std::vector<double> plain = Train({}).Of("lr");
+  const Trained scaled = Train({"reference_global_batch=2", "lr_scaling_warmup_steps=4"});
+  EXPECT_TRUE(Says(scaled, "learning rate times 2")) << scaled.result.output;
+  EXPECT_TRUE(Says(scaled, "4 images a step are not the reference's 2; it rises to that in 4 steps"));
+  const std::vector<double> rates = scaled.Of("lr");
+  ASSERT_EQ(rates.size(), plain.size());
+  for (size_t i = 0; i < rates.size(); ++i) {
+    const double by = i < 4 ? 1 + 0.25 * static_cast<double>(i) : 2;
+    EXPECT_NEAR(rates[i], by * plain[i], 1e-8) << i;
+  }
+
+  const Trained smaller = Train({"reference_global_batch=16"});
+  EXPECT_TRUE(Says(smaller, "learning rate times 0.25"));
+  EXPECT_NEAR(smaller.Of("lr").back(), plain.back() / 4, 1e-8);
+
+  const Trained left_alone = Train({"reference_global_batch=2", "lr_scaling=NONE"});
+  EXPECT_TRUE(Says(left_alone, "learning rate not scaled"));
+  EXPECT_EQ(left_alone.Of("lr"), plain);
+  const Trained same = Train({"reference_global_batch=4"});
+  EXPECT_FALSE(Says(same, "learning rate"));
+  EXPECT_EQ(same.Of("lr"), plain);
+}
+
+}  // namespace
+}  // namespace trireme

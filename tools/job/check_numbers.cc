@@ -1,0 +1,59 @@
+#include "tools/job/check_numbers.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+
+namespace trireme {
+namespace {
+
+Status CheckScaling(const Config& config) {
+  if (config.has_reference_global_batch() && config.reference_global_batch() < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("reference_global_batch is ", config.reference_global_batch(), "; it has to be at least 1"));
+  }
+  if (config.has_lr_scaling_warmup_steps() && config.lr_scaling_warmup_steps() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("lr_scaling_warmup_steps is ", config.lr_scaling_warmup_steps(), "; it cannot be negative"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Status CheckNumbers(const Config& config) {
+  if (config.workers() < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("workers is ", config.workers(), "; it has to be at least 1"));
+  }
+  if (config.global_batch_size() < 1 || config.global_batch_size() % config.workers() != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("global_batch_size is ", config.global_batch_size(),
+                                                   ", which does not divide among ", config.workers(),
+                                                   " workers; choose a multiple of ", config.workers()));
+  }
+  if (config.steps() < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("steps is ", config.steps(), "; it has to be at least 1"));
+  }
+  TRIREME_RETURN_IF_ERROR(CheckScaling(config));
+  if (config.memory_limit_mb() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("memory_limit_mb is ", config.memory_limit_mb(), "; it has to be at least 0"));
+  }
+  const float scale = config.loss_scale().initial();
+  int exponent = 0;
+  if (!(scale > 0) || std::frexp(scale, &exponent) != 0.5f) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("loss_scale.initial is ", scale, "; it has to be a power of two, which costs no precision"));
+  }
+  // Counted in a float.
+  if (config.loss_scale().growth_steps() < 1 || config.loss_scale().growth_steps() > 1 << 24) {
+    return absl::InvalidArgumentError(absl::StrCat("loss_scale.growth_steps is ", config.loss_scale().growth_steps(),
+                                                   "; it has to be between 1 and ", 1 << 24));
+  }
+  if (config.evaluation().batch_size() < 1 || config.loader().threads() < 1 || config.loader().prefetch() < 1) {
+    return absl::InvalidArgumentError(
+        "evaluation.batch_size, loader.threads and loader.prefetch have to be at least 1");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace trireme

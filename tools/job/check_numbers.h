@@ -1,0 +1,15 @@
+// What a config's numbers have to be, whatever its components.
+#ifndef TRIREME_TOOLS_JOB_CHECK_NUMBERS_H_
+#define TRIREME_TOOLS_JOB_CHECK_NUMBERS_H_
+
+#include "core/base/status.h"
+#include "core/config/config.pb.h"
+
+namespace trireme {
+
+// InvalidArgument names the field, its value and what it may be.
+Status CheckNumbers(const Config& config);
+
+}  // namespace trireme
+
+#endif  // TRIREME_TOOLS_JOB_CHECK_NUMBERS_H_
