@@ -1,8 +1,20 @@
 #include "core/api/communicator.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
 
 namespace trireme {
+
+void CheckSubset(const Communicator& communicator, const std::vector<int>& ranks) {
+  CHECK(!ranks.empty()) << "a subset of no ranks";
+  std::vector<bool> named(communicator.size(), false);
+  for (const int rank : ranks) {
+    CHECK(rank >= 0 && rank < communicator.size()) << rank << " of " << communicator.size();
+    CHECK(!named[rank]) << "rank " << rank << " is named twice";
+    named[rank] = true;
+  }
+}
 
 StatusOr<std::vector<std::string>> AllGatherStrings(Communicator& communicator, const std::string& mine,
                                                     Device& device) {

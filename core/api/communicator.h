@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/status.h"
 #include "core/tensor/tensor.h"
@@ -48,6 +49,10 @@ class Communicator {
 
   // An independent channel between the same ranks. Collective.
   virtual StatusOr<std::unique_ptr<Communicator>> Duplicate() = 0;
+  // An independent channel between some of the ranks: `ranks`, all different and at least one, become 0, 1, ... in this
+  // order. Collective over all ranks, which name the same ones; null on those that are not among them. Faults are the
+  // whole job's, as a duplicate's are, and name ranks as the job counts them.
+  virtual StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>& ranks) = 0;
 
   // True if collective calls on a device's streams may be recorded with the step that they belong to (see
   // Device::BeginCapture) and launched again. The same on every rank.
@@ -58,12 +63,15 @@ class Communicator {
   // Poisons the job from this rank: peers that wait for it get `reason` at once.
   virtual void Abort(const Status& reason) = 0;
 
-  // Since the start, this rank's sends only, those of its duplicates included.
+  // Since the start, this rank's sends only, those of its duplicates and subsets included.
   virtual int64_t bytes_sent() const = 0;
-  // Seconds that calls of this rank have spent waiting for peers or moving bytes; not those of its duplicates, which
-  // may run beside other work.
+  // Seconds that calls of this rank have spent waiting for peers or moving bytes; not those of its duplicates and
+  // subsets, which may run beside other work.
   virtual double busy_seconds() const = 0;
 };
+
+// Of what Subset is given: a programmer's error if it is not what it has to be.
+void CheckSubset(const Communicator& communicator, const std::vector<int>& ranks);
 
 // Gathers one string from every rank, in rank order; collective, on the compute stream of `device`.
 StatusOr<std::vector<std::string>> AllGatherStrings(Communicator& communicator, const std::string& mine,

@@ -211,6 +211,7 @@ class TwoWorkers : public Communicator {
   Status SendReceive(const Tensor&, int, const Tensor&, int, Stream&) override { return Unused(); }
   Status Barrier(Stream&) override { return Unused(); }
   StatusOr<std::unique_ptr<Communicator>> Duplicate() override { return Unused(); }
+  StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>&) override { return Unused(); }
   Status status() const override { return result; }
   void Abort(const Status&) override {}
   int64_t bytes_sent() const override { return 0; }

@@ -2,10 +2,13 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <numeric>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
 namespace trireme {
@@ -54,6 +57,12 @@ Status AddMemory(NcclJob& job, NcclChannel* channel) {
   return absl::OkStatus();
 }
 
+std::vector<int> AllRanks(int size) {
+  std::vector<int> ranks(size);
+  std::iota(ranks.begin(), ranks.end(), 0);
+  return ranks;
+}
+
 StatusOr<NcclChannel*> JoinAll(NcclJob& job) {
   TRIREME_RETURN_IF_ERROR(CheckGpus(job));
   if (job.options().rank == 0) {
@@ -61,7 +70,7 @@ StatusOr<NcclChannel*> JoinAll(NcclJob& job) {
     TRIREME_RETURN_IF_ERROR(job.store().Set("nccl_id", id));
   }
   TRIREME_ASSIGN_OR_RETURN(const std::string id, job.Wait("nccl_id", "rank 0 to open NCCL"));
-  NcclChannel* channel = job.AddChannel();
+  NcclChannel* channel = job.AddChannel(AllRanks(job.options().size));
   TRIREME_RETURN_IF_ERROR(AddMemory(job, channel));
   TRIREME_RETURN_IF_ERROR(job.Call(channel, "connecting by NCCL", [&](NcclLibrary::Channel) {
     return job.library().Join(id, job.options().rank, job.options().size, &channel->channel);
@@ -71,9 +80,12 @@ StatusOr<NcclChannel*> JoinAll(NcclJob& job) {
 
 class NcclCommunicator : public Communicator {
  public:
-  // `channel` is null for the first communicator of a job, which connects when it is used.
-  NcclCommunicator(std::shared_ptr<NcclJob> job, NcclChannel* channel)
-      : job_(std::move(job)), rank_(job_->options().rank), size_(job_->options().size), channel_(channel) {}
+  // The first of a job, which connects when it is used.
+  explicit NcclCommunicator(std::shared_ptr<NcclJob> job)
+      : job_(std::move(job)), rank_(job_->options().rank), members_(AllRanks(job_->options().size)) {}
+  // One over a channel that there is, of which this rank is a member.
+  NcclCommunicator(std::shared_ptr<NcclJob> job, int rank, NcclChannel* channel)
+      : job_(std::move(job)), rank_(rank), members_(channel->members), channel_(channel) {}
   ~NcclCommunicator() override {
     if (channel_ != nullptr) job_->EndChannel(channel_);
   }
@@ -110,7 +122,7 @@ class NcclCommunicator : public Communicator {
 
   Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
     CheckRank(root);
-    return Run(absl::StrCat(Describe("Broadcast", tensor), " from rank ", root), tensor.size(),
+    return Run(absl::StrCat(Describe("Broadcast", tensor), " from rank ", members_[root]), tensor.size(),
                rank_ == root && size_ > 1 ? tensor.bytes() : 0, stream, [&](NcclLibrary::Channel channel) {
                  return library().Broadcast(channel, tensor.raw(), tensor.bytes(), root, stream);
                });
@@ -118,7 +130,7 @@ class NcclCommunicator : public Communicator {
 
   Status Send(const Tensor& tensor, int to, Stream& stream) override {
     CheckPeer(to);
-    return Run(absl::StrCat(Describe("Send", tensor), " to rank ", to), tensor.size(), tensor.bytes(), stream,
+    return Run(absl::StrCat(Describe("Send", tensor), " to rank ", members_[to]), tensor.size(), tensor.bytes(), stream,
                [&](NcclLibrary::Channel channel) {
                  return library().SendReceive(channel, tensor.raw(), tensor.bytes(), to, nullptr, 0, -1, stream);
                });
@@ -126,7 +138,7 @@ class NcclCommunicator : public Communicator {
 
   Status Receive(const Tensor& tensor, int from, Stream& stream) override {
     CheckPeer(from);
-    return Run(absl::StrCat(Describe("Receive", tensor), " from rank ", from), tensor.size(), 0, stream,
+    return Run(absl::StrCat(Describe("Receive", tensor), " from rank ", members_[from]), tensor.size(), 0, stream,
                [&](NcclLibrary::Channel channel) {
                  return library().SendReceive(channel, nullptr, 0, -1, tensor.raw(), tensor.bytes(), from, stream);
                });
@@ -137,8 +149,8 @@ class NcclCommunicator : public Communicator {
     CheckPeer(from);
     // A side that is empty on one rank is empty on its peer too.
     const int to_or_none = send.size() > 0 ? to : -1, from_or_none = receive.size() > 0 ? from : -1;
-    return Run(absl::StrCat(Describe("SendReceive", send), " to rank ", to, " and ", receive.bytes(),
-                            " bytes from rank ", from),
+    return Run(absl::StrCat(Describe("SendReceive", send), " to rank ", members_[to], " and ", receive.bytes(),
+                            " bytes from rank ", members_[from]),
                send.size() + receive.size(), send.bytes(), stream, [&](NcclLibrary::Channel channel) {
                  return library().SendReceive(channel, send.raw(), send.bytes(), to_or_none, receive.raw(),
                                               receive.bytes(), from_or_none, stream);
@@ -151,18 +163,10 @@ class NcclCommunicator : public Communicator {
     });
   }
 
-  StatusOr<std::unique_ptr<Communicator>> Duplicate() override {
-    TRIREME_RETURN_IF_ERROR(Connect());
-    NcclChannel* child = job_->AddChannel();
-    TRIREME_RETURN_IF_ERROR(Kept(AddMemory(*job_, child)));
-    TRIREME_RETURN_IF_ERROR(job_->Call(channel_, "Duplicate", [&](NcclLibrary::Channel channel) {
-      return library().Split(channel, rank_, &child->split);
-    }));
-    TRIREME_RETURN_IF_ERROR(job_->Call(child, "Duplicate", [&](NcclLibrary::Channel) {
-      child->channel = child->split;
-      return absl::OkStatus();
-    }));
-    return std::unique_ptr<Communicator>(std::make_unique<NcclCommunicator>(job_, child));
+  StatusOr<std::unique_ptr<Communicator>> Duplicate() override { return Split("Duplicate", AllRanks(size_)); }
+  StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>& ranks) override {
+    CheckSubset(*this, ranks);
+    return Split(absl::StrCat("Subset of ranks ", absl::StrJoin(ranks, ", ")), ranks);
   }
 
   Status status() const override { return job_->fault(); }
@@ -200,6 +204,24 @@ class NcclCommunicator : public Communicator {
                      "; say --device=cuda, or use "
                      "[communicator/threads]"));
   }
+  StatusOr<std::unique_ptr<Communicator>> Split(const std::string& what, const std::vector<int>& ranks) {
+    TRIREME_RETURN_IF_ERROR(Connect());
+    std::vector<int> members;
+    for (const int rank : ranks) members.push_back(members_[rank]);
+    const auto mine = std::find(ranks.begin(), ranks.end(), rank_);
+    const int place = mine == ranks.end() ? -1 : static_cast<int>(mine - ranks.begin());
+    NcclChannel* child = job_->AddChannel(members);
+    if (place >= 0) TRIREME_RETURN_IF_ERROR(Kept(AddMemory(*job_, child)));
+    TRIREME_RETURN_IF_ERROR(job_->Call(
+        channel_, what, [&](NcclLibrary::Channel channel) { return library().Split(channel, place, &child->split); }));
+    if (place < 0) return std::unique_ptr<Communicator>();
+    TRIREME_RETURN_IF_ERROR(job_->Call(child, what, [&](NcclLibrary::Channel) {
+      child->channel = child->split;
+      return absl::OkStatus();
+    }));
+    return std::unique_ptr<Communicator>(std::make_unique<NcclCommunicator>(job_, place, child));
+  }
+
   // What went wrong here, as the job's fault.
   Status Kept(const Status& status) { return status.ok() ? status : job_->Fail(status); }
 
@@ -230,8 +252,9 @@ class NcclCommunicator : public Communicator {
 
   const std::shared_ptr<NcclJob> job_;
   const int rank_;
-  const int size_;
-  NcclChannel* channel_;
+  const std::vector<int> members_;  // the job's ranks, by their ranks here
+  const int size_ = static_cast<int>(members_.size());
+  NcclChannel* channel_ = nullptr;
   std::atomic<int64_t> busy_nanoseconds_{0};
 };
 
@@ -239,7 +262,7 @@ class NcclCommunicator : public Communicator {
 
 std::unique_ptr<Communicator> MakeNcclCommunicator(NcclLibrary& library, std::shared_ptr<Store> store,
                                                    const NcclJobOptions& options) {
-  return std::make_unique<NcclCommunicator>(std::make_shared<NcclJob>(library, std::move(store), options), nullptr);
+  return std::make_unique<NcclCommunicator>(std::make_shared<NcclJob>(library, std::move(store), options));
 }
 
 }  // namespace trireme

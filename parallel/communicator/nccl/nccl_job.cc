@@ -105,10 +105,11 @@ int64_t NcclJob::bytes_sent() const {
   return bytes;
 }
 
-NcclChannel* NcclJob::AddChannel() {
+NcclChannel* NcclJob::AddChannel(const std::vector<int>& members) {
   std::lock_guard<std::mutex> lock(mutex_);
   channels_.emplace_back();
   channels_.back().index = static_cast<int>(channels_.size()) - 1;
+  channels_.back().members = members;
   return &channels_.back();
 }
 
@@ -218,7 +219,7 @@ Status NcclJob::WhyStuck(NcclChannel* channel, const NcclProgress& seen, double 
     channel->told = true;
   }
   std::vector<int> late;
-  for (int peer = 0; peer < options_.size; ++peer) {
+  for (const int peer : channel->members) {
     if (peer == options_.rank) continue;
     TRIREME_ASSIGN_OR_RETURN(const auto theirs, store_->Find(StateKey(channel->index, peer)));
     if (!theirs.value_or("").empty()) {

@@ -32,6 +32,7 @@ struct NcclChannel {
   NcclLibrary::Channel channel = nullptr;
   NcclLibrary::Channel split = nullptr;  // where NCCL puts a duplicate, at a moment of its own choice
   int index = 0;                         // in the order of their making, the same on all ranks
+  std::vector<int> members;              // the job's ranks that use it, by their ranks in it
   std::shared_ptr<void> memory;
   NcclProgress* progress = nullptr;  // in `memory`
   std::shared_ptr<void> word;        // on the device, for barriers
@@ -66,8 +67,8 @@ class NcclJob {
   Status Fail(const Status& fault);
   int64_t bytes_sent() const;
 
-  // The channels live as long as the job.
-  NcclChannel* AddChannel();
+  // The channels live as long as the job. Every rank adds each, whether it is a member or not.
+  NcclChannel* AddChannel(const std::vector<int>& members);
   // Ends it, if no fault has.
   void EndChannel(NcclChannel* channel);
 

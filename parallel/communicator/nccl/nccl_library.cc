@@ -103,13 +103,13 @@ class SystemNcclLibrary : public NcclLibrary {
     *channel = comm;
     return FromNccl(result);
   }
-  Status Split(Channel parent, int rank, Channel* child) override {
+  Status Split(Channel parent, int place, Channel* child) override {
     static_assert(sizeof(Channel) == sizeof(ncclComm_t), "a channel holds a communicator");
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    return FromNccl(
-        ncclCommSplit(CommOf(parent), /*color=*/0, /*key=*/rank, reinterpret_cast<ncclComm_t*>(child), &config),
-        CommOf(parent));
+    const int color = place < 0 ? NCCL_SPLIT_NOCOLOR : 0;
+    return FromNccl(ncclCommSplit(CommOf(parent), color, /*key=*/place, reinterpret_cast<ncclComm_t*>(child), &config),
+                    CommOf(parent));
   }
   StatusOr<bool> IsReady(Channel channel) override {
     ncclResult_t state = ncclSuccess;

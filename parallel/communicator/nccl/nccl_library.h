@@ -34,8 +34,9 @@ class NcclLibrary {
 
   // Begins; *channel is there when the call returns.
   virtual Status Join(const std::string& id, int rank, int size, Channel* channel) = 0;
-  // Begins on both; *child, which has to stay where it is, is there once IsReady(parent).
-  virtual Status Split(Channel parent, int rank, Channel* child) = 0;
+  // Begins on both, with the parent's ranks that give a place, in the order of their places; a rank that gives a
+  // negative one has no part and gets null. *child, which has to stay where it is, is there once IsReady(parent).
+  virtual Status Split(Channel parent, int place, Channel* child) = 0;
   virtual StatusOr<bool> IsReady(Channel channel) = 0;
 
   // In order of the stream. A part has `count` elements, a message `bytes`.

@@ -16,7 +16,7 @@ void CopyBytes(void* to, const void* from, int64_t begin, int64_t end, Stream& s
 }  // namespace
 
 StreamExchange::StreamExchange(ThreadJob& job, ThreadMeeting& meeting, int rank)
-    : job_(job), meeting_(meeting), rank_(rank), size_(job.world_size()) {}
+    : job_(job), meeting_(meeting), rank_(rank), size_(meeting.size()) {}
 
 Status StreamExchange::AllReduce(ThreadCall call, const Tensor& tensor, ReduceOperation operation, Stream& stream) {
   TRIREME_RETURN_IF_ERROR(CheckNumber());
@@ -159,14 +159,16 @@ Status StreamExchange::Enqueue(const std::function<void()>& work) {
     return absl::OkStatus();
   });
   if (status.ok()) return status;
-  job_.Fail(rank_, Annotate(status, absl::StrCat("rank ", rank_)));
+  const int rank = meeting_.job_rank(rank_);
+  job_.Fail(rank, Annotate(status, absl::StrCat("rank ", rank)));
   return job_.fault();
 }
 
 Status StreamExchange::CheckNumber() const {
   if (size_ <= kMaxStreamSources) return absl::OkStatus();
-  job_.Fail(rank_, absl::InvalidArgumentError(absl::StrCat("[communicator/threads] reduces over at most ",
-                                                           kMaxStreamSources, " workers on a GPU, not ", size_)));
+  job_.Fail(meeting_.job_rank(rank_),
+            absl::InvalidArgumentError(absl::StrCat("[communicator/threads] reduces over at most ", kMaxStreamSources,
+                                                    " workers on a GPU, not ", size_)));
   return job_.fault();
 }
 

@@ -2,11 +2,14 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 #include <system_error>
 #include <thread>
 
+#include "absl/strings/str_join.h"
 #include "core/base/registry.h"
 #include "parallel/communicator/thread/combine.h"
 #include "parallel/communicator/thread/reduce.h"
@@ -31,11 +34,7 @@ std::string Describe(const char* operation, const Tensor& tensor) {
 class ThreadCommunicator : public Communicator {
  public:
   ThreadCommunicator(std::shared_ptr<ThreadJob> job, ThreadMeeting& meeting, int rank)
-      : job_(std::move(job)),
-        meeting_(meeting),
-        rank_(rank),
-        size_(job_->world_size()),
-        exchange_(*job_, meeting, rank) {}
+      : job_(std::move(job)), meeting_(meeting), rank_(rank), size_(meeting.size()), exchange_(*job_, meeting, rank) {}
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -95,7 +94,7 @@ class ThreadCommunicator : public Communicator {
 
   Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
     CheckRank(root);
-    const std::string what = absl::StrCat(Describe("Broadcast", tensor), " from rank ", root);
+    const std::string what = absl::StrCat(Describe("Broadcast", tensor), " from rank ", Named(root));
     const int64_t sent = rank_ == root ? tensor.bytes() * (size_ - 1) : 0;
     if (IsAsynchronous(stream)) {
       return OnStreams(what, sent, stream,
@@ -111,16 +110,17 @@ class ThreadCommunicator : public Communicator {
   }
 
   Status Send(const Tensor& tensor, int to, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("Send", tensor), " to rank ", to), &tensor, to, nullptr, -1, stream);
+    return Pass(absl::StrCat(Describe("Send", tensor), " to rank ", Named(to)), &tensor, to, nullptr, -1, stream);
   }
 
   Status Receive(const Tensor& tensor, int from, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("Receive", tensor), " from rank ", from), nullptr, -1, &tensor, from, stream);
+    return Pass(absl::StrCat(Describe("Receive", tensor), " from rank ", Named(from)), nullptr, -1, &tensor, from,
+                stream);
   }
 
   Status SendReceive(const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("SendReceive", send), " to rank ", to, " and ", receive.bytes(),
-                             " bytes from rank ", from),
+    return Pass(absl::StrCat(Describe("SendReceive", send), " to rank ", Named(to), " and ", receive.bytes(),
+                             " bytes from rank ", Named(from)),
                 &send, to, &receive, from, stream);
   }
 
@@ -134,8 +134,13 @@ class ThreadCommunicator : public Communicator {
   }
 
   StatusOr<std::unique_ptr<Communicator>> Duplicate() override {
-    TRIREME_ASSIGN_OR_RETURN(ThreadMeeting * duplicate, meeting_.Duplicate(rank_, NextCall("Duplicate", Among::kAll)));
-    return std::unique_ptr<Communicator>(std::make_unique<ThreadCommunicator>(job_, *duplicate, rank_));
+    std::vector<int> all(size_);
+    std::iota(all.begin(), all.end(), 0);
+    return Found("Duplicate", all);
+  }
+  StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>& ranks) override {
+    CheckSubset(*this, ranks);
+    return Found(absl::StrCat("Subset of ranks ", absl::StrJoin(ranks, ", ")), ranks);
   }
 
   // One that is alone has nobody to meet, and may be recorded; a meeting cannot.
@@ -144,10 +149,13 @@ class ThreadCommunicator : public Communicator {
   Status status() const override { return job_->fault(); }
   void Abort(const Status& reason) override {
     CHECK(!reason.ok()) << "a job is aborted for a reason";
-    job_->Fail(rank_, size_ > 1 ? Annotate(reason, absl::StrCat("rank ", rank_)) : reason);
+    const int rank = meeting_.job_rank(rank_);
+    job_->Fail(rank, job_->world_size() > 1 ? Annotate(reason, absl::StrCat("rank ", rank)) : reason);
   }
 
-  int64_t bytes_sent() const override { return job_->bytes_sent(rank_).load(std::memory_order_relaxed); }
+  int64_t bytes_sent() const override {
+    return job_->bytes_sent(meeting_.job_rank(rank_)).load(std::memory_order_relaxed);
+  }
   double busy_seconds() const override { return busy_nanoseconds_.load(std::memory_order_relaxed) * 1e-9; }
 
  private:
@@ -162,6 +170,8 @@ class ThreadCommunicator : public Communicator {
   void CheckDivides(const Tensor& tensor) const {
     CHECK_EQ(tensor.size() % size_, 0) << tensor.shape() << " does not divide among " << size_ << " ranks";
   }
+  // For sentences. A rank that there is not is reported where it is checked.
+  int Named(int rank) const { return rank >= 0 && rank < size_ ? meeting_.job_rank(rank) : rank; }
   void CheckRank(int rank) const { CHECK(rank >= 0 && rank < size_) << rank << " of " << size_; }
   void CheckPeer(int rank) const {
     CheckRank(rank);
@@ -170,7 +180,18 @@ class ThreadCommunicator : public Communicator {
   // True of a GPU's streams. A CPU's further streams are threads, on which a call runs as it does inline.
   static bool IsAsynchronous(Stream& stream) { return !stream.device().compute_stream().is_inline(); }
 
-  void CountSent(int64_t bytes) { job_->bytes_sent(rank_).fetch_add(bytes, std::memory_order_relaxed); }
+  // Null on a rank that is not among `ranks`.
+  StatusOr<std::unique_ptr<Communicator>> Found(const std::string& what, const std::vector<int>& ranks) {
+    TRIREME_ASSIGN_OR_RETURN(ThreadMeeting * meeting, meeting_.Found(rank_, NextCall(what, Among::kAll), ranks));
+    const auto mine = std::find(ranks.begin(), ranks.end(), rank_);
+    if (mine == ranks.end()) return std::unique_ptr<Communicator>();
+    return std::unique_ptr<Communicator>(
+        std::make_unique<ThreadCommunicator>(job_, *meeting, static_cast<int>(mine - ranks.begin())));
+  }
+
+  void CountSent(int64_t bytes) {
+    job_->bytes_sent(meeting_.job_rank(rank_)).fetch_add(bytes, std::memory_order_relaxed);
+  }
   // Calls that all ranks make are told apart by their number. What two ranks do between them is no concern of the
   // others, and takes no number.
   enum class Among { kAll, kTwo };

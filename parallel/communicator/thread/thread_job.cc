@@ -2,6 +2,8 @@
 
 #include <glog/logging.h>
 
+#include <numeric>
+
 #include "absl/strings/str_join.h"
 
 namespace trireme {
@@ -9,15 +11,17 @@ namespace {
 
 std::string Describe(const ThreadCall& call) { return absl::StrCat(call.description, " (call ", call.number, ")"); }
 
-std::string Ranks(const std::vector<int>& ranks) {
-  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ", absl::StrJoin(ranks, ", "));
+std::vector<int> AllRanks(int world_size) {
+  std::vector<int> ranks(world_size);
+  std::iota(ranks.begin(), ranks.end(), 0);
+  return ranks;
 }
 
 }  // namespace
 
 ThreadJob::ThreadJob(int world_size, double timeout_seconds)
     : world_size_(world_size), timeout_seconds_(timeout_seconds), left_(world_size, false), bytes_sent_(world_size) {
-  meetings_.push_back(std::make_unique<ThreadMeeting>(*this));
+  meetings_.push_back(std::make_unique<ThreadMeeting>(*this, AllRanks(world_size)));
 }
 
 ThreadJob::~ThreadJob() = default;
@@ -59,12 +63,19 @@ void ThreadJob::WakeAllLocked() {
   }
 }
 
-ThreadMeeting::ThreadMeeting(ThreadJob& job)
+ThreadMeeting::ThreadMeeting(ThreadJob& job, std::vector<int> members)
     : job_(job),
-      wake_(job.world_size()),
-      arrivals_(job.world_size()),
-      offered_(job.world_size(), nullptr),
-      messages_(job.world_size() * job.world_size()) {}
+      members_(std::move(members)),
+      wake_(members_.size()),
+      arrivals_(members_.size()),
+      offered_(members_.size(), nullptr),
+      messages_(members_.size() * members_.size()) {}
+
+std::string ThreadMeeting::Names(const std::vector<int>& ranks) const {
+  std::vector<int> in_job;
+  for (int rank : ranks) in_job.push_back(members_[rank]);
+  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ", absl::StrJoin(in_job, ", "));
+}
 
 Status ThreadMeeting::AwaitReadersIfFault(Lock& lock, int rank, const Status& status) {
   if (!status.ok()) wake_[rank].wait(lock, [&] { return readers_ == 0; });
@@ -85,17 +96,20 @@ Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call, const 
     if (!job_.fault_.ok()) return job_.fault_;
     const std::vector<int> late = missing();
     for (int peer : late) {
-      if (!job_.left_[peer]) continue;
-      job_.FailLocked(rank, absl::UnavailableError(absl::StrCat("rank ", rank, " waits for rank ", peer, " in ",
-                                                                Describe(call), ", but that worker has ended")));
+      if (!job_.left_[members_[peer]]) continue;
+      job_.FailLocked(members_[rank],
+                      absl::UnavailableError(absl::StrCat(Names({rank}), " waits for ", Names({peer}), " in ",
+                                                          Describe(call), ", but that worker has ended")));
       return job_.fault_;
     }
     if (wake_[rank].wait_until(lock, deadline) == std::cv_status::no_timeout) continue;
     if (ready() || !job_.fault_.ok()) continue;
-    job_.FailLocked(rank, absl::DeadlineExceededError(absl::StrCat(
-                              "rank ", rank, " waited ", job_.timeout_seconds_, " s for ", Ranks(missing()), " in ",
-                              Describe(call), "; find out what keeps the peer, or raise timeout_seconds in ",
-                              "communicator { [communicator/threads] {} } if it is only slow")));
+    job_.FailLocked(
+        members_[rank],
+        absl::DeadlineExceededError(absl::StrCat(
+            Names({rank}), " waited ", job_.timeout_seconds_, " s for ", Names(missing()), " in ", Describe(call),
+            "; find out what keeps the peer, or raise timeout_seconds in communicator { [communicator/threads] {} } "
+            "if it is only slow")));
   }
   return absl::OkStatus();
 }
@@ -103,13 +117,14 @@ Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call, const 
 Status ThreadMeeting::Meet(Lock& lock, int rank, const ThreadCall& call, void* offered, bool reads) {
   if (!job_.fault_.ok()) return job_.fault_;
   arrivals_[rank] = {true, call, offered};
-  const int world = job_.world_size_;
+  const int world = size();
   if (++num_arrived_ == world) {
     for (int peer = 0; peer < world; ++peer) {
       if (arrivals_[peer].call == call) continue;
-      job_.FailLocked(rank, absl::InternalError(absl::StrCat("rank ", rank, " is in ", Describe(call), " and rank ",
-                                                             peer, " in ", Describe(arrivals_[peer].call),
-                                                             "; all ranks have to make the same calls in one order")));
+      job_.FailLocked(members_[rank],
+                      absl::InternalError(absl::StrCat(Names({rank}), " is in ", Describe(call), " and ", Names({peer}),
+                                                       " in ", Describe(arrivals_[peer].call),
+                                                       "; all ranks have to make the same calls in one order")));
       return job_.fault_;
     }
     num_arrived_ = 0;
@@ -206,10 +221,10 @@ StatusOr<ThreadMeeting::Parcel> ThreadMeeting::BeginTake(int rank, int from, con
                               [&] { return std::vector<int>{from}; })));
   const bool same_kind = (sent.parcel.event == nullptr) == (expected.event == nullptr);
   if (sent.parcel.bytes != expected.bytes || !same_kind) {
-    job_.FailLocked(
-        rank, absl::InternalError(absl::StrCat("rank ", from, " sent ", sent.parcel.bytes, " bytes to rank ", rank,
-                                               ", which waited for ", expected.bytes, " in ", Describe(call),
-                                               same_kind ? "" : "; one of them is on a GPU and the other is not")));
+    job_.FailLocked(members_[rank], absl::InternalError(absl::StrCat(
+                                        Names({from}), " sent ", sent.parcel.bytes, " bytes to ", Names({rank}),
+                                        ", which waited for ", expected.bytes, " in ", Describe(call),
+                                        same_kind ? "" : "; one of them is on a GPU and the other is not")));
     return AwaitReadersIfFault(lock, rank, job_.fault_);
   }
   sent.state = Message::kBeingRead;
@@ -232,19 +247,21 @@ void ThreadMeeting::AwaitRelease(int rank, int from) {
   wake_[rank].wait(lock, [&] { return message(from, rank).state != Message::kTaken; });
 }
 
-StatusOr<ThreadMeeting*> ThreadMeeting::Duplicate(int rank, const ThreadCall& call) {
+StatusOr<ThreadMeeting*> ThreadMeeting::Found(int rank, const ThreadCall& call, const std::vector<int>& ranks) {
   if (rank == 0) {
+    std::vector<int> members;
+    for (int of_this : ranks) members.push_back(members_[of_this]);
     Lock lock(job_.mutex_);
-    job_.meetings_.push_back(std::make_unique<ThreadMeeting>(job_));
-    duplicate_ = job_.meetings_.back().get();
+    job_.meetings_.push_back(std::make_unique<ThreadMeeting>(job_, std::move(members)));
+    founded_ = job_.meetings_.back().get();
   }
   Lock lock(job_.mutex_);
   TRIREME_RETURN_IF_ERROR(AwaitReadersIfFault(lock, rank, Meet(lock, rank, call, nullptr, /*reads=*/false)));
-  ThreadMeeting* duplicate = duplicate_;
+  ThreadMeeting* founded = founded_;
   ThreadCall again = call;
   again.phase = 1;
   TRIREME_RETURN_IF_ERROR(AwaitReadersIfFault(lock, rank, Meet(lock, rank, again, nullptr, /*reads=*/false)));
-  return duplicate;
+  return founded;
 }
 
 }  // namespace trireme

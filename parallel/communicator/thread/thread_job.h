@@ -70,10 +70,14 @@ class ThreadJob {
   std::vector<std::atomic<int64_t>> bytes_sent_;
 };
 
-// The meeting place of one communicator and its peers.
+// The meeting place of one communicator and its peers, which are counted from 0 in the order of `members`, their ranks
+// in the job. Sentences name them by the latter.
 class ThreadMeeting {
  public:
-  explicit ThreadMeeting(ThreadJob& job);
+  ThreadMeeting(ThreadJob& job, std::vector<int> members);
+
+  int size() const { return static_cast<int>(members_.size()); }
+  int job_rank(int rank) const { return members_[rank]; }
 
   // Waits for all ranks. Then every rank may read what the others offered,
   // until it arrives again or calls DoneReading, one of which it has to do.
@@ -113,8 +117,8 @@ class ThreadMeeting {
   void EndTake(int rank, int from, Event* event);
   void AwaitRelease(int rank, int from);
 
-  // The same new meeting for all ranks. Collective.
-  StatusOr<ThreadMeeting*> Duplicate(int rank, const ThreadCall& call);
+  // The same new meeting for all ranks, of some of them: `ranks`, as this meeting counts them. Collective.
+  StatusOr<ThreadMeeting*> Found(int rank, const ThreadCall& call, const std::vector<int>& ranks);
 
  private:
   friend class ThreadJob;
@@ -130,7 +134,8 @@ class ThreadMeeting {
   };
   using Lock = std::unique_lock<std::mutex>;
 
-  Message& message(int from, int to) { return messages_[from * job_.world_size_ + to]; }
+  Message& message(int from, int to) { return messages_[from * size() + to]; }
+  std::string Names(const std::vector<int>& ranks) const;
   Status Meet(Lock& lock, int rank, const ThreadCall& call, void* offered, bool reads);
   void EndReadLocked();
   // Waits until ready(), which is asked first, or a fault, or until a rank of
@@ -143,6 +148,7 @@ class ThreadMeeting {
   Status AwaitReadersIfFault(Lock& lock, int rank, const Status& status);
 
   ThreadJob& job_;
+  const std::vector<int> members_;
   std::deque<std::condition_variable> wake_;  // by rank
   std::vector<Arrival> arrivals_;             // by rank
   int num_arrived_ = 0;
@@ -150,7 +156,7 @@ class ThreadMeeting {
   std::vector<void*> offered_;  // by rank, of the generation that met last
   std::vector<Message> messages_;
   int readers_ = 0;
-  ThreadMeeting* duplicate_ = nullptr;
+  ThreadMeeting* founded_ = nullptr;
 };
 
 }  // namespace trireme

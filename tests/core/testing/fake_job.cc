@@ -92,6 +92,7 @@ class FakeCommunicator : public Communicator {
   }
   bool can_capture() const override { return true; }
   StatusOr<std::unique_ptr<Communicator>> Duplicate() override { return CollectiveOnly(); }
+  StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>&) override { return CollectiveOnly(); }
   Status status() const override {
     std::lock_guard<std::mutex> lock(meeting_->mutex);
     return meeting_->fault;

@@ -154,6 +154,58 @@ TEST(FaultsTest, AbortReachesPeersThatWaitOnADuplicate) {
   EXPECT_LT(Now() - start, 20);
 }
 
+TEST(FaultsTest, AFaultInASubsetIsTheWholeJobsAndNamesRanksAsTheJobDoes) {
+  std::vector<Status> seen(4);
+  Status status = RunJob(
+      4,
+      [&](Communicator& communicator, Device& device) -> Status {
+        TRIREME_ASSIGN_OR_RETURN(const auto subset, communicator.Subset({3, 1}));
+        Stream& stream = device.compute_stream();
+        const Tensor tensor = Tensor::Zeros(device, {3});
+        Status status;
+        if (communicator.rank() == 3) status = subset->Receive(tensor, /*from=*/1, stream);
+        if (communicator.rank() == 1) {
+          while (communicator.status().ok()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+        if (subset == nullptr) status = communicator.Barrier(stream);
+        seen[communicator.rank()] = communicator.status();
+        return communicator.status();
+      },
+      /*timeout_seconds=*/0.3);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
+  for (const Status& of_rank : seen) EXPECT_EQ(of_rank, seen[0]);
+
+  const double start = Now();
+  status = RunJob(4, [&](Communicator& communicator, Device& device) -> Status {
+    TRIREME_ASSIGN_OR_RETURN(const auto subset, communicator.Subset({3, 2, 1}));
+    if (communicator.rank() == 0) {
+      // It is no member, and waits for nobody.
+      while (communicator.status().ok()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      return communicator.status();
+    }
+    if (communicator.rank() == 2) return absl::OkStatus();
+    return subset->Barrier(device.compute_stream());
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  ExpectMentions(status, {"waits for rank 2 in Barrier", "has ended"});
+  EXPECT_LT(Now() - start, 20);
+
+  status = RunJob(3, [&](Communicator& communicator, Device& device) -> Status {
+    TRIREME_ASSIGN_OR_RETURN(const auto subset, communicator.Subset({2, 1}));
+    if (communicator.rank() == 1) subset->Abort(absl::AbortedError("enough"));
+    return communicator.Barrier(device.compute_stream());
+  });
+  EXPECT_EQ(status, absl::AbortedError("rank 1: enough"));
+}
+
+TEST(FaultsTest, AnotherSubsetIsRefused) {
+  const Status status = RunJob(3, [](Communicator& communicator, Device&) {
+    return communicator.Subset(communicator.rank() == 2 ? std::vector<int>{0, 2} : std::vector<int>{0, 1}).status();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+  ExpectMentions(status, {"Subset of ranks 0, 1", "Subset of ranks 0, 2", "same calls"});
+}
+
 // Buffers are freed as soon as a call ends, while peers may still be at them:
 // for the sanitizers.
 TEST(FaultsTest, AFaultAtAnyMomentLeavesNobodyReadingFreedMemory) {

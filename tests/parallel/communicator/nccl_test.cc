@@ -108,6 +108,22 @@ TEST(NcclTest, APeersOwnReasonReachesAllAtOnce) {
   EXPECT_LT(Now() - start, 20);
 }
 
+TEST(NcclTest, ALatePeerOfASubsetIsNamedAsTheJobCountsIt) {
+  NcclTestJob job;
+  const auto results = job.Run(4, Timeout(0.5), [](Communicator& communicator, AsyncDevice& device) -> Status {
+    TRIREME_ASSIGN_OR_RETURN(const auto subset, communicator.Subset({3, 1}));
+    if (communicator.rank() == 3) return Reduce(*subset, device);
+    while (communicator.status().ok()) Sleep(0.01);
+    return communicator.status();
+  });
+  for (const Status& status : results) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
+    ExpectMentions(status, {"rank 3 waited 0.5 s for rank 1 in AllReduce of 400 bytes"});
+  }
+  // Of the whole everywhere, and of the subset.
+  for (int rank = 0; rank < 4; ++rank) EXPECT_EQ(job.fabric.num_aborted(rank), rank % 2 == 0 ? 1 : 2) << rank;
+}
+
 TEST(NcclTest, AbortReachesPeersThatWait) {
   NcclTestJob job;
   const auto results = job.Run(2, Timeout(60), [](Communicator& communicator, AsyncDevice& device) -> Status {

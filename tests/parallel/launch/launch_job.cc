@@ -48,6 +48,7 @@ class StoreCommunicator : public Communicator {
   Status SendReceive(const Tensor&, int, const Tensor&, int, Stream&) override { return None(); }
   Status Barrier(Stream&) override { return None(); }
   StatusOr<std::unique_ptr<Communicator>> Duplicate() override { return None(); }
+  StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>&) override { return None(); }
   Status status() const override {
     const auto fault = store_->fault();
     return fault.has_value() ? DescribeFault(*fault) : absl::OkStatus();

@@ -26,21 +26,22 @@ void Copy(void* to, const void* from, int64_t bytes) {
 void Fabric::Break(int rank, const Status& error) {
   std::lock_guard<std::mutex> lock(mutex_);
   for (Channel& channel : channels_) {
-    if (channel.rank == rank) channel.error = error;
+    if (channel.of == rank) channel.error = error;
   }
 }
 
 int Fabric::num_aborted(int rank) const {
   std::lock_guard<std::mutex> lock(mutex_);
   int count = 0;
-  for (const Channel& channel : channels_) count += channel.rank == rank && channel.aborted;
+  for (const Channel& channel : channels_) count += channel.of == rank && channel.aborted;
   return count;
 }
 
-Fabric::Channel* Fabric::NewChannel(Group* group, int rank) {
+Fabric::Channel* Fabric::NewChannel(Group* group, int rank, int of) {
   channels_.emplace_back();
   channels_.back().group = group;
   channels_.back().rank = rank;
+  channels_.back().of = of;
   ++group->joined;
   return &channels_.back();
 }
@@ -71,6 +72,22 @@ void Fabric::Perform(Group* group, Meeting* meeting) {
   meeting->done = true;
 }
 
+void Fabric::Perform(Split* split) {
+  if (!split->made.empty()) return;
+  std::map<int, int> by_place;
+  for (const auto& [rank, place] : split->places) {
+    split->made[rank] = nullptr;
+    if (place >= 0) by_place[place] = rank;
+  }
+  all_groups_.emplace_back();
+  Group* group = &all_groups_.back();
+  group->size = static_cast<int>(by_place.size());
+  for (const auto& [place, rank] : by_place) {
+    const int number = group->joined;
+    split->made[rank] = NewChannel(group, number, split->owners[rank]);
+  }
+}
+
 Status FakeNccl::Join(const std::string& id, int rank, int size, Channel* channel) {
   std::lock_guard<std::mutex> lock(fabric_.mutex_);
   Fabric::Group*& group = fabric_.groups_[id];
@@ -79,23 +96,18 @@ Status FakeNccl::Join(const std::string& id, int rank, int size, Channel* channe
     group = &fabric_.all_groups_.back();
     group->size = size;
   }
-  *channel = fabric_.NewChannel(group, rank);
+  *channel = fabric_.NewChannel(group, rank, rank_);
   return absl::OkStatus();
 }
 
-Status FakeNccl::Split(Channel parent, int rank, Channel* child) {
+Status FakeNccl::Split(Channel parent, int place, Channel* child) {
   std::lock_guard<std::mutex> lock(fabric_.mutex_);
   Fabric::Channel* channel = Of(parent);
-  CHECK_EQ(channel->rank, rank);
-  Fabric::Group*& group = channel->group->splits[channel->splits++];
-  if (group == nullptr) {
-    fabric_.all_groups_.emplace_back();
-    group = &fabric_.all_groups_.back();
-    group->size = channel->group->size;
-  }
-  channel->splitting = group;
+  Fabric::Split& split = channel->group->splits[channel->splits++];
+  split.places[channel->rank] = place;
+  split.owners[channel->rank] = rank_;
+  channel->splitting = &split;
   channel->split_to = child;
-  fabric_.NewChannel(group, rank);
   return absl::OkStatus();
 }
 
@@ -104,10 +116,10 @@ StatusOr<bool> FakeNccl::IsReady(Channel channel) {
   Fabric::Channel* of = Of(channel);
   TRIREME_RETURN_IF_ERROR(of->error);
   if (of->splitting != nullptr) {
-    if (of->splitting->joined < of->splitting->size) return false;
-    for (Fabric::Channel& made : fabric_.channels_) {
-      if (made.group == of->splitting && made.rank == of->rank) *of->split_to = &made;
-    }
+    Fabric::Split& split = *of->splitting;
+    if (static_cast<int>(split.places.size()) < of->group->size) return false;
+    fabric_.Perform(&split);
+    *of->split_to = split.made[of->rank];
     of->splitting = nullptr;
   }
   return of->group->joined == of->group->size;

@@ -36,19 +36,27 @@ class FakeNcclFabric {
     std::map<int, Call> calls;
     bool done = false;
   };
+  struct Channel;
+  // By the parent's ranks.
+  struct Split {
+    std::map<int, int> places;  // negative: no part
+    std::map<int, int> owners;
+    std::map<int, Channel*> made;  // once all have asked
+  };
   struct Group {
     int size = 0;
     int joined = 0;
     std::map<int64_t, Meeting> meetings;  // by number
     std::map<std::pair<int, int>, std::deque<std::string>> mail;
-    std::map<int, Group*> splits;
+    std::map<int, Split> splits;  // by number
   };
   struct Channel {
     Group* group = nullptr;
     int rank = 0;
+    int of = 0;  // the rank of whoever made it, in the first group
     int64_t calls = 0;
     int splits = 0;
-    Group* splitting = nullptr;
+    Split* splitting = nullptr;
     void** split_to = nullptr;
     bool aborted = false, destroyed = false;
     Status error;
@@ -60,7 +68,8 @@ class FakeNcclFabric {
 
  private:
   friend class FakeNccl;
-  Channel* NewChannel(Group* group, int rank);
+  Channel* NewChannel(Group* group, int rank, int of);
+  void Perform(Split* split);
   void Perform(Group* group, Meeting* meeting);
 
   mutable std::mutex mutex_;
@@ -73,7 +82,7 @@ class FakeNcclFabric {
 // One rank's.
 class FakeNccl : public NcclLibrary {
  public:
-  FakeNccl(FakeNcclFabric& fabric, int rank) : fabric_(fabric), gpu_(absl::StrCat("gpu ", rank)) {}
+  FakeNccl(FakeNcclFabric& fabric, int rank) : fabric_(fabric), rank_(rank), gpu_(absl::StrCat("gpu ", rank)) {}
 
   void set_gpu(const std::string& gpu) { gpu_ = gpu; }
   void set_version(const std::string& version) { version_ = version; }
@@ -83,7 +92,7 @@ class FakeNccl : public NcclLibrary {
   StatusOr<Gpu> GpuOfThisThread() override { return Gpu{gpu_, gpu_ + " for people"}; }
   std::string version() override { return version_; }
   Status Join(const std::string& id, int rank, int size, Channel* channel) override;
-  Status Split(Channel parent, int rank, Channel* child) override;
+  Status Split(Channel parent, int place, Channel* child) override;
   StatusOr<bool> IsReady(Channel channel) override;
   Status AllReduce(Channel channel, void* data, int64_t count, DataType type, ReduceOperation operation,
                    Stream& stream) override;
@@ -102,6 +111,7 @@ class FakeNccl : public NcclLibrary {
   Status Meet(Channel channel, const FakeNcclFabric::Call& call, Stream& stream);
 
   FakeNcclFabric& fabric_;
+  const int rank_;
   std::string gpu_;
   std::string version_ = "2.0.0";
 };
