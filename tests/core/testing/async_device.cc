@@ -3,6 +3,7 @@
 #include <glog/logging.h>
 #include <omp.h>
 
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -69,7 +70,10 @@ class FakeDevice : public AsyncDevice {
   DeviceKind kind() const override { return DeviceKind::kCpu; }
   std::string name() const override { return absl::StrCat("asynchronous cpu (seed ", options_.seed, ")"); }
   int threads() const override { return options_.threads; }
-  void BindToThisThread() override { omp_set_num_threads(options_.threads); }
+  void BindToThisThread() override {
+    Call();
+    omp_set_num_threads(options_.threads);
+  }
 
   void* Allocate(size_t bytes, MemoryKind kind) override;
   void Free(void* pointer) override;
@@ -81,9 +85,11 @@ class FakeDevice : public AsyncDevice {
 
   Stream& compute_stream() override { return compute_; }
   std::unique_ptr<Stream> NewStream(const std::string& name) override {
+    Call();
     return std::make_unique<AsyncStream>(*this, name, 1);
   }
   std::unique_ptr<Event> NewEvent() override {
+    Call();
     std::lock_guard<std::mutex> lock(mutex_);
     return std::make_unique<AsyncEvent>(*this, num_events_++);
   }
@@ -117,6 +123,7 @@ class FakeDevice : public AsyncDevice {
     Throw(scheduler_->Drain());
   }
   int64_t pending() const override { return scheduler_->pending(); }
+  int64_t calls() const override { return calls_; }
 
   // For streams, events and graphs.
   void Enqueue(AsyncOperation operation, Lane* lane, const void* pointer, size_t bytes, Work work);
@@ -129,6 +136,8 @@ class FakeDevice : public AsyncDevice {
   AsyncScheduler& scheduler() { return *scheduler_; }
 
  private:
+  // At the start of whatever may fail on a GPU.
+  void Call();
   static Lane* Of(Stream& stream) { return static_cast<AsyncStream&>(stream).lane(); }
   static void Throw(const Status& status) {
     if (!status.ok()) throw DeviceError(status);
@@ -155,6 +164,7 @@ class FakeDevice : public AsyncDevice {
   std::unique_ptr<AsyncCapture> capture_;
   int num_events_ = 0;
   int num_captures_ = 0;
+  std::atomic<int64_t> calls_{0};
   const std::shared_ptr<AsyncScheduler> scheduler_;
   AsyncStream compute_;
 };
@@ -193,7 +203,17 @@ void AsyncStream::Record(Event& event) { device_.Record(lane_, static_cast<Async
 void AsyncStream::Wait(Event& event) { device_.Wait(lane_, static_cast<AsyncEvent&>(event)); }
 void AsyncStream::Synchronize() { device_.Synchronize(lane_); }
 
+void FakeDevice::Call() {
+  if (AsyncScheduler::IsWithinWork()) return;
+  const int64_t call = ++calls_;
+  if (options_.fails_at == 0 || call < options_.fails_at || (options_.recovers && call > options_.fails_at)) return;
+  const Status gone = absl::UnavailableError(kGone);
+  if (!options_.recovers) scheduler_->Fail(gone);
+  throw DeviceError(gone);
+}
+
 void* FakeDevice::Allocate(size_t bytes, MemoryKind kind) {
+  Call();
   std::lock_guard<std::mutex> lock(mutex_);
   if (AsyncScheduler::IsWithinWork()) {
     // What is free for the host's later work may be in use by work that is still to run.
@@ -250,6 +270,7 @@ void FakeDevice::ReleaseMemory(int capture) {
 }
 
 std::shared_ptr<void> FakeDevice::NewHostBuffer(size_t bytes) {
+  Call();
   void* pointer = ::operator new(bytes + 64, std::align_val_t(64));
   std::memset(pointer, kPoison, bytes);
   return {pointer, [this, bytes](void* p) {
@@ -260,6 +281,7 @@ std::shared_ptr<void> FakeDevice::NewHostBuffer(size_t bytes) {
 }
 
 void FakeDevice::Enqueue(AsyncOperation operation, Lane* lane, const void* pointer, size_t bytes, Work work) {
+  Call();
   std::lock_guard<std::mutex> lock(mutex_);
   Log(operation, lane, pointer, bytes);
   if (IsCapturing(lane)) {
@@ -270,6 +292,7 @@ void FakeDevice::Enqueue(AsyncOperation operation, Lane* lane, const void* point
 }
 
 void FakeDevice::Record(Lane* lane, AsyncEvent& event) {
+  Call();
   std::lock_guard<std::mutex> lock(mutex_);
   Log(AsyncOperation::kRecord, lane, nullptr, 0, event.id);
   if (IsCapturing(lane)) {
@@ -283,6 +306,7 @@ void FakeDevice::Record(Lane* lane, AsyncEvent& event) {
 }
 
 void FakeDevice::Wait(Lane* lane, AsyncEvent& event) {
+  Call();
   std::lock_guard<std::mutex> lock(mutex_);
   const bool captured = capture_ != nullptr && event.capture == capture_->id();
   if (captured && !IsCapturing(lane)) capture_->Join(lane);
@@ -309,6 +333,7 @@ void FakeDevice::RefuseToWaitInCapture(const Lane* lane, bool waits_for_captured
 }
 
 void FakeDevice::Synchronize(Lane* lane) {
+  if (!options_.recovers) Call();
   RefuseToWaitInCapture(lane, false);
   const auto recording = std::make_shared<Recording>();
   {
@@ -317,9 +342,11 @@ void FakeDevice::Synchronize(Lane* lane) {
     scheduler_->Push(lane, {nullptr, recording, nullptr});
   }
   Throw(scheduler_->RunUntil(recording));
+  if (options_.recovers) Call();  // it has waited, or what it waits for would outlive the memory it uses
 }
 
 void FakeDevice::Synchronize(AsyncEvent& event) {
+  if (!options_.recovers) Call();
   bool captured = false;
   std::shared_ptr<Recording> recording;
   {
@@ -333,10 +360,12 @@ void FakeDevice::Synchronize(AsyncEvent& event) {
   }
   RefuseToWaitInCapture(nullptr, captured);
   if (recording != nullptr) Throw(scheduler_->RunUntil(recording));
+  if (options_.recovers) Call();
 }
 
 void FakeDevice::BeginCapture() {
   if (!options_.can_capture) return Device::BeginCapture();
+  Call();
   std::lock_guard<std::mutex> lock(mutex_);
   if (capture_ != nullptr) ThrowPrecondition("a capture began within another");
   capture_ = std::make_unique<AsyncCapture>(++num_captures_, compute_.lane());
@@ -344,6 +373,7 @@ void FakeDevice::BeginCapture() {
 }
 
 std::unique_ptr<Graph> FakeDevice::EndCapture() {
+  Call();
   Status status;
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -369,6 +399,7 @@ void FakeDevice::AbandonCapture() {
 }
 
 void FakeDevice::Launch(const AsyncCapture& captured, const std::vector<Lane*>& lanes) {
+  Call();
   std::lock_guard<std::mutex> lock(mutex_);
   if (capture_ != nullptr) {
     throw DeviceError(capture_->Spoil(absl::FailedPreconditionError("a graph was launched in the midst of a capture")));

@@ -20,6 +20,7 @@
 //     one another, unless they were made to lie beside each other.
 //   * Work that throws a DeviceError ends the device, as a sticky error does: no work runs after it, and every host
 //     wait throws it.
+//   * A call of the host can be told to fail, each in its turn: once, or as on a device that is gone, from then on.
 //
 // Work may allocate from the device while it runs (scratch memory); that comes from elsewhere.
 #ifndef TRIREME_TESTS_CORE_TESTING_ASYNC_DEVICE_H_
@@ -71,7 +72,14 @@ struct AsyncDeviceOptions {
   // A device on the same hardware, as those of several workers on one GPU: one scheduler runs the streams of both, and
   // each may wait for events of the other. Not needed any longer once this device is made.
   const class AsyncDevice* beside = nullptr;
+  // The host's call of this number, counted from 1 over whatever may fail on a GPU, throws DeviceError (Unavailable,
+  // kGone); 0: none. After it nothing runs any more, and all calls fail, unless the device `recovers`.
+  int64_t fails_at = 0;
+  bool recovers = false;
 };
+
+// What a call says that was told to fail.
+inline constexpr char kGone[] = "the device fell off the bus";
 
 class AsyncDevice : public Device {
  public:
@@ -82,6 +90,8 @@ class AsyncDevice : public Device {
   virtual void Drain() = 0;
   // Pieces of work that are enqueued and have not begun.
   virtual int64_t pending() const = 0;
+  // Of the host so far, as `fails_at` counts them.
+  virtual int64_t calls() const = 0;
 };
 
 std::unique_ptr<AsyncDevice> MakeAsyncDevice(const AsyncDeviceOptions& options = {});

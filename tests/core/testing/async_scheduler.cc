@@ -78,6 +78,11 @@ int64_t AsyncScheduler::pending() const {
   return count;
 }
 
+void AsyncScheduler::Fail(const Status& fault) {
+  Lock lock(mutex_);
+  if (fault_.ok()) fault_ = fault;
+}
+
 Status AsyncScheduler::RunWhile(Lock* lock, const std::function<bool()>& unfinished) {
   CHECK(!within_work) << "work on a stream waited for a stream of a fake device";
   while (true) {

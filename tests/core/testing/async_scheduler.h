@@ -57,6 +57,8 @@ class AsyncScheduler {
   // The same until no lane holds a step.
   Status Drain();
   int64_t pending() const;
+  // As if a step had failed so.
+  void Fail(const Status& fault);
 
   // True on the thread of a lane of any scheduler: within work that runs.
   static bool IsWithinWork();
