@@ -177,8 +177,13 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
   // Running statistics may differ between workers (norm per worker), and a resumed run needs each its own.
   const int64_t size = arena.buffer_values().size();
   Tensor all_buffers = Tensor::Zeros(device, {world, size});
-  all_buffers.Slice(rank, rank + 1).CopyFrom(arena.buffer_values(), device.compute_stream());
-  TRIREME_RETURN_IF_ERROR(communicator.AllGather(all_buffers, device.compute_stream()));
+  Stream& stream = device.compute_stream();
+  all_buffers.Slice(rank, rank + 1).CopyFrom(arena.buffer_values(), stream);
+  TRIREME_RETURN_IF_ERROR(communicator.AllGather(all_buffers, stream));
+  // On a stream that runs beside the host, a peer that is gone shows when it has come so far, and what it was to give
+  // must not be written.
+  stream.Synchronize();
+  if (!stream.is_inline()) TRIREME_RETURN_IF_ERROR(communicator.status());
   Status written;
   if (rank == 0) {
     written = WriteCheckpoint(run_folder, keep, info, ModelContent(arena),

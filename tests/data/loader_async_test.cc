@@ -323,6 +323,43 @@ TEST_F(LoaderBesideHost, AFailingDeviceEndsInAStatus) {
   }
 }
 
+// Whatever call of it fails, on whatever thread.
+TEST_F(LoaderBesideHost, ADeviceThatVanishesEndsInAStatus) {
+  const NoiseDataset dataset(24, 100);
+  options_.threads = 2;
+  const auto run = [&](Device& device) {
+    return CatchDeviceError([&]() -> Status {
+      Loader loader(&dataset, transforms_, &faults_, &device, options_);
+      Batch batch;
+      for (int64_t step = 0; step < 5; ++step) TRIREME_RETURN_IF_ERROR(loader.Next(step, &batch));
+      device.compute_stream().Synchronize();
+      return absl::OkStatus();
+    });
+  };
+  testing::AsyncDeviceOptions of_device;
+  const auto whole = testing::MakeAsyncDevice(of_device);
+  ASSERT_TRUE(run(*whole).ok());
+  ASSERT_GT(whole->calls(), 100);
+  for (const bool recovers : {false, true}) {
+    of_device.recovers = recovers;
+    int64_t ended = 0;
+    for (of_device.fails_at = 1; of_device.fails_at <= whole->calls(); ++of_device.fails_at) {
+      of_device.seed = static_cast<uint64_t>(of_device.fails_at);
+      const auto device = testing::MakeAsyncDevice(of_device);
+      const Status status = run(*device);
+      if (!status.ok()) {
+        ++ended;
+        EXPECT_THAT(std::string(status.message()), HasSubstr(testing::kGone));
+      }
+      int64_t left = 0;
+      for (const int64_t bytes : device->memory().in_use) left += bytes;
+      EXPECT_EQ(left, 0) << "call " << of_device.fails_at;
+    }
+    // The last calls are for batches that nobody asks for.
+    EXPECT_GT(ended, whole->calls() / 2);
+  }
+}
+
 TEST_F(LoaderBesideHost, StopsWithWorkUnderWay) {
   const NoiseDataset dataset(100);
   for (uint64_t seed = 0; seed < 30; ++seed) {

@@ -22,6 +22,10 @@ std::unique_ptr<Device> NewDevice(const Plan& plan, int rank) {
   options.seed = plan.asynchronous + 100 * static_cast<uint64_t>(rank);
   options.record = rank == 0;
   options.can_capture = plan.can_capture;
+  if (rank == plan.world_size - 1) {
+    options.fails_at = plan.fails_at;
+    options.recovers = plan.recovers;
+  }
   return MakeAsyncDevice(options);
 }
 
@@ -84,7 +88,9 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
     status = trainer.Run();
     if (rank == 0) outcome->num_recorded = trainer.step().num_recorded();
     if (rank == 0 && asynchronous != nullptr) outcome->log = asynchronous->log();
+    if (last && asynchronous != nullptr) outcome->calls = asynchronous->calls();
   }
+  if (plan.fails_at > 0 && !status.ok()) return status;  // there is nothing to be read
   outcome->parameters[rank] = arena->values().ToVector<float>();
   for (const Tensor& tensor : {arena->values(), optimizer.State()[0].second, arena->buffer_values()}) {
     const std::vector<float> values = tensor.ToVector<float>();
@@ -101,13 +107,24 @@ Outcome Train(const Plan& plan) {
   outcome.values.resize(plan.world_size);
   outcome.parameters.resize(plan.world_size);
   std::atomic<bool> asked{false};
+  std::atomic<int64_t> bytes_left{0};
   outcome.notes.stop = &asked;
   outcome.notes.stop_after = plan.stop_after;
   outcome.statuses = RunFakeJob(plan.world_size, [&](Communicator& communicator) -> Status {
     const auto device = NewDevice(plan, communicator.rank());
-    return TrainOn(plan, *device, communicator, &asked, &outcome);
+    const Status status = CatchDeviceError([&] { return TrainOn(plan, *device, communicator, &asked, &outcome); });
+    if (auto* const asynchronous = dynamic_cast<AsyncDevice*>(device.get())) {
+      // What is still enqueued holds tensors.
+      CatchDeviceError([&] {
+        asynchronous->Drain();
+        return absl::OkStatus();
+      }).IgnoreError();
+    }
+    for (const int64_t bytes : device->memory().in_use) bytes_left += bytes;
+    return status;
   });
   outcome.notes.stop = nullptr;
+  outcome.bytes_left = bytes_left;
   return outcome;
 }
 

@@ -34,6 +34,8 @@ struct Plan {
   ToyBatchOptions batches;      // `bad_step` and `huge_step` are the last rank's alone
   uint64_t asynchronous = 0;    // the seed of an asynchronous device; 0: the CPU
   bool can_capture = true;      // of an asynchronous device
+  int64_t fails_at = 0;         // of the last rank's asynchronous device: see AsyncDeviceOptions
+  bool recovers = false;        // likewise
   bool inspects_share = false;  // see ToyStrategy
   bool reads_back = false;      // the detector reads its losses on the host
   LossScaleOptions loss_scale;  // enabled by FP16
@@ -52,6 +54,8 @@ struct Outcome {
   std::vector<int> ready;
   int num_recorded = 0;
   std::vector<AsyncLogEntry> log;  // of rank 0's device, while it trained
+  int64_t calls = 0;               // that the last rank made of its asynchronous device until the trainer returned
+  int64_t bytes_left = 0;          // of asynchronous devices, not freed when all of a worker but its device was gone
 };
 
 Plan Steps(int64_t total, int world_size = 1);
