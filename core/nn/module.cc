@@ -56,6 +56,12 @@ Initializer TorchDefaultUniform() {
   };
 }
 
+Initializer LecunUniform() {
+  return [](const Shape& shape, Random* random, float* values, int64_t size) {
+    Uniform(std::sqrt(3.0f / static_cast<float>(FanIn(shape))))(shape, random, values, size);
+  };
+}
+
 Initializer XavierUniform() {
   return [](const Shape& shape, Random* random, float* values, int64_t size) {
     Uniform(std::sqrt(6.0f / static_cast<float>(FanIn(shape) + FanOut(shape))))(shape, random, values, size);

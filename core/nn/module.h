@@ -30,6 +30,9 @@ Initializer Uniform(float bound);  // in [-bound, bound)
 Initializer KaimingNormalFanOut();
 // The default of torch's convolutions and dense layers: U(-b, b), b = 1 / sqrt(fan in).
 Initializer TorchDefaultUniform();
+// U(-b, b), b = sqrt(3 / fan in), which keeps the variance: LeCun, Bottou, Orr, Mueller 1998 (section 4.6). Torch's
+// kaiming_uniform_ with a = 1.
+Initializer LecunUniform();
 // Glorot, Bengio 2010 (equation 16).
 Initializer XavierUniform();
 }  // namespace init

@@ -5,60 +5,76 @@
 namespace trireme {
 namespace {
 
+// Of both maps.
+struct Extents {
+  int64_t height, width, coarse_height, coarse_width, channels;
+};
+
 template <class T>
 struct Forward {
   using Element = T;
   const T* coarse;
   const T* fine;
   T* sum;
-  int64_t height, width, channels;
+  Extents extents;
 
   bool IsAligned() const { return AreAligned(coarse, fine, sum); }
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t place, int64_t c) const {
-    const Division by_width(place, width), by_height(by_width.quotient, height);
-    const int64_t coarse_row = by_height.quotient * ((height + 1) / 2) + by_height.rest / 2;
-    const auto low = Load<kLanes>(coarse + (coarse_row * ((width + 1) / 2) + by_width.rest / 2) * channels + c);
-    const auto high = Load<kLanes>(fine + place * channels + c);
+    const Division by_width(place, extents.width), by_height(by_width.quotient, extents.height);
+    const int64_t y = Division(by_height.rest * extents.coarse_height, extents.height).quotient;
+    const int64_t x = Division(by_width.rest * extents.coarse_width, extents.width).quotient;
+    const int64_t from = (by_height.quotient * extents.coarse_height + y) * extents.coarse_width + x;
+    const auto low = Load<kLanes>(coarse + from * extents.channels + c);
+    const auto high = Load<kLanes>(fine + place * extents.channels + c);
     float value[kLanes];
     for (int l = 0; l < kLanes; ++l) value[l] = high[l] + low[l];
-    Store<kLanes>(value, sum + place * channels + c);
+    Store<kLanes>(value, sum + place * extents.channels + c);
   }
 };
 
-// To the coarse map: the sum over the up to four places that a coarse one was repeated to.
+// The first of `fine` places that one of `coarse` is repeated to.
+TRIREME_HD inline int64_t FirstOf(int64_t place, int64_t fine, int64_t coarse) {
+  return Division(place * fine + coarse - 1, coarse).quotient;
+}
+
+// To the coarse map: the sum over the places that a coarse one was repeated to.
 template <class T>
 struct Backward {
   using Element = T;
   const T* gradient;
   T* coarse_gradient;
-  int64_t height, width, channels;  // of the fine map
+  Extents extents;
 
   bool IsAligned() const { return AreAligned(gradient, coarse_gradient); }
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t place, int64_t c) const {
-    const Division by_width(place, (width + 1) / 2), by_height(by_width.quotient, (height + 1) / 2);
-    const int64_t top = by_height.rest * 2, left = by_width.rest * 2;
-    const int64_t bottom = top + 2 < height ? top + 2 : height, right = left + 2 < width ? left + 2 : width;
+    const Division by_width(place, extents.coarse_width), by_height(by_width.quotient, extents.coarse_height);
+    const int64_t top = FirstOf(by_height.rest, extents.height, extents.coarse_height);
+    const int64_t bottom = FirstOf(by_height.rest + 1, extents.height, extents.coarse_height);
+    const int64_t left = FirstOf(by_width.rest, extents.width, extents.coarse_width);
+    const int64_t right = FirstOf(by_width.rest + 1, extents.width, extents.coarse_width);
     float total[kLanes];
     for (int l = 0; l < kLanes; ++l) total[l] = 0;
     for (int64_t y = top; y < bottom; ++y) {
+      const int64_t row = (by_height.quotient * extents.height + y) * extents.width;
       for (int64_t x = left; x < right; ++x) {
-        const auto part = Load<kLanes>(gradient + ((by_height.quotient * height + y) * width + x) * channels + c);
+        const auto part = Load<kLanes>(gradient + (row + x) * extents.channels + c);
         for (int l = 0; l < kLanes; ++l) total[l] += part[l];
       }
     }
-    Store<kLanes>(total, coarse_gradient + place * channels + c);
+    Store<kLanes>(total, coarse_gradient + place * extents.channels + c);
   }
 };
 
 }  // namespace
 
 Var UpsampleAdd(Context& context, const Var& coarse, const Var& fine) {
-  const int64_t height = fine.dim(1), width = fine.dim(2), channels = fine.dim(3);
-  CHECK(coarse.shape() == (Shape{fine.dim(0), (height + 1) / 2, (width + 1) / 2, channels}))
+  const Extents extents{fine.dim(1), fine.dim(2), coarse.dim(1), coarse.dim(2), fine.dim(3)};
+  CHECK(coarse.dim(0) == fine.dim(0) && coarse.dim(3) == fine.dim(3) && coarse.dim(1) <= fine.dim(1) &&
+        coarse.dim(2) <= fine.dim(2))
       << coarse.shape() << " onto " << fine.shape();
   const DataType type = fine.value().type();
   CHECK(coarse.value().type() == type) << DataTypeName(coarse.value().type()) << " onto " << DataTypeName(type);
@@ -67,18 +83,17 @@ Var UpsampleAdd(Context& context, const Var& coarse, const Var& fine) {
   Tensor sum = Tensor::Empty(context.device, fine.shape(), type);
   DispatchFloating(type, [&](auto element) {
     using T = decltype(element);
-    ForTiles(stream, fine.dim(0) * height * width, channels,
-             Forward<T>{coarse.value().data<T>(), fine.value().data<T>(), sum.data<T>(), height, width, channels});
+    ForTiles(stream, fine.value().size() / extents.channels, extents.channels,
+             Forward<T>{coarse.value().data<T>(), fine.value().data<T>(), sum.data<T>(), extents});
   });
 
-  return Record(context, "upsample_add", sum, {coarse, fine}, [coarse, fine, type, &stream](Tensor gradient) {
+  return Record(context, "upsample_add", sum, {coarse, fine}, [coarse, fine, type, extents, &stream](Tensor gradient) {
     if (coarse.requires_gradient()) {
-      const int64_t height = fine.dim(1), width = fine.dim(2), channels = fine.dim(3);
       Tensor coarse_gradient = Tensor::Empty(stream.device(), coarse.shape(), type);
       DispatchFloating(type, [&](auto element) {
         using T = decltype(element);
-        ForTiles(stream, coarse.value().size() / channels, channels,
-                 Backward<T>{gradient.data<T>(), coarse_gradient.data<T>(), height, width, channels});
+        ForTiles(stream, coarse.value().size() / extents.channels, extents.channels,
+                 Backward<T>{gradient.data<T>(), coarse_gradient.data<T>(), extents});
       });
       coarse.AccumulateGradient(coarse_gradient, stream);
     }

@@ -1,4 +1,4 @@
-// One step of a top-down path: a coarse map, doubled by repeating its places, added to the finer one. Lin, Dollar,
+// One step of a top-down path: a coarse map, stretched by repeating its places, added to the finer one. Lin, Dollar,
 // Girshick, He, Hariharan, Belongie: Feature Pyramid Networks, CVPR 2017 (section 3).
 #ifndef TRIREME_MODELS_BACKBONES_UPSAMPLE_ADD_H_
 #define TRIREME_MODELS_BACKBONES_UPSAMPLE_ADD_H_
@@ -7,7 +7,9 @@
 
 namespace trireme {
 
-// coarse [N, ceil(H / 2), ceil(W / 2), C], fine [N, H, W, C]. Returns fine[n, y, x] + coarse[n, y / 2, x / 2].
+// coarse [N, h, w, C], fine [N, H, W, C], h <= H and w <= W. Returns fine[n, y, x] + coarse[n, y h / H, x w / W], rounded
+// down: where the coarse map has half as many places, rounded up, coarse[n, y / 2, x / 2]. The same as torchvision's
+// "nearest" interpolation to the size of the finer map.
 Var UpsampleAdd(Context& context, const Var& coarse, const Var& fine);
 
 }  // namespace trireme

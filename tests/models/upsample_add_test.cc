@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/base/random.h"
 #include "core/device/device.h"
 
@@ -14,13 +17,20 @@ std::vector<float> RandomValues(Random* random, int64_t count) {
   return values;
 }
 
-// Against loops over every place, for odd and even extents; the gradient is the transpose of the same loops.
+// Against loops over every place; the gradient is the transpose of the same loops.
 TEST(UpsampleAdd, EqualsLoopsForwardAndBackward) {
   const auto device = *MakeDevice("cpu", 2);
   Stream& stream = device->compute_stream();
   Random random(7, RandomUse::kSampling);
-  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 4, 5}, Shape{1, 38, 19, 8}, Shape{3, 2, 2, 3}}) {
-    const int64_t n = shape[0], h = shape[1], w = shape[2], c = shape[3], ch = (h + 1) / 2, cw = (w + 1) / 2;
+  struct Case {
+    Shape fine;
+    int64_t height, width;  // of the coarse map
+  };
+  // Halves rounded up, halves rounded down, and others, up to the same size.
+  for (const auto& [shape, ch, cw] :
+       {Case{{1, 1, 1, 1}, 1, 1}, Case{{2, 3, 4, 5}, 2, 2}, Case{{1, 38, 19, 8}, 19, 10}, Case{{3, 2, 2, 3}, 1, 1},
+        Case{{2, 19, 21, 7}, 9, 10}, Case{{1, 13, 7, 4}, 3, 7}, Case{{2, 5, 5, 17}, 1, 4}}) {
+    const int64_t n = shape[0], h = shape[1], w = shape[2], c = shape[3];
     const Shape low_shape{n, ch, cw, c};
     const std::vector<float> low = RandomValues(&random, low_shape.size()), high = RandomValues(&random, shape.size());
     const Var coarse = Var::Intermediate(Tensor::From(*device, low_shape, low));
@@ -34,7 +44,15 @@ TEST(UpsampleAdd, EqualsLoopsForwardAndBackward) {
     std::vector<float> expected = high, coarse_gradient(low.size(), 0.0f);
     for (int64_t i = 0; i < shape.size(); ++i) {
       const int64_t x = i / c % w, y = i / c / w % h, image = i / c / w / h;
-      const int64_t from = ((image * ch + y / 2) * cw + x / 2) * c + i % c;
+      // As torch's upsample_nearest2d does it.
+      const auto nearest = [](int64_t to, int64_t coarse, int64_t fine) {
+        const float scale = static_cast<float>(coarse) / static_cast<float>(fine);
+        return std::min(static_cast<int64_t>(std::floor(static_cast<float>(to) * scale)), coarse - 1);
+      };
+      if (ch == (h + 1) / 2) {
+        ASSERT_EQ(nearest(y, ch, h), y / 2);
+      }
+      const int64_t from = ((image * ch + nearest(y, ch, h)) * cw + nearest(x, cw, w)) * c + i % c;
       expected[i] += low[from];
       coarse_gradient[from] += weight[i];
     }
