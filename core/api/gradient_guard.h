@@ -1,5 +1,5 @@
-// The contract between a strategy and what decides whether a step's gradients are fit to reach the weights (losses that
-// are not finite, gradients that overflowed float16).
+// The contract between a strategy and what decides whether and how a step's gradients reach the weights (losses that are
+// not finite, gradients that overflowed float16 or are longer than they may be).
 //
 // The decision is made on the device, without the host: a strategy shows the guard the reduced gradients and hands the
 // guard's control() to every update. In a step that is recorded and launched again, all of it is part of the recording.
@@ -16,15 +16,16 @@ class GradientGuard {
   virtual ~GradientGuard() = default;
 
   // True: a strategy calls Inspect for all ranges that this worker will update, then Decide, and only then updates,
-  // because one overflow anywhere holds for the whole step. False: it may update each range as soon as that is reduced,
+  // because one overflow anywhere holds for the whole step, and a norm is that of all gradients. False: it may update each range as soon as that is reduced,
   // and need not call either. The same on every worker and in every step.
   virtual bool waits_for_all() const = 0;
 
   // Looks at the reduced gradients [begin, end) of the arena, in order of `stream`.
   virtual void Inspect(int64_t begin, int64_t end, Stream& stream) = 0;
 
-  // After the last Inspect of the step and ordered after it. With `replicated`, every worker has inspected the same
-  // gradients, and decides alike by itself; otherwise the workers share what they found, which is collective.
+  // After the last Inspect of the step and ordered after it. With `replicated`, every worker has inspected all
+  // gradients, and decides alike by itself; otherwise the workers have inspected each trained gradient once, all
+  // together, and share what they found, which is collective.
   virtual Status Decide(bool replicated, Stream& stream) = 0;
 
   // What every update of the step is given.

@@ -8,6 +8,12 @@
 // dynamic: a reduced gradient that is not finite skips the step, on all workers alike, and halves the scale;
 // `growth_steps` good steps in a row double it. It stays a power of two, which costs no bits.
 //
+// Gradients may be clipped by their global norm (Pascanu et al., "On the difficulty of training recurrent neural
+// networks", ICML 2013, algorithm 1; as torch.nn.utils.clip_grad_norm_): with a norm of more than `clip_norm` over all
+// trained parameters, the update takes them times clip_norm / (norm + 1e-6). The norm is that of the reduced gradients
+// without the scale of the losses. One that is not finite halts the updates as a loss does, or in float16 skips the
+// step.
+//
 // All work is enqueued on the stream that is given, and may be recorded with a step.
 #ifndef TRIREME_CORE_TRAIN_STEP_GUARD_H_
 #define TRIREME_CORE_TRAIN_STEP_GUARD_H_
@@ -27,16 +33,21 @@ struct LossScaleOptions {
   int growth_steps = 2000;
 };
 
+struct StepGuardOptions {
+  LossScaleOptions loss_scale;
+  float clip_norm = 0;  // 0: gradients are not clipped, and their norm is not known
+};
+
 class StepGuard : public GradientGuard {
  public:
   // All outlive the guard. The same options on every worker.
-  StepGuard(const ParameterArena& arena, Communicator& communicator, const LossScaleOptions& options);
+  StepGuard(const ParameterArena& arena, Communicator& communicator, const StepGuardOptions& options);
 
   // Once a step, before the strategy's Step: begins the step's decision. `rows` float32 [workers, n]: each worker's
   // losses begin at column `first_loss`.
   void InspectLosses(const Tensor& rows, int64_t first_loss, Stream& stream);
 
-  bool waits_for_all() const override { return options_.enabled; }
+  bool waits_for_all() const override { return scales() || clips(); }
   void Inspect(int64_t begin, int64_t end, Stream& stream) override;
   Status Decide(bool replicated, Stream& stream) override;
   UpdateControl control() const override;
@@ -45,16 +56,22 @@ class StepGuard : public GradientGuard {
   const float* loss_scale() const;
   // What a checkpoint has to keep, float32 [2]: the scale, and the good steps since it last changed.
   Tensor state() const { return numbers_.Flat(0, 2); }
-  // Of the step that was decided last, float32 [2]: whether it was applied (1 or 0), and its scale.
-  static constexpr int64_t kSummarySize = 2;
+  // Of the step that was decided last, float32 [3]: whether it was applied (1 or 0), its scale, and the norm of its
+  // gradients before they were clipped (0 where it is not known).
+  static constexpr int64_t kSummarySize = 3;
   void WriteSummary(const Tensor& to, Stream& stream) const;
 
  private:
+  bool scales() const { return options_.loss_scale.enabled; }
+  bool clips() const { return options_.clip_norm > 0; }
+
   const ParameterArena& arena_;
   Communicator& communicator_;
-  const LossScaleOptions options_;
-  Tensor numbers_;  // float32: the scale, good steps, this step's scale, its inverse
-  Tensor flags_;    // int32: this step applies, updates are halted, a gradient is not finite
+  const StepGuardOptions options_;
+  Tensor
+      numbers_;   // float32: the scale, good steps; of this step: the scale, what gradients are multiplied by, the norm
+  Tensor flags_;  // int32: this step applies, updates are halted, a gradient is not finite
+  Tensor squares_;  // float64 [1]: their sum, so far
 };
 
 }  // namespace trireme

@@ -95,6 +95,7 @@ StepOutcome StepResults::Read() {
   const float* summary = values + rows_.size();
   outcome.applied = summary[0] != 0;
   outcome.loss_scale = summary[1];
+  outcome.gradient_norm = summary[2];
   return outcome;
 }
 

@@ -31,6 +31,7 @@ struct StepOutcome {
   std::vector<WorkerNote> notes;           // [worker]
   bool applied = true;                     // the update was not skipped
   double loss_scale = 1;
+  double gradient_norm = 0;  // before clipping; 0 where it is not known
 };
 
 class StepResults {

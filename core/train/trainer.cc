@@ -134,6 +134,12 @@ Status Trainer::ReadOldest(bool* stop) {
     }
     *stop = *stop || outcome.notes[rank].stop;
   }
+  if (!outcome.applied && options_.step.precision != Precision::kFloat16) {
+    return absl::InternalError(absl::StrCat("step ", step.step, ": the norm of the gradients is ",
+                                            outcome.gradient_norm,
+                                            "; the weights are still those of the step before: lower the learning "
+                                            "rate"));
+  }
   skipped_in_a_row_ = outcome.applied ? 0 : skipped_in_a_row_ + 1;
   if (skipped_in_a_row_ > kMostSkippedInARow) {
     return absl::InternalError(absl::StrCat(
@@ -155,6 +161,7 @@ void Trainer::Report(const PendingStep& step, const StepOutcome& outcome) {
   report.learning_rate = step.learning_rate;
   report.applied = outcome.applied;
   report.loss_scale = outcome.loss_scale;
+  report.gradient_norm = outcome.gradient_norm;
   for (size_t i = 0; i < outcome.loss_names.size(); ++i) {
     float sum = 0;  // in rank order
     for (const std::vector<float>& of_worker : outcome.losses) sum += of_worker[i];

@@ -36,6 +36,7 @@ struct StepReport {
   int64_t bytes_sent = 0;        // by rank 0, since the step before
   bool applied = true;           // false: its gradients overflowed, and the weights are those of the step before
   double loss_scale = 1;
+  double gradient_norm = 0;  // over all trained parameters, before clipping; 0 where it is not known
 };
 
 // What an evaluation found: "mAP50", "AP50/circle", ... in a fixed order.

@@ -68,5 +68,18 @@ TEST(LearningRateScaling, FollowsTheGlobalBatchAndSaysSo) {
   EXPECT_EQ(same.Of("lr"), plain);
 }
 
+TEST(Clipping, BoundsTheStepAndReportsTheNorm) {
+  for (int workers : {1, 2}) {
+    const Trained plain = Train({}, workers), wide = Train({"clip_gradient_norm=1e6"}, workers);
+    const Trained narrow = Train({"clip_gradient_norm=0.01"}, workers);
+    EXPECT_EQ(wide.Of("loss"), plain.Of("loss")) << "gradients under the bound are taken as they are";
+    EXPECT_FALSE(plain.events[1].contains("gradient_norm"));
+    for (double norm : narrow.Of("gradient_norm")) EXPECT_GT(norm, 0.01);
+    EXPECT_EQ(narrow.Of("gradient_norm").front(), wide.Of("gradient_norm").front());
+    EXPECT_NE(narrow.Of("loss").back(), plain.Of("loss").back());
+    EXPECT_TRUE(ReadAll(narrow.folder + "/report.html").find("Norm of the gradients") != std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace trireme

@@ -88,9 +88,9 @@ Result Train(Device& device, Precision precision, NormConfig::Mode norm) {
     TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
     const auto strategy = Make<Strategy>("strategy/ring_all_reduce", {arena.get(), optimizer.get(), &communicator});
     TRIREME_RETURN_IF_ERROR(strategy->Setup());
-    LossScaleOptions loss_scale;
-    loss_scale.enabled = precision == Precision::kFloat16;
-    StepGuard guard(*arena, communicator, loss_scale);
+    StepGuardOptions of_guard;
+    of_guard.loss_scale.enabled = precision == Precision::kFloat16;
+    StepGuard guard(*arena, communicator, of_guard);
     StepResults results(device, communicator);
     TrainStepOptions options;
     options.precision = precision;

@@ -133,9 +133,9 @@ Status TimeSteps(const Config& config, Communicator& communicator, Timings* timi
   TRIREME_ASSIGN_OR_RETURN(auto strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
                                                                     {arena.get(), optimizer.get(), &communicator}));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
-  LossScaleOptions loss_scale;
-  loss_scale.enabled = precision == Precision::kFloat16;
-  StepGuard guard(*arena, communicator, loss_scale);
+  StepGuardOptions of_guard;
+  of_guard.loss_scale.enabled = precision == Precision::kFloat16;
+  StepGuard guard(*arena, communicator, of_guard);
   StepResults results(*device, communicator);
   const Batch batch = RandomBatch(*device, detector->image_spec());
   TrainStepOptions options;

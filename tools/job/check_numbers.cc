@@ -34,6 +34,11 @@ Status CheckNumbers(const Config& config) {
     return absl::InvalidArgumentError(absl::StrCat("steps is ", config.steps(), "; it has to be at least 1"));
   }
   TRIREME_RETURN_IF_ERROR(CheckScaling(config));
+  if (config.has_clip_gradient_norm() &&
+      !(config.clip_gradient_norm() > 0 && std::isfinite(config.clip_gradient_norm()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("clip_gradient_norm is ", config.clip_gradient_norm(), "; it has to be more than 0, or left out"));
+  }
   if (config.memory_limit_mb() < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("memory_limit_mb is ", config.memory_limit_mb(), "; it has to be at least 0"));

@@ -15,11 +15,12 @@
 namespace trireme {
 namespace {
 
-LossScaleOptions LossScaleOf(const Config& config) {
-  LossScaleOptions options;
-  options.enabled = config.precision() == Config::FP16;
-  options.initial = config.loss_scale().initial();
-  options.growth_steps = config.loss_scale().growth_steps();
+StepGuardOptions GuardOptionsOf(const Config& config) {
+  StepGuardOptions options;
+  options.loss_scale.enabled = config.precision() == Config::FP16;
+  options.loss_scale.initial = config.loss_scale().initial();
+  options.loss_scale.growth_steps = config.loss_scale().growth_steps();
+  options.clip_norm = config.clip_gradient_norm();
   return options;
 }
 
@@ -47,7 +48,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   TRIREME_ASSIGN_OR_RETURN(auto strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
                                                                     {arena.get(), optimizer.get(), &communicator}));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
-  StepGuard guard(*arena, communicator, LossScaleOf(config));
+  StepGuard guard(*arena, communicator, GuardOptionsOf(config));
   const RunState run_state = RunStateOf(guard, precision);
   // After Setup, which gives every rank rank 0's buffers: with norm per worker each has its own to go on with.
   if (!job.resume_from.empty()) {

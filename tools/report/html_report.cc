@@ -47,7 +47,9 @@ std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::st
 }
 
 bool IsLossName(const std::string& key) {
-  static const char* const kOther[] = {"step", "epoch", "loss", "lr", "images_per_second", "data_wait", "peer_wait", "bytes_sent"};
+  static const char* const kOther[] = {"step",      "epoch",      "loss",       "lr",           "images_per_second",
+                                       "data_wait", "peer_wait",  "bytes_sent", "loss_scale",   "steps_skipped",
+                                       "gradient_norm"};
   return std::find(std::begin(kOther), std::end(kOther), key) == std::end(kOther);
 }
 
@@ -79,6 +81,12 @@ std::string Charts(const std::vector<Json>& events) {
     html += LineChart(classes, by_class);
   }
   html += LineChart(SeriesOf(events, "step", false, is("lr")), Options("Learning rate"));
+  const std::vector<ChartSeries> norm = SeriesOf(events, "step", false, is("gradient_norm"));
+  if (!norm.empty()) {
+    ChartOptions of_norm = Options("Norm of the gradients, before clipping");
+    of_norm.smooth = true;
+    html += LineChart(norm, of_norm);
+  }
   ChartOptions speed = Options("Speed");
   speed.y_label = "images/s";
   speed.smooth = true;

@@ -91,6 +91,7 @@ void RunRecorder::OnStep(const StepReport& report) {
   event["data_wait"] = report.data_wait_seconds / report.seconds;
   event["peer_wait"] = report.peer_wait_seconds / report.seconds;
   event["bytes_sent"] = report.bytes_sent;
+  if (job_.config.has_clip_gradient_norm()) event["gradient_norm"] = report.gradient_norm;
   if (job_.config.precision() == Config::FP16) {
     event["loss_scale"] = report.loss_scale;
     event["steps_skipped"] = steps_skipped_;

@@ -63,7 +63,10 @@ class FakeCommunicator : public Communicator {
     return Exchange(tensor, stream, [type = tensor.type(), operation](const Offers& offers, Bytes* result) {
       if (type == DataType::kInt32) {
         Combine<int32_t>(offers, operation, result);
+      } else if (type == DataType::kFloat64) {
+        Combine<double>(offers, operation, result);
       } else {
+        CHECK(type == DataType::kFloat32) << DataTypeName(type);
         Combine<float>(offers, operation, result);
       }
     });

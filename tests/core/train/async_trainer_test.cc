@@ -44,6 +44,7 @@ void ExpectSame(const Outcome& outcome, const Outcome& expected, const std::stri
     EXPECT_EQ(report.learning_rate, other.learning_rate) << what;
     EXPECT_EQ(report.applied, other.applied) << what << ", step " << i;
     EXPECT_EQ(report.loss_scale, other.loss_scale) << what << ", step " << i;
+    EXPECT_EQ(report.gradient_norm, other.gradient_norm) << what << ", step " << i;
     EXPECT_GT(report.seconds, 0) << what;
   }
 }
@@ -60,8 +61,8 @@ TEST(AsyncTrainerTest, LateAndRecordedStepsGiveTheBitsOfImmediateOnes) {
       plan.options.step.precision = precision;
       plan.options.checkpoint_every = 4;
       plan.options.evaluate_every = 3;
-      plan.loss_scale.initial = 1024;
-      plan.loss_scale.growth_steps = 3;
+      plan.guard.loss_scale.initial = 1024;
+      plan.guard.loss_scale.growth_steps = 3;
       plan.batches.huge_step = precision == Precision::kFloat16 ? 6 : -1;
       const Outcome immediate = Train(plan);
       ASSERT_TRUE(immediate.statuses[0].ok()) << immediate.statuses[0];
@@ -71,6 +72,30 @@ TEST(AsyncTrainerTest, LateAndRecordedStepsGiveTheBitsOfImmediateOnes) {
           ExpectSame(outcome, immediate, absl::StrCat(world_size, " workers, seed ", seed, record ? ", recorded" : ""));
           EXPECT_EQ(outcome.num_recorded, record ? 1 : 0);
           EXPECT_EQ(Count(outcome, AsyncOperation::kLaunch), record ? 9 : 0);
+        }
+      }
+    }
+  }
+}
+
+TEST(AsyncTrainerTest, ClippingIsPartOfTheRecording) {
+  for (const Precision precision : {Precision::kFloat32, Precision::kFloat16}) {
+    for (int world_size : {1, 3}) {
+      for (bool inspects_share : {false, true}) {
+        Plan plan = Steps(11, world_size);
+        plan.options.step.precision = precision;
+        plan.guard.loss_scale.initial = 1024;
+        plan.guard.clip_norm = 1;
+        plan.inspects_share = inspects_share;
+        const Outcome immediate = Train(plan);
+        ASSERT_TRUE(immediate.statuses[0].ok()) << immediate.statuses[0];
+        plan.guard.clip_norm = 0;
+        EXPECT_NE(immediate.parameters, Train(plan).parameters) << "or nothing was clipped";
+        plan.guard.clip_norm = 1;
+        for (uint64_t seed = 1; seed <= 4; ++seed) {
+          const Outcome outcome = Train(Asynchronous(plan, seed, true));
+          ExpectSame(outcome, immediate, absl::StrCat(world_size, " workers, seed ", seed));
+          EXPECT_EQ(outcome.num_recorded, 1);
         }
       }
     }

@@ -21,7 +21,7 @@ using testing::Train;
 Plan InFloat16(int64_t total, int world_size = 1, uint64_t asynchronous = 0) {
   Plan plan = Steps(total, world_size);
   plan.options.step.precision = Precision::kFloat16;
-  plan.loss_scale.initial = 1024;
+  plan.guard.loss_scale.initial = 1024;
   plan.asynchronous = asynchronous;
   return plan;
 }
@@ -57,7 +57,7 @@ TEST(LossScaleTest, AnOverflowOfOneWorkerSkipsTheStepOnAll) {
 TEST(LossScaleTest, GoodStepsDoubleIt) {
   for (uint64_t asynchronous : {0, 1}) {
     Plan plan = InFloat16(10, 2, asynchronous);
-    plan.loss_scale.growth_steps = 3;
+    plan.guard.loss_scale.growth_steps = 3;
     plan.batches.huge_step = 4;
     const Outcome outcome = Train(plan);
     ASSERT_EQ(outcome.notes.steps.size(), 10u);
@@ -70,7 +70,7 @@ TEST(LossScaleTest, GoodStepsDoubleIt) {
 
 TEST(LossScaleTest, AScaleThatIsFarTooLargeComesDown) {
   Plan plan = InFloat16(30);
-  plan.loss_scale.initial = std::ldexp(1.0f, 30);
+  plan.guard.loss_scale.initial = std::ldexp(1.0f, 30);
   const Outcome outcome = Train(plan);
   ASSERT_TRUE(outcome.statuses[0].ok()) << outcome.statuses[0];
   EXPECT_FALSE(outcome.notes.steps[0].applied);
@@ -78,11 +78,35 @@ TEST(LossScaleTest, AScaleThatIsFarTooLargeComesDown) {
   EXPECT_LE(outcome.notes.steps[29].loss_scale, 65536);
 }
 
+TEST(LossScaleTest, ClippedGradientsAreThoseOfFloat32WithinRounding) {
+  Plan plan = Steps(8, 2);
+  plan.guard.clip_norm = 0.5;
+  const Outcome wide = Train(plan);
+  Plan narrow_plan = InFloat16(8, 2);
+  narrow_plan.guard.clip_norm = 0.5;
+  const Outcome narrow = Train(narrow_plan);
+  ASSERT_EQ(narrow.notes.steps.size(), 8u);
+  for (size_t i = 0; i < 8; ++i) {
+    EXPECT_GT(wide.notes.steps[i].gradient_norm, 0.5) << "or nothing is clipped";
+    EXPECT_NEAR(narrow.notes.steps[i].gradient_norm, wide.notes.steps[i].gradient_norm,
+                5e-3 * wide.notes.steps[i].gradient_norm);
+  }
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(narrow.parameters[0][i], wide.parameters[0][i], 5e-3) << i;
+  // An overflow is not clipped but skipped.
+  narrow_plan.batches.huge_step = 5;
+  const Outcome skipped = Train(narrow_plan);
+  ASSERT_EQ(skipped.notes.steps.size(), 8u);
+  for (int64_t step = 0; step < 8; ++step) {
+    EXPECT_EQ(skipped.notes.steps[step].applied, step != 5) << step;
+    EXPECT_EQ(skipped.notes.steps[step].loss_scale, step <= 5 ? 1024 : 512) << step;
+  }
+}
+
 TEST(LossScaleTest, GradientsThatAreNotFiniteAtAnyScaleEndTheRun) {
   for (uint64_t asynchronous : {0, 1}) {
     Plan plan = InFloat16(200, 2, asynchronous);
     // Halving this 41 times leaves it too large.
-    plan.loss_scale.initial = std::ldexp(1.0f, 100);
+    plan.guard.loss_scale.initial = std::ldexp(1.0f, 100);
     const Outcome outcome = Train(plan);
     for (const Status& status : outcome.statuses) {
       EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
@@ -94,7 +118,7 @@ TEST(LossScaleTest, GradientsThatAreNotFiniteAtAnyScaleEndTheRun) {
 TEST(LossScaleTest, ResumedEqualsNeverInterrupted) {
   for (int world_size : {1, 2}) {
     Plan plan = InFloat16(12, world_size);
-    plan.loss_scale.growth_steps = 4;
+    plan.guard.loss_scale.growth_steps = 4;
     plan.batches.huge_step = 5;
     const Outcome whole = Train(plan);
     for (int64_t stop_after : {2, 5, 8}) {
@@ -138,7 +162,7 @@ TEST(PrecisionTest, AllGiveTheSameWeightsWithinRoundingAndTheSameOnAllWorkers) {
     for (const auto& [precision, rounding] :
          {std::make_pair(Precision::kFloat16, 1e-3), std::make_pair(Precision::kBfloat16, 1e-2)}) {
       plan.options.step.precision = precision;
-      plan.loss_scale.initial = 256;
+      plan.guard.loss_scale.initial = 256;
       const Outcome rounded = Train(plan);
       ASSERT_TRUE(rounded.statuses[0].ok()) << rounded.statuses[0];
       for (const auto& of_rank : rounded.parameters) EXPECT_EQ(of_rank, rounded.parameters[0]);

@@ -40,11 +40,11 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
       const auto arena, ParameterArena::Build(detector.get(), device, plan.world_size, 3, ActivationType(precision)));
   ToyOptimizer optimizer;
   TRIREME_RETURN_IF_ERROR(optimizer.Setup(arena.get()));
-  LossScaleOptions loss_scale = plan.loss_scale;
-  loss_scale.enabled = precision == Precision::kFloat16;
-  StepGuard guard(*arena, communicator, loss_scale);
+  StepGuardOptions of_guard = plan.guard;
+  of_guard.loss_scale.enabled = precision == Precision::kFloat16;
+  StepGuard guard(*arena, communicator, of_guard);
   RunState run_state;
-  if (loss_scale.enabled) run_state = {{"loss_scale", guard.state()}};
+  if (of_guard.loss_scale.enabled) run_state = {{"loss_scale", guard.state()}};
   if (!plan.resume.empty()) {
     TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, arena.get(), &optimizer, run_state));
   }

@@ -38,7 +38,7 @@ struct Plan {
   bool recovers = false;        // likewise
   bool inspects_share = false;  // see ToyStrategy
   bool reads_back = false;      // the detector reads its losses on the host
-  LossScaleOptions loss_scale;  // enabled by FP16
+  StepGuardOptions guard;       // losses are scaled in FP16 alone
   std::string run_folder;       // empty: nothing is saved
   std::string resume;           // a checkpoint
   int64_t stop_after = -1;      // the flag of the last rank is set after this step is reported
