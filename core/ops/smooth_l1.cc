@@ -5,7 +5,7 @@ namespace trireme::ops {
 
 Var SmoothL1(Context& context, const Var& prediction, const Tensor& target, const Tensor& weight,
              const Tensor& normaliser, float beta) {
-  CHECK_GT(beta, 0);
+  CHECK_GE(beta, 0);
   CHECK(prediction.value().type() == DataType::kFloat32)
       << "predictions of " << DataTypeName(prediction.value().type()) << " have to be cast first";
   CHECK_EQ(prediction.value().size(), target.size());
@@ -50,8 +50,8 @@ Var SmoothL1(Context& context, const Var& prediction, const Tensor& target, cons
                       [=] TRIREME_HD(int64_t row) {
                         const float factor = g[0] * w[row] / n[0];
                         for (int64_t i = row * width; i < (row + 1) * width; ++i) {
-                          const float x = (p[i] - t[i]) / beta;
-                          const float slope = x < -1 ? -1.0f : (x > 1 ? 1.0f : x);
+                          const float x = p[i] - t[i];
+                          const float slope = x == 0 ? 0.0f : (x <= -beta ? -1.0f : (x >= beta ? 1.0f : x / beta));
                           to[i] = w[row] == 0 ? 0.0f : factor * slope;
                         }
                       },

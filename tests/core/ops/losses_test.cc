@@ -27,8 +27,23 @@ TEST(SmoothL1, EqualsTheDefinition) {
                   10.5f / 4);
 }
 
+TEST(SmoothL1, WithoutBetaIsL1) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  Tape tape({}, nullptr);
+  context.tape = &tape;
+  const Var prediction = Var::Intermediate(Tensor::From<float>(check.device(), {2, 2}, {0.5f, 3, -4, 0}));
+  const Tensor weight = Tensor::From<float>(check.device(), {2}, {1, 2});
+  const Tensor normaliser = Tensor::From<float>(check.device(), {1}, {4});
+  const Var loss =
+      ops::SmoothL1(context, prediction, Tensor::Zeros(check.device(), {2, 2}), weight, normaliser, /*beta=*/0);
+  EXPECT_FLOAT_EQ(loss.value().ToVector<float>()[0], 11.5f / 4);
+  tape.Backward({loss}, context.stream());
+  EXPECT_EQ(prediction.gradient().ToVector<float>(), (std::vector<float>{0.25f, 0.25f, -0.5f, 0}));
+}
+
 TEST(SmoothL1, Gradients) {
-  for (float beta : {1.0f, 0.11f}) {
+  for (float beta : {1.0f, 0.11f, 0.0f}) {
     GradientCheck check;
     const Var prediction = check.Input(check.DistinctValues({31, 4}, 0.07f));
     const Tensor target = Tensor::Zeros(check.device(), {31, 4});
@@ -71,6 +86,107 @@ TEST(SoftmaxCrossEntropy, Gradients) {
     const Tensor normaliser = Tensor::From<float>(check.device(), {1}, {2.5f});
     check.Run([&](Context& context) { return ops::SoftmaxCrossEntropy(context, logits, label, weight, normaliser); });
   }
+}
+
+TEST(BinaryCrossEntropy, EqualsTheDefinition) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  Device& device = check.device();
+  const std::vector<float> x = {0.3f, -2, 100, -100, 100, NAN}, t = {1, 0.25f, 1, 0, 0, 1}, w = {1, 2, 3, 4, 0.5f, 0};
+  double expected = 100 * 0.5;  // of the one that is far off
+  for (int i = 0; i < 2; ++i) {
+    const double s = 1 / (1 + std::exp(-static_cast<double>(x[i])));
+    expected -= w[i] * (t[i] * std::log(s) + (1 - t[i]) * std::log(1 - s));
+  }
+  const Var loss = ops::BinaryCrossEntropy(context, Var(Tensor::From(device, {6}, x)), Tensor::From(device, {6}, t),
+                                           Tensor::From(device, {6}, w), Tensor::From<float>(device, {1}, {5}));
+  EXPECT_NEAR(loss.value().ToVector<float>()[0], expected / 5, 1e-5);
+}
+
+TEST(BinaryCrossEntropy, Gradients) {
+  GradientCheck check;
+  const int64_t rows = 77;
+  const Var logits = check.Input({rows}, -4, 4);
+  const Tensor target = check.Values({rows}, 0, 1);
+  Tensor weight = check.Values({rows}, 0, 2);
+  weight.Slice(4, 9).Zero(check.device().compute_stream());
+  const Tensor normaliser = Tensor::From<float>(check.device(), {1}, {2.5f});
+  check.Run([&](Context& context) { return ops::BinaryCrossEntropy(context, logits, target, weight, normaliser); });
+}
+
+double Focal(double x, bool is_label, double alpha, double gamma) {
+  const double s = 1 / (1 + std::exp(-x)), p = is_label ? s : 1 - s;
+  return -(is_label ? alpha : 1 - alpha) * std::pow(1 - p, gamma) * std::log(p);
+}
+
+TEST(SigmoidFocalLoss, EqualsTheDefinition) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  Device& device = check.device();
+  const int64_t rows = 9, classes = 4;
+  const Tensor logits = check.Values({rows, classes}, -5, 5);
+  const std::vector<float> x = logits.ToVector<float>();
+  std::vector<int32_t> labels;
+  for (int64_t i = 0; i < rows; ++i) labels.push_back(static_cast<int32_t>(i % (classes + 1)));
+  std::vector<float> weight(rows, 0.5f);
+  weight[3] = 0;
+  for (const auto& [alpha, gamma] : {std::pair{0.25f, 2.0f}, std::pair{0.6f, 1.3f}, std::pair{0.5f, 0.0f}}) {
+    double expected = 0;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t c = 0; c < classes; ++c) {
+        expected += weight[i] * Focal(x[i * classes + c], labels[i] == c + 1, alpha, gamma);
+      }
+    }
+    const Var loss = ops::SigmoidFocalLoss(context, Var(logits), Tensor::From(device, {rows}, labels),
+                                           Tensor::From(device, {rows}, weight), Tensor::From<float>(device, {1}, {3}),
+                                           alpha, gamma);
+    EXPECT_NEAR(loss.value().ToVector<float>()[0], expected / 3, 1e-5 * expected);
+  }
+}
+
+TEST(SigmoidFocalLoss, IsFiniteFarOff) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  Tape tape({}, nullptr);
+  context.tape = &tape;
+  const Var logits = Var::Intermediate(Tensor::From<float>(check.device(), {2, 2}, {-200, 200, 200, -200}));
+  const Var loss = ops::SigmoidFocalLoss(context, logits, Tensor::From<int32_t>(check.device(), {2}, {1, 1}),
+                                         Tensor::From<float>(check.device(), {2}, {1, 1}),
+                                         Tensor::From<float>(check.device(), {1}, {1}));
+  // Wrong twice, each by 200; right twice.
+  EXPECT_NEAR(loss.value().ToVector<float>()[0], 200, 1e-3);
+  tape.Backward({loss}, context.stream());
+  const std::vector<float> slope = logits.gradient().ToVector<float>();
+  EXPECT_NEAR(slope[0], -0.25, 1e-6);
+  EXPECT_NEAR(slope[1], 0.75, 1e-6);
+  EXPECT_NEAR(slope[2], 0, 1e-6);
+  EXPECT_NEAR(slope[3], 0, 1e-6);
+}
+
+TEST(SigmoidFocalLoss, Gradients) {
+  for (const float gamma : {2.0f, 0.0f, 1.5f}) {
+    GradientCheck check;
+    const int64_t rows = 23, classes = 3;
+    const Var logits = check.Input({rows, classes}, -3, 3);
+    std::vector<int32_t> labels(rows);
+    for (int64_t i = 0; i < rows; ++i) labels[i] = static_cast<int32_t>(i % (classes + 1));
+    Tensor weight = check.Values({rows}, 0, 2);
+    weight.Slice(4, 6).Zero(check.device().compute_stream());
+    const Tensor label = Tensor::From(check.device(), {rows}, labels);
+    const Tensor normaliser = Tensor::From<float>(check.device(), {1}, {2.5f});
+    check.Run([&](Context& context) {
+      return ops::SigmoidFocalLoss(context, logits, label, weight, normaliser, 0.3f, gamma);
+    });
+  }
+}
+
+TEST(SigmoidOf, EqualsTheDefinition) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  const Tensor x = Tensor::From<float>(check.device(), {5}, {-200, -3, 0, 0.5f, 200});
+  const std::vector<float> s = ops::SigmoidOf(context, x).ToVector<float>();
+  const double expected[] = {0, 1 / (1 + std::exp(3.0)), 0.5, 1 / (1 + std::exp(-0.5)), 1};
+  for (int i = 0; i < 5; ++i) EXPECT_NEAR(s[i], expected[i], 1e-7);
 }
 
 TEST(Softmax, RowsAreProbabilities) {

@@ -119,6 +119,33 @@ void AddLosses(std::vector<OpCase>* cases) {
                                                       Tensor::From<float>(context.device, {1}, {50}));
                     },
                     true});
+  cases->push_back({"SigmoidFocalLoss",
+                    {{{rows, classes}, -3, 3}},
+                    [=](Context& context, const Vars& in) {
+                      std::vector<int32_t> labels(rows);
+                      for (int64_t i = 0; i < rows; ++i) labels[i] = static_cast<int32_t>(i % (classes + 1));
+                      return ops::SigmoidFocalLoss(context, in[0], Tensor::From(context.device, {rows}, labels),
+                                                   weight(context.device),
+                                                   Tensor::From<float>(context.device, {1}, {50}));
+                    },
+                    true});
+  cases->push_back({"BinaryCrossEntropy",
+                    {{{rows}, -3, 3}},
+                    [=](Context& context, const Vars& in) {
+                      std::vector<float> targets(rows);
+                      for (int64_t i = 0; i < rows; ++i) targets[i] = static_cast<float>(i % 2);
+                      return ops::BinaryCrossEntropy(context, in[0], Tensor::From(context.device, {rows}, targets),
+                                                     weight(context.device),
+                                                     Tensor::From<float>(context.device, {1}, {50}));
+                    },
+                    true});
+  cases->push_back({"L1",
+                    {{{rows, 4}, -3, 3}},
+                    [=](Context& context, const Vars& in) {
+                      return ops::SmoothL1(context, in[0], Tensor::Zeros(context.device, {rows, 4}),
+                                           weight(context.device), Tensor::From<float>(context.device, {1}, {50}), 0);
+                    },
+                    true});
   cases->push_back({"SmoothL1",
                     {{{rows, 4}, -3, 3}},
                     [=](Context& context, const Vars& in) {
