@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "core/api/launcher.h"
+#include "core/base/files.h"
 #include "core/base/registry.h"
 #include "tools/cli/command_line.h"
 #include "tools/job/job.h"
@@ -19,6 +20,8 @@ DEFINE_int32(workers, 0, "");
 DEFINE_int64(steps, 0, "");
 DEFINE_int64(seed, -1, "");
 DEFINE_bool(resume, false, "");
+DEFINE_string(trace, "", "");
+DEFINE_string(trace_steps, "", "");
 
 namespace trireme {
 namespace {
@@ -42,6 +45,8 @@ How to run
 Where it goes
   --out=DIR            folder of the run; runs/<config> if left out
   --resume             goes on from the newest checkpoint of the run
+  --trace=FILE         where the time of some steps goes, for ui.perfetto.dev (Chrome's trace format)
+  --trace_steps=A:B    of the steps from A, counted from 0, to before B; 20 steps after the first 5 if left out
 
 Ends with 0 when done, 1 when the world failed, 2 when the input was wrong. SIGTERM and Ctrl-C save a checkpoint.
 )";
@@ -64,8 +69,12 @@ Status TrainInThisProcess(const std::string& path, Config config, Launcher& laun
     TRIREME_ASSIGN_OR_RETURN(*config.mutable_out(), launcher.FromRankZero(""));
     TRIREME_ASSIGN_OR_RETURN(job, Annotate(PrepareJob(name, config, FLAGS_resume, /*leads=*/false), path));
   }
+  TRIREME_ASSIGN_OR_RETURN(job->trace,
+                           MakeTraceOptions(FLAGS_trace, FLAGS_trace_steps, job->resumed.step, job->config.steps()));
   std::unique_ptr<RunRecorder> recorder;
   if (launcher.leads()) {
+    const std::string folder = std::filesystem::path(FLAGS_trace).parent_path();
+    if (!folder.empty()) TRIREME_RETURN_IF_ERROR(MakeFolder(folder));
     TRIREME_ASSIGN_OR_RETURN(recorder, RunRecorder::Open(*job));
   }
   const std::atomic<bool>* stop = StopRequested();

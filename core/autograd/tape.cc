@@ -1,5 +1,6 @@
 #include "core/autograd/tape.h"
 
+#include "core/base/trace.h"
 #include "core/device/parallel_for.h"
 
 namespace trireme {
@@ -56,7 +57,10 @@ void Tape::Backward(const std::vector<Var>& losses, Stream& stream, const float*
     records_.pop_back();
     Tensor gradient = record.output.TakeGradient();
     record.output = Var();
-    if (gradient.defined()) record.backward(std::move(gradient));
+    if (gradient.defined()) {
+      const TraceSpan span(TraceKind::kBackward, record.name);
+      record.backward(std::move(gradient));
+    }
     record.backward = nullptr;
     for (int parameter : record.parameters) Release(parameter, stream);
   }
@@ -76,6 +80,7 @@ bool NeedsGradient(const Context& context, const std::vector<Var>& inputs) {
 
 Var Record(Context& context, const char* name, Tensor value, const std::vector<Var>& inputs,
            BackwardFunction backward) {
+  TraceFunction(name);
   if (!NeedsGradient(context, inputs)) return Var(std::move(value));
   Var output = Var::Intermediate(std::move(value));
   context.tape->Add(name, inputs, output, std::move(backward));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_join.h"
+#include "core/base/trace.h"
 #include "core/device/parallel_for.h"
 
 namespace trireme {
@@ -82,7 +83,10 @@ void StepResults::Send(Stream& stream) {
 StepOutcome StepResults::Read() {
   CHECK_GT(num_unread(), 0);
   Slot& slot = slots_[num_read_++ % kSlots];
-  slot.copied->Synchronize();
+  {
+    const TraceSpan span(TraceKind::kWait, "wait for the step's results");
+    slot.copied->Synchronize();
+  }
   const float* values = static_cast<const float*>(slot.host.get());
   StepOutcome outcome;
   outcome.loss_names = loss_names_;

@@ -1,10 +1,27 @@
 #include "core/train/train_step.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "core/device/stream_span.h"
 
 namespace trireme {
+namespace {
+
+// What the host does, and what a device does that runs beside it.
+class Phase {
+ public:
+  Phase(TraceKind kind, const char* name, Stream& stream) : host_(kind, name) {
+    if (!stream.is_inline()) device_.emplace(stream, kind, name);
+  }
+
+ private:
+  const TraceSpan host_;
+  std::optional<StreamSpan> device_;
+};
+
+}  // namespace
 
 TrainStep::TrainStep(const Parts& parts, StepResults* results, const TrainStepOptions& options)
     : parts_(parts),
@@ -47,6 +64,7 @@ Status TrainStep::EnqueueOrLaunch(int64_t step, const Batch& batch, const std::f
     TRIREME_RETURN_IF_ERROR(Record(step, batch, &recording));
     std::copy(addresses, addresses + 3, recording.addresses);
   }
+  const TraceSpan span(TraceKind::kStep, "launch the recorded step");
   recording.graph->Launch();
   return absl::OkStatus();
 }
@@ -96,11 +114,18 @@ Status TrainStep::Enqueue(int64_t step, const Batch& batch, const std::function<
   context.seed = options_.seed;
   context.step = step;
 
-  TRIREME_ASSIGN_OR_RETURN(const NamedLosses losses, parts_.detector->Loss(context, batch));
-  std::vector<Var> scalars;
-  for (const auto& [name, loss] : losses) scalars.push_back(loss);
-  tape.Backward(scalars, stream, parts_.guard->loss_scale());
-
+  NamedLosses losses;
+  {
+    const Phase phase(TraceKind::kForward, "forward", stream);
+    TRIREME_ASSIGN_OR_RETURN(losses, parts_.detector->Loss(context, batch));
+  }
+  {
+    const Phase phase(TraceKind::kBackward, "backward", stream);
+    std::vector<Var> scalars;
+    for (const auto& [name, loss] : losses) scalars.push_back(loss);
+    tape.Backward(scalars, stream, parts_.guard->loss_scale());
+  }
+  const Phase phase(TraceKind::kUpdate, "finish and update", stream);
   if (note && stream.is_inline()) results_.Note(note(), stream);
   TRIREME_RETURN_IF_ERROR(results_.Gather(losses, stream));
   parts_.guard->InspectLosses(results_.rows(), StepResults::first_loss(), stream);

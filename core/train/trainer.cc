@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "absl/strings/str_join.h"
+#include "core/base/trace.h"
 #include "core/train/memory_advice.h"
 
 namespace trireme {
@@ -65,25 +66,29 @@ bool Trainer::IsEvaluationDue(int64_t steps_done) const {
 }
 
 Status Trainer::Checkpoint(int64_t steps_done) {
+  const TraceSpan span(TraceKind::kCheckpoint, "checkpoint after step", steps_done - 1);
   TRIREME_RETURN_IF_ERROR(parts_.save_checkpoint(steps_done));
   if (parts_.observer != nullptr) parts_.observer->OnCheckpoint(steps_done);
   return absl::OkStatus();
 }
 
 Status Trainer::Evaluate(int64_t steps_done) {
+  const TraceSpan span(TraceKind::kEvaluation, "evaluation after step", steps_done - 1);
   TRIREME_ASSIGN_OR_RETURN(const EvaluationReport evaluation, parts_.evaluate(steps_done));
   if (parts_.observer != nullptr) parts_.observer->OnEvaluation(steps_done, evaluation);
   return absl::OkStatus();
 }
 
 Status Trainer::EnqueueStep(int64_t step) {
+  TraceBeginStep(step);
+  const TraceSpan span(TraceKind::kStep, "step", step);
   PendingStep pending;
   pending.step = step;
   pending.start = Now();
   const float learning_rate = parts_.schedule->LearningRate(step);
   pending.learning_rate = learning_rate;
   const double data_wait_before = parts_.batches->wait_seconds();
-  TRIREME_RETURN_IF_ERROR(parts_.batches->Next(step, &batch_));
+  TRIREME_RETURN_IF_ERROR(NextBatch(step));
   pending.image_ids = batch_.image_ids;
   const double data_wait = parts_.batches->wait_seconds() - data_wait_before;
 
@@ -103,6 +108,11 @@ Status Trainer::EnqueueStep(int64_t step) {
   if (!inline_stream) peer_wait_before_ = parts_.communicator->busy_seconds();
   pending_.push_back(std::move(pending));
   return absl::OkStatus();
+}
+
+Status Trainer::NextBatch(int64_t step) {
+  const TraceSpan span(TraceKind::kWait, "wait for data");
+  return parts_.batches->Next(step, &batch_);
 }
 
 Status Trainer::OutOfMemory(int64_t step, const Status& fault) {

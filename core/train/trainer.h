@@ -100,6 +100,7 @@ class Trainer {
   Status Evaluate(int64_t steps_done);
   Status Checkpoint(int64_t steps_done);
   Status EnqueueStep(int64_t step);
+  Status NextBatch(int64_t step);
   Status OutOfMemory(int64_t step, const Status& fault);
   // Until no more than `unread` steps are left; sets *stop if a worker was asked to.
   Status ReadResults(size_t unread, bool* stop);

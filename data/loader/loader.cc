@@ -52,7 +52,8 @@ Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms,
   }
   std::unique_lock<std::mutex> lock(mutex_);
   Restart(options_.first_step, &lock);
-  for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
+  for (int i = 0; i < options_.threads; ++i)
+    threads_.emplace_back([this, trace = TraceOfThisThread()] { Work(trace); });
 }
 
 Loader::~Loader() {
@@ -65,7 +66,8 @@ Loader::~Loader() {
   if (lane_ != nullptr) lane_->Drain();
 }
 
-void Loader::Work() {
+void Loader::Work(const std::shared_ptr<Trace>& trace) {
+  const TraceThread traced(trace, "loader");
   const Status bound = CatchDeviceError([this] {
     device_.BindToThisThread();
     return absl::OkStatus();
@@ -113,6 +115,7 @@ Status Loader::Read(int64_t index, Sample* sample) const {
 }
 
 Status Loader::Fill(const Job& job) {
+  const TraceSpan span(TraceKind::kInput, "image of step", job.step);
   const int64_t position = job.step * options_.global_batch_size + options_.rank * share_ + job.place;
   const Sampler::Place place = sampler_.At(position);
   Sample sample;

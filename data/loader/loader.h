@@ -29,6 +29,7 @@
 #include "core/api/dataset.h"
 #include "core/api/transform.h"
 #include "core/base/fault_log.h"
+#include "core/base/trace.h"
 #include "core/device/device.h"
 #include "data/loader/batch_buffer.h"
 #include "data/loader/sampler.h"
@@ -93,7 +94,7 @@ class Loader : public BatchSource {
     int place = 0;  // in this worker's share
   };
 
-  void Work();
+  void Work(const std::shared_ptr<Trace>& trace);
   Status Fill(const Job& job);
   void PutObjects(const Sample& sample, float* boxes, int32_t* labels);
   // Reads `index`, or the first readable one after it.

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/base/trace.h"
 #include "core/device/block.h"
 #include "core/device/parallel_for.h"
 #include "models/boxes/box_geometry.h"
@@ -68,6 +69,7 @@ Tensor BestAnchors(const Tensor& anchors, const Tensor& boxes, const Tensor& lab
 
 AnchorTargets MatchAnchors(const Tensor& anchors, const Tensor& boxes, const Tensor& labels, float iou_threshold,
                            const BoxCoder& coder, Stream& stream) {
+  const TraceSpan span(TraceKind::kForward, "match anchors");
   const int64_t num_images = labels.dim(0), num_objects = labels.dim(1), num_anchors = anchors.dim(0);
   CHECK_EQ(boxes.size(), labels.size() * 4);
   Device& device = stream.device();

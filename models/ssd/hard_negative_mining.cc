@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/base/trace.h"
 #include "core/device/block.h"
 #include "models/selection/top_selection.h"
 
@@ -56,6 +57,7 @@ struct MineImage {
 }  // namespace
 
 MinedAnchors MineHardNegatives(const Tensor& label, const Tensor& loss, float negatives_per_positive, Stream& stream) {
+  const TraceSpan span(TraceKind::kForward, "mine hard negatives");
   const int64_t num_images = label.dim(0), num_anchors = label.dim(1);
   CHECK_EQ(loss.size(), label.size());
   MinedAnchors mined;

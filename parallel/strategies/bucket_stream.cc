@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "core/device/stream_span.h"
 
 namespace trireme {
 namespace {
@@ -71,6 +72,7 @@ void BucketStream::LaunchRest() {
 Status BucketStream::FinishNext() {
   const int k = next_to_finish_++;
   const auto start = std::chrono::steady_clock::now();
+  const TraceSpan span(TraceKind::kWait, "wait for bucket", k + 1);
   compute_.Wait(*states_[k].done);
   exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return Annotate(states_[k].status,
@@ -87,7 +89,11 @@ void BucketStream::Launch(int k) {
   const Bucket& bucket = plan_.buckets[k];
   compute_.Record(*state.ready);
   stream_->Wait(*state.ready);
-  state.status = reduce_(*communicator_, arena_.gradients().Flat(bucket.begin, bucket.end), *stream_);
+  {
+    const Tensor gradients = arena_.gradients().Flat(bucket.begin, bucket.end);
+    const StreamSpan span(*stream_, TraceKind::kCommunication, "reduce bucket", k + 1, gradients.bytes());
+    state.status = reduce_(*communicator_, gradients, *stream_);
+  }
   // What goes wrong later, on the stream's own thread, belongs to the bucket that it goes wrong in. Where the compute
   // stream does not run at once, nobody waits for that: it shows in the communicator's status.
   if (compute_.is_inline() && state.status.ok()) {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "core/base/files.h"
+#include "core/base/trace.h"
 #include "core/image/render.h"
 #include "data/image/codec.h"
 #include "data/image/draw.h"
@@ -36,6 +37,7 @@ StatusOr<std::vector<Detections>> DetectImages(Detector& detector, const std::ve
   Context context(device);
   context.precision = precision;
   const Tensor batch = Tensor::From(device, {count, spec.height, spec.width, 3}, pixels);
+  const TraceSpan span(TraceKind::kForward, "detect");
   TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, detector.Detect(context, batch));
   for (size_t i = 0; i < images.size(); ++i) {
     const float x = static_cast<float>(images[i]->width) / static_cast<float>(spec.width);

@@ -12,6 +12,7 @@
 #include "core/base/fault_log.h"
 #include "core/config/config.pb.h"
 #include "core/train/checkpoint.h"
+#include "tools/trace/trace_options.h"
 
 namespace trireme {
 
@@ -26,6 +27,7 @@ struct Job {
   std::unique_ptr<Dataset> train_data;
   std::unique_ptr<Dataset> eval_data;  // null: no evaluation
   std::vector<std::unique_ptr<Transform>> transforms;
+  TraceOptions trace;
 };
 
 // Fills in what the config leaves out (strategy, communicator), opens the data, builds each component once to check

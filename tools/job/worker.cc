@@ -7,10 +7,12 @@
 #include "core/config/config_file.h"
 #include "core/nn/parameter_arena.h"
 #include "data/loader/loader.h"
+#include "parallel/communicator/traced/traced_communicator.h"
 #include "tools/job/evaluate.h"
 #include "tools/job/learning_rate.h"
 #include "tools/job/local_device.h"
 #include "tools/job/precision.h"
+#include "tools/trace/trace_file.h"
 
 namespace trireme {
 namespace {
@@ -123,6 +125,23 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   return absl::OkStatus();
 }
 
+Status TrainTraced(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
+                   const std::atomic<bool>* stop_requested) {
+  const auto trace = std::make_shared<Trace>(communicator.rank(), job.trace.first_step, job.trace.end_step);
+  const bool enqueues = !device.compute_stream().is_inline();
+  const TraceThread bound(trace, enqueues ? "worker (when it enqueues)" : "worker");
+  const std::unique_ptr<Communicator> traced = TraceCommunicator(communicator);
+  const Status trained = Train(job, device, *traced, observer, stop_requested);
+  // All ranks end a run that is done, or was stopped; after a fault nobody can be asked.
+  if (!trained.ok() && !absl::IsCancelled(trained)) return trained;
+  const Status written =
+      GatherAndWriteTrace(trace.get(), absl::StrCat("rank ", communicator.rank(), " on ", device.name()),
+                          absl::StrCat(job.name, ", ", job.config.strategy().type_url(), ", ", communicator.size(),
+                                       " workers, steps ", job.trace.first_step, " to ", job.trace.end_step - 1),
+                          job.trace.file, communicator, device);
+  return trained.ok() ? Annotate(written, "--trace") : trained;
+}
+
 }  // namespace
 
 int ThreadsPerWorker(const Config& config, int workers) {
@@ -138,7 +157,10 @@ Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observ
   options.memory_limit = job.config.memory_limit_mb() << 20;
   TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(options));
   device->BindToThisThread();
-  return CatchDeviceError([&] { return Train(job, *device, communicator, observer, stop_requested); });
+  return CatchDeviceError([&] {
+    return job.trace.file.empty() ? Train(job, *device, communicator, observer, stop_requested)
+                                  : TrainTraced(job, *device, communicator, observer, stop_requested);
+  });
 }
 
 }  // namespace trireme

@@ -144,6 +144,7 @@ Status RunRecorder::Finish(const Status& trained) {
   if (last_checkpoint_ > 0) {
     absl::PrintF("  checkpoint  %s/checkpoints/step_%08d\n", job_.run_folder, last_checkpoint_);
   }
+  if (!job_.trace.file.empty()) absl::PrintF("  trace       %s\n", job_.trace.file);
   absl::PrintF("  metrics     %s/metrics.jsonl\n  report      %s\n", job_.run_folder, report);
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/trace.h"
 #include "core/device/cpu/huge_page_pool.h"
 #include "core/device/memory_fault.h"
 
@@ -78,10 +79,11 @@ class InlineStream : public Stream {
 class ThreadStream : public Stream {
  public:
   ThreadStream(Device& device, const std::string& name) : device_(device) {
-    thread_ = std::thread([this, name] {
+    thread_ = std::thread([this, name, trace = TraceOfThisThread()] {
       // 15 characters is what the kernel keeps.
       pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
       omp_set_num_threads(1);
+      const TraceThread traced(trace, name);
       Loop();
     });
   }

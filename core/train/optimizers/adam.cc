@@ -3,6 +3,7 @@
 
 #include "core/api/optimizer.h"
 #include "core/base/registry.h"
+#include "core/base/trace.h"
 #include "core/train/optimizers/adam.pb.h"
 #include "core/train/optimizers/rules.h"
 #include "core/train/optimizers/trained_runs.h"
@@ -45,6 +46,7 @@ class Adam : public Optimizer {
   }
 
   void Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) override {
+    const TraceSpan span(TraceKind::kUpdate, "adam", -1, (end - begin) * static_cast<int64_t>(sizeof(float)));
     const AdamConstants constants = {static_cast<float>(config_.beta1()), static_cast<float>(config_.beta2()),
                                      static_cast<float>(config_.epsilon())};
     const AdamArrays arrays = {arena_->gradients().data<float>(), first_moment_.data<float>(),

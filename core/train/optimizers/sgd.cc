@@ -1,6 +1,7 @@
 // "optimizer/sgd".
 #include "core/api/optimizer.h"
 #include "core/base/registry.h"
+#include "core/base/trace.h"
 #include "core/train/optimizers/rules.h"
 #include "core/train/optimizers/sgd.pb.h"
 #include "core/train/optimizers/trained_runs.h"
@@ -31,6 +32,7 @@ class Sgd : public Optimizer {
   }
 
   void Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) override {
+    const TraceSpan span(TraceKind::kUpdate, "sgd", -1, (end - begin) * static_cast<int64_t>(sizeof(float)));
     const SgdArrays arrays = {arena_->gradients().data<float>(),
                               momentum_.defined() ? momentum_.data<float>() : nullptr, arena_->values().data<float>()};
     UpdateBySgd(map_, rules_, {config_.momentum(), config_.nesterov()}, arrays, begin, end, control, stream);

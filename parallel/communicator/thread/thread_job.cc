@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "absl/strings/str_join.h"
+#include "core/base/trace.h"
 
 namespace trireme {
 namespace {
@@ -92,6 +93,8 @@ Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call, const 
   const auto deadline =
       std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
                                              std::chrono::duration<double>(job_.timeout_seconds_));
+  if (ready()) return absl::OkStatus();
+  const TraceSpan span(TraceKind::kWait, "wait for peers");
   while (!ready()) {
     if (!job_.fault_.ok()) return job_.fault_;
     const std::vector<int> late = missing();

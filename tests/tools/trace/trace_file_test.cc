@@ -1,0 +1,105 @@
+#include "tools/trace/trace_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "core/base/files.h"
+#include "tests/parallel/testing/jobs.h"
+#include "tools/trace/clock_offset.h"
+#include "tools/trace/trace_options.h"
+
+namespace trireme {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string FileOfThisTest(const std::string& name) { return std::string(std::getenv("TEST_TMPDIR")) + "/" + name; }
+
+nlohmann::json ReadJson(const std::string& path) { return nlohmann::json::parse(*ReadFile(path)); }
+
+std::string PartOf(int rank, int64_t begin, int64_t end, int64_t offset = 0) {
+  Trace trace(rank, 0, 1);
+  trace.NewTrack("worker")->Add({TraceKind::kUpdate, "adam", 3, 64, begin, end});
+  trace.NewTrack("idle");
+  return TracePart(trace, "rank " + std::to_string(rank), offset, 0);
+}
+
+TEST(TraceFileTest, PutsAllRanksOnOneClock) {
+  const std::string path = FileOfThisTest("one_clock.json");
+  ASSERT_TRUE(WriteTrace({PartOf(0, 5000, 7000), PartOf(1, 1004000, 1009000, -1000000)}, "a test", path).ok());
+  std::vector<nlohmann::json> events, names;
+  const nlohmann::json trace = ReadJson(path);
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] == "X") events.push_back(event);
+    if (event["name"] == "thread_name") names.push_back(event);
+  }
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(names.size(), 2u) << "a track on which nothing happened is left out";
+  EXPECT_EQ(events[0]["name"], "adam 3");
+  EXPECT_EQ(events[0]["args"]["bytes"], 64);
+  EXPECT_DOUBLE_EQ(events[0]["ts"], 1);
+  EXPECT_DOUBLE_EQ(events[0]["dur"], 2);
+  EXPECT_DOUBLE_EQ(events[1]["ts"], 0);
+  EXPECT_EQ(events[1]["pid"], 1);
+}
+
+TEST(TraceFileTest, FilesOfSeveralJobsKeepTheirProcessesApart) {
+  const std::string a = FileOfThisTest("a.json"), b = FileOfThisTest("b.json"), both = FileOfThisTest("both.json");
+  ASSERT_TRUE(WriteTrace({PartOf(0, 0, 1), PartOf(1, 0, 1)}, "a", a).ok());
+  ASSERT_TRUE(WriteTrace({PartOf(0, 0, 1)}, "b", b).ok());
+  ASSERT_TRUE(MergeTraces({{"one", a}, {"failed", FileOfThisTest("none.json")}, {"two", b}}, "", both).ok());
+  std::vector<std::string> processes;
+  const nlohmann::json trace = ReadJson(both);
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["name"] == "process_name") {
+      processes.push_back(std::to_string(event["pid"].get<int>()) + " " + event["args"]["name"].get<std::string>());
+    }
+  }
+  EXPECT_THAT(processes, ::testing::ElementsAre("0 one: rank 0", "1 one: rank 1", "2 two: rank 0"));
+  ASSERT_TRUE(WriteFileAtomically(a, "{}").ok());
+  EXPECT_EQ(MergeTraces({{"one", a}}, "", both).code(), absl::StatusCode::kDataLoss);
+}
+
+// Each rank's clock is ahead by an hour more, and every other rank lives on rank 0's host.
+TEST(ClockOffsetTest, FindsHowFarClocksOfOtherHostsAreApart) {
+  constexpr int64_t kHour = int64_t{3600} * 1000000000;
+  const Status status = RunJob(4, [&](Communicator& communicator, Device& device) -> Status {
+    const int rank = communicator.rank();
+    const bool here = rank % 2 == 0;
+    const auto now = [&] { return TraceClock() + (here ? 0 : rank * kHour); };
+    const auto offset = EstimateClockOffset(communicator, device, here ? "this host" : "another", now);
+    if (!offset.ok()) return offset.status();
+    if (here) {
+      EXPECT_EQ(offset->nanoseconds, 0);
+      EXPECT_EQ(offset->error, 0);
+    } else {
+      EXPECT_GT(offset->error, 0);
+      EXPECT_LE(std::abs(offset->nanoseconds + rank * kHour), offset->error);
+    }
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST(TraceOptionsTest, StepsAreThoseAskedForOrTwentyAfterTheFirstFive) {
+  const auto range = [](const std::string& steps, int64_t first, int64_t total) {
+    const TraceOptions options = *MakeTraceOptions("t.json", steps, first, total);
+    return std::make_pair(options.first_step, options.end_step);
+  };
+  EXPECT_EQ(range("", 0, 1000), std::make_pair(int64_t{5}, int64_t{25}));
+  EXPECT_EQ(range("", 100, 1000), std::make_pair(int64_t{105}, int64_t{125}));
+  EXPECT_EQ(range("", 0, 22), std::make_pair(int64_t{2}, int64_t{22}));
+  EXPECT_EQ(range("", 0, 8), std::make_pair(int64_t{0}, int64_t{8}));
+  EXPECT_EQ(range("7:9", 0, 10), std::make_pair(int64_t{7}, int64_t{9}));
+  for (const char* wrong : {"7", "7:7", "9:7", "-1:3", "0:11", "a:b", "1:2:3", ":"}) {
+    EXPECT_EQ(MakeTraceOptions("t.json", wrong, 0, 10).status().code(), absl::StatusCode::kInvalidArgument) << wrong;
+  }
+  EXPECT_FALSE(MakeTraceOptions("", "1:2", 0, 10).ok());
+  EXPECT_TRUE(MakeTraceOptions("", "", 0, 10)->file.empty());
+}
+
+}  // namespace
+}  // namespace trireme

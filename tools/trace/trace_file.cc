@@ -1,0 +1,145 @@
+#include "tools/trace/trace_file.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/files.h"
+#include "tools/trace/clock_offset.h"
+
+namespace trireme {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Parts are compact, as all ranks get them: an event is [kind, name, number, bytes, begin, end].
+Json EventsOf(const TraceTrack& track, int64_t offset) {
+  std::vector<TraceEvent> events = track.events();
+  // As a viewer nests them: what holds others comes before these.
+  std::sort(events.begin(), events.end(), [](const TraceEvent& a, const TraceEvent& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
+  });
+  Json json = Json::array();
+  for (const TraceEvent& event : events) {
+    json.push_back(
+        {TraceKindName(event.kind), event.name, event.number, event.bytes, event.begin + offset, event.end + offset});
+  }
+  return json;
+}
+
+Json Metadata(const char* name, int64_t process, int64_t track, const Json& arguments) {
+  Json json = {{"ph", "M"}, {"name", name}, {"pid", process}};
+  if (track >= 0) json["tid"] = track;
+  json["args"] = arguments;
+  return json;
+}
+
+double Microseconds(int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-3; }
+
+Json CompleteEvent(const Json& event, int64_t process, int64_t track, int64_t zero) {
+  std::string name = event[1];
+  const int64_t number = event[2], bytes = event[3], begin = event[4], end = event[5];
+  if (number >= 0) absl::StrAppend(&name, " ", number);
+  Json json = {{"ph", "X"},
+               {"name", name},
+               {"cat", event[0]},
+               {"pid", process},
+               {"tid", track},
+               {"ts", Microseconds(begin - zero)},
+               {"dur", Microseconds(end - begin)}};
+  if (bytes >= 0) json["args"] = {{"bytes", bytes}};
+  return json;
+}
+
+// One event a line: of use to people, and to diff.
+std::string Print(const Json& events, const Json& about) {
+  std::string text = absl::StrCat("{\"displayTimeUnit\":\"ms\",\"otherData\":", about.dump(), ",\"traceEvents\":[\n");
+  for (size_t i = 0; i < events.size(); ++i) absl::StrAppend(&text, i > 0 ? ",\n" : "", events[i].dump());
+  return text + "\n]}\n";
+}
+
+}  // namespace
+
+std::string TracePart(const Trace& trace, const std::string& process, int64_t offset, int64_t error) {
+  Json part = {{"rank", trace.rank()}, {"process", process}, {"error", error}, {"tracks", Json::array()}};
+  for (const TraceTrack* track : trace.tracks()) {
+    part["tracks"].push_back(
+        {{"name", track->name()}, {"left_out", track->num_left_out()}, {"events", EventsOf(*track, offset)}});
+  }
+  return part.dump();
+}
+
+Status WriteTrace(const std::vector<std::string>& parts, const std::string& description, const std::string& path) {
+  std::vector<Json> ranks;
+  int64_t zero = std::numeric_limits<int64_t>::max();
+  for (const std::string& part : parts) {
+    ranks.push_back(Json::parse(part));
+    for (const Json& track : ranks.back()["tracks"]) {
+      if (!track["events"].empty()) zero = std::min(zero, track["events"][0][4].get<int64_t>());
+    }
+  }
+  Json events = Json::array();
+  Json about = {{"description", description}, {"events_left_out", 0}};
+  int64_t left_out = 0;
+  double error = 0;
+  for (const Json& rank : ranks) {
+    const int64_t process = rank["rank"];
+    events.push_back(Metadata("process_name", process, -1, {{"name", rank["process"]}}));
+    events.push_back(Metadata("process_sort_index", process, -1, {{"sort_index", process}}));
+    int64_t id = 0;
+    for (const Json& track : rank["tracks"]) {
+      left_out += track["left_out"].get<int64_t>();
+      if (track["events"].empty()) continue;
+      events.push_back(Metadata("thread_name", process, id, {{"name", track["name"]}}));
+      events.push_back(Metadata("thread_sort_index", process, id, {{"sort_index", id}}));
+      for (const Json& event : track["events"]) events.push_back(CompleteEvent(event, process, id, zero));
+      ++id;
+    }
+    error = std::max(error, Microseconds(rank["error"]));
+  }
+  about["events_left_out"] = left_out;
+  about["clock_error_us"] = error;
+  return WriteFileAtomically(path, Print(events, about));
+}
+
+Status GatherAndWriteTrace(Trace* trace, const std::string& process, const std::string& description,
+                           const std::string& path, Communicator& communicator, Device& device) {
+  trace->Stop();
+  TRIREME_ASSIGN_OR_RETURN(const ClockOffset offset,
+                           EstimateClockOffset(communicator, device, ThisClockId(), TraceClock));
+  TRIREME_ASSIGN_OR_RETURN(
+      const std::vector<std::string> parts,
+      AllGatherStrings(communicator, TracePart(*trace, process, offset.nanoseconds, offset.error), device));
+  return communicator.rank() == 0 ? WriteTrace(parts, description, path) : absl::OkStatus();
+}
+
+Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& description, const std::string& path) {
+  Json events = Json::array();
+  int64_t first_process = 0, left_out = 0;
+  for (const NamedTraceFile& file : files) {
+    if (!std::filesystem::exists(file.path)) continue;
+    TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(file.path));
+    const Json trace = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!trace.is_object() || !trace.contains("traceEvents")) {
+      return absl::DataLossError(absl::StrCat(file.path, ": this is no trace"));
+    }
+    left_out += trace["otherData"].value("events_left_out", int64_t{0});
+    int64_t processes = 0;
+    for (Json event : trace["traceEvents"]) {
+      const int64_t process = event["pid"];
+      processes = std::max(processes, process + 1);
+      event["pid"] = first_process + process;
+      if (event["name"] == "process_name") {
+        event["args"]["name"] = absl::StrCat(file.name, ": ", event["args"]["name"].get<std::string>());
+      }
+      if (event["name"] == "process_sort_index") event["args"]["sort_index"] = first_process + process;
+      events.push_back(std::move(event));
+    }
+    first_process += processes;
+  }
+  return WriteFileAtomically(path, Print(events, {{"description", description}, {"events_left_out", left_out}}));
+}
+
+}  // namespace trireme
