@@ -1,5 +1,5 @@
-// The contract between a strategy and what decides whether and how a step's gradients reach the weights (losses that are
-// not finite, gradients that overflowed float16 or are longer than they may be).
+// The contract between a strategy and what decides whether and how a step's gradients reach the weights (losses that
+// are not finite, gradients that overflowed float16 or are longer than they may be).
 //
 // The decision is made on the device, without the host: a strategy shows the guard the reduced gradients and hands the
 // guard's control() to every update. In a step that is recorded and launched again, all of it is part of the recording.
@@ -16,12 +16,13 @@ class GradientGuard {
   virtual ~GradientGuard() = default;
 
   // True: a strategy calls Inspect for all ranges that this worker will update, then Decide, and only then updates,
-  // because one overflow anywhere holds for the whole step, and a norm is that of all gradients. False: it may update each range as soon as that is reduced,
-  // and need not call either. The same on every worker and in every step.
+  // because one overflow anywhere holds for the whole step, and a norm is that of all gradients. False: it may update
+  // each range as soon as that is reduced, and need not call either. The same on every worker and in every step.
   virtual bool waits_for_all() const = 0;
 
-  // Looks at the reduced gradients [begin, end) of the arena, in order of `stream`.
-  virtual void Inspect(int64_t begin, int64_t end, Stream& stream) = 0;
+  // Looks at the reduced gradients of the arena's elements from `begin` on, wherever they lie, in order of `stream`.
+  // They stay there, unchanged, until the updates of the step are done.
+  virtual void Inspect(int64_t begin, const Tensor& gradients, Stream& stream) = 0;
 
   // After the last Inspect of the step and ordered after it. With `replicated`, every worker has inspected all
   // gradients, and decides alike by itself; otherwise the workers have inspected each trained gradient once, all
@@ -36,7 +37,7 @@ class GradientGuard {
 class NoGuard : public GradientGuard {
  public:
   bool waits_for_all() const override { return false; }
-  void Inspect(int64_t, int64_t, Stream&) override {}
+  void Inspect(int64_t, const Tensor&, Stream&) override {}
   Status Decide(bool, Stream&) override { return absl::OkStatus(); }
   UpdateControl control() const override { return {}; }
 };

@@ -15,6 +15,10 @@
 #ifndef TRIREME_CORE_API_STRATEGY_H_
 #define TRIREME_CORE_API_STRATEGY_H_
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "core/api/communicator.h"
 #include "core/api/gradient_guard.h"
 #include "core/api/optimizer.h"
@@ -29,11 +33,12 @@ class Strategy : public GradientSink {
   // All outlive the strategy and belong to this worker.
   struct BuildArgs {
     ParameterArena* arena = nullptr;
-    Optimizer* optimizer = nullptr;        // set up already
+    Optimizer* optimizer = nullptr;        // not set up: Setup does it
     Communicator* communicator = nullptr;  // never null; size 1 for a worker that is alone
   };
 
-  // Makes all workers' parameters equal to rank 0's. Collective.
+  // Sets up the optimizer for the pieces of the arena that this worker updates, and makes all workers' parameters equal
+  // to rank 0's. Collective.
   virtual Status Setup() = 0;
 
   // Enqueues nothing. `step` is for messages.
@@ -49,6 +54,22 @@ class Strategy : public GradientSink {
 
   // False if workers may differ between steps (asynchronous strategies).
   virtual bool synchronous() const = 0;
+
+  // False if the calls of a step must not be recorded, because they differ from step to step.
+  virtual bool can_capture() const { return true; }
+
+  // True if, after so many steps, a checkpoint or an evaluation may interrupt the run without changing what it would
+  // have come to. One that is due otherwise, or a stop, waits for the next such step. The same on every worker.
+  virtual bool settled(int64_t /*steps_done*/) const { return true; }
+  // Makes every worker's arena hold the same parameters, the job's. Called when nothing is enqueued that was not waited
+  // for: before a checkpoint and an evaluation, in settled steps and in the last one, whether settled or not.
+  // Collective.
+  virtual Status Settle() { return absl::OkStatus(); }
+
+  // Arrays of this worker alone that a checkpoint has to keep besides the optimizer's state, float32, by name
+  // ("residual"). A run that is resumed fills them in after Setup, if it has some of this worker's rank and of this
+  // size, and leaves them as they are otherwise (more workers than before, or another strategy).
+  virtual std::vector<std::pair<std::string, Tensor>> State() const { return {}; }
 
   // Seconds of the last step in which this worker could do nothing but wait for communication.
   virtual double exposed_communication_seconds() const = 0;

@@ -11,7 +11,7 @@
 #include "core/base/status.h"
 
 // Raised with every change of a contract that a plugin built earlier would not survive.
-#define TRIREME_PLUGIN_ABI_VERSION 1
+#define TRIREME_PLUGIN_ABI_VERSION 2
 
 namespace trireme {
 
@@ -27,9 +27,8 @@ Status LoadPlugin(const std::string& path);
 }  // namespace trireme
 
 // In one .cc file of a plugin, at global scope, with a semicolon.
-#define TRIREME_PLUGIN(name)                                                                     \
-  extern "C" __attribute__((visibility("default"))) const char trireme_plugin_name[] = name;     \
-  extern "C" __attribute__((visibility("default"))) const int trireme_plugin_abi_version =       \
-      TRIREME_PLUGIN_ABI_VERSION
+#define TRIREME_PLUGIN(name)                                                                 \
+  extern "C" __attribute__((visibility("default"))) const char trireme_plugin_name[] = name; \
+  extern "C" __attribute__((visibility("default"))) const int trireme_plugin_abi_version = TRIREME_PLUGIN_ABI_VERSION
 
 #endif  // TRIREME_CORE_BASE_PLUGIN_LOADER_H_

@@ -6,11 +6,13 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/base/files.h"
+#include "core/train/gather_state.h"
 #include "core/train/safetensors.h"
 
 namespace trireme {
@@ -25,8 +27,14 @@ constexpr char kConfigFile[] = "config.pbtxt";
 constexpr char kInfoFile[] = "checkpoint.json";
 
 constexpr char kRunPrefix[] = "run/";
+constexpr char kBuffersPrefix[] = "buffers/";
+constexpr char kStrategyPrefix[] = "strategy/";
 
-std::string BuffersName(int rank) { return absl::StrCat("buffers/rank", rank); }
+std::string BuffersName(int rank) { return absl::StrCat(kBuffersPrefix, "rank", rank); }
+
+std::string StrategyName(int rank, const std::string& name) {
+  return absl::StrCat(kStrategyPrefix, "rank", rank, "/", name);
+}
 
 std::string StateName(const std::string& kind, const Parameter& parameter) {
   return absl::StrCat(kind, "/", parameter.name);
@@ -45,25 +53,27 @@ SafetensorsContent ModelContent(const ParameterArena& arena) {
   return content;
 }
 
-SafetensorsContent StateContent(const ParameterArena& arena, const Optimizer& optimizer, const RunState& run_state,
-                                const std::vector<float>& all_buffers, int world_size) {
+SafetensorsContent StateContent(const ParameterArena& arena, const RunState& run_state, const GatheredState& gathered,
+                                const std::vector<float>& all_buffers) {
   SafetensorsContent content;
   for (const auto& [name, tensor] : run_state) {
     content.arrays.push_back({absl::StrCat(kRunPrefix, name), tensor.shape(), tensor.ToVector<float>()});
   }
-  for (const auto& [kind, tensor] : optimizer.State()) {
+  for (const auto& [kind, values] : gathered.optimizer) {
     for (const Parameter* parameter : arena.parameters()) {
-      const int64_t begin = parameter->offset, end = begin + parameter->shape.size();
+      const auto begin = values.begin() + parameter->offset;
       content.arrays.push_back(
-          {StateName(kind, *parameter), parameter->shape, tensor.Flat(begin, end).ToVector<float>()});
+          {StateName(kind, *parameter), parameter->shape, std::vector<float>(begin, begin + parameter->shape.size())});
     }
   }
   const int64_t size = arena.buffer_values().size();
-  for (int rank = 0; rank < world_size; ++rank) {
-    content.arrays.push_back(
-        {BuffersName(rank),
-         {size},
-         std::vector<float>(all_buffers.begin() + rank * size, all_buffers.begin() + (rank + 1) * size)});
+  for (size_t rank = 0; rank < gathered.strategy.size(); ++rank) {
+    const auto begin = all_buffers.begin() + static_cast<int64_t>(rank) * size;
+    content.arrays.push_back({BuffersName(static_cast<int>(rank)), {size}, std::vector<float>(begin, begin + size)});
+    for (const auto& [name, values] : gathered.strategy[rank]) {
+      content.arrays.push_back(
+          {StrategyName(static_cast<int>(rank), name), {static_cast<int64_t>(values.size())}, values});
+    }
   }
   return content;
 }
@@ -152,6 +162,8 @@ class ArrayLookup {
     faults_.push_back(absl::StrCat(array.name, " is ", array.shape.ToString(), ", the model's is ", shape.ToString()));
     return nullptr;
   }
+  // Of what is left, nobody asks.
+  void LeaveOut() { arrays_.clear(); }
   Status Finish() {
     for (const auto& [name, array] : arrays_) {
       faults_.push_back(absl::StrCat(name, " ", array->shape.ToString(), " is not in the model"));
@@ -168,10 +180,38 @@ class ArrayLookup {
   std::vector<std::string> faults_;
 };
 
+struct Copy {
+  Tensor to;
+  const float* from;
+};
+
+// The file has each array whole, by parameter; this worker's pieces take their parts. A worker that holds no state does
+// not know which there should be, and leaves the judgement to the others.
+void AddOptimizerCopies(const ParameterArena& arena, const std::vector<OptimizerState>& states, ArrayLookup* lookup,
+                        std::vector<Copy>* copies) {
+  if (states.empty()) lookup->LeaveOut();
+  std::set<std::string> kinds;
+  for (const OptimizerState& state : states) kinds.insert(state.name);
+  for (const std::string& kind : kinds) {
+    for (const Parameter* parameter : arena.parameters()) {
+      const NamedArray* array = lookup->Take(StateName(kind, *parameter), parameter->shape);
+      if (array == nullptr) continue;
+      for (const OptimizerState& state : states) {
+        const int64_t begin = std::max(state.begin, parameter->offset);
+        const int64_t end = std::min(state.begin + state.values.size(), parameter->offset + parameter->shape.size());
+        if (state.name != kind || begin >= end) continue;
+        copies->push_back({state.values.Flat(begin - state.begin, end - state.begin),
+                           array->values.data() + (begin - parameter->offset)});
+      }
+    }
+  }
+}
+
 }  // namespace
 
-Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const ParameterArena& arena,
-                      const Optimizer& optimizer, const RunState& run_state, Communicator& communicator) {
+Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const CheckpointParts& parts,
+                      Communicator& communicator) {
+  const ParameterArena& arena = *parts.arena;
   Device& device = arena.device();
   const int world = communicator.size(), rank = communicator.rank();
   // Running statistics may differ between workers (norm per worker), and a resumed run needs each its own.
@@ -184,10 +224,12 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
   // must not be written.
   stream.Synchronize();
   if (!stream.is_inline()) TRIREME_RETURN_IF_ERROR(communicator.status());
+  TRIREME_ASSIGN_OR_RETURN(const GatheredState gathered,
+                           GatherState(arena, *parts.optimizer, *parts.strategy, communicator));
   Status written;
   if (rank == 0) {
     written = WriteCheckpoint(run_folder, keep, info, ModelContent(arena),
-                              StateContent(arena, optimizer, run_state, all_buffers.ToVector<float>(), world));
+                              StateContent(arena, parts.run_state, gathered, all_buffers.ToVector<float>()));
   }
   TRIREME_RETURN_IF_ERROR(communicator.status());
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> messages,
@@ -229,6 +271,8 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
   return info;
 }
 
+std::string ModelFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kModelFile).string(); }
+
 Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena) {
   TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(safetensors_file));
   ArrayLookup lookup(content, safetensors_file);
@@ -245,44 +289,42 @@ Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena) {
   return absl::OkStatus();
 }
 
-Status LoadTrainingState(const std::string& checkpoint, int rank, ParameterArena* arena, Optimizer* optimizer,
-                         const RunState& run_state) {
+Status LoadTrainingState(const std::string& checkpoint, int rank, const CheckpointParts& parts) {
   const std::string file = (fs::path(checkpoint) / kStateFile).string();
-  TRIREME_RETURN_IF_ERROR(LoadWeights((fs::path(checkpoint) / kModelFile).string(), arena));
   TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(file));
-  SafetensorsContent states;
-  std::map<std::string, const NamedArray*> buffers, of_run;
+  SafetensorsContent of_optimizer;
+  std::map<std::string, const NamedArray*> others;
   for (const NamedArray& array : content.arrays) {
-    if (absl::StartsWith(array.name, "buffers/")) {
-      buffers[array.name] = &array;
-    } else if (absl::StartsWith(array.name, kRunPrefix)) {
-      of_run[array.name] = &array;
+    const bool other = absl::StartsWith(array.name, kBuffersPrefix) || absl::StartsWith(array.name, kRunPrefix) ||
+                       absl::StartsWith(array.name, kStrategyPrefix);
+    if (other) {
+      others[array.name] = &array;
     } else {
-      states.arrays.push_back(array);
+      of_optimizer.arrays.push_back(array);
     }
   }
-  ArrayLookup lookup(states, file);
-  std::vector<std::pair<Tensor, const NamedArray*>> copies;
-  for (const auto& [kind, tensor] : optimizer->State()) {
-    for (const Parameter* parameter : arena->parameters()) {
-      const int64_t begin = parameter->offset, end = begin + parameter->shape.size();
-      copies.emplace_back(tensor.Flat(begin, end), lookup.Take(StateName(kind, *parameter), parameter->shape));
-    }
-  }
-  for (const auto& [name, tensor] : run_state) {
-    const auto found = of_run.find(absl::StrCat(kRunPrefix, name));
-    if (found == of_run.end()) continue;
-    copies.emplace_back(tensor, lookup.Fit(*found->second, tensor.shape()));
+  std::vector<Copy> copies;
+  ArrayLookup lookup(of_optimizer, file);
+  AddOptimizerCopies(*parts.arena, parts.optimizer->State(), &lookup, &copies);
+  for (const auto& [name, tensor] : parts.run_state) {
+    const auto found = others.find(absl::StrCat(kRunPrefix, name));
+    if (found == others.end() || lookup.Fit(*found->second, tensor.shape()) == nullptr) continue;
+    copies.push_back({tensor, found->second->values.data()});
   }
   TRIREME_RETURN_IF_ERROR(lookup.Finish());
+  for (const auto& [name, tensor] : parts.strategy->State()) {
+    const auto found = others.find(StrategyName(rank, name));
+    if (found == others.end() || found->second->shape.size() != tensor.size()) continue;
+    copies.push_back({tensor, found->second->values.data()});
+  }
   // A rank that the run did not have before starts from rank 0's.
-  auto mine = buffers.find(BuffersName(rank));
-  if (mine == buffers.end()) mine = buffers.find(BuffersName(0));
-  if (mine == buffers.end() || mine->second->shape.size() != arena->buffer_values().size()) {
+  auto mine = others.find(BuffersName(rank));
+  if (mine == others.end()) mine = others.find(BuffersName(0));
+  if (mine == others.end() || mine->second->shape.size() != parts.arena->buffer_values().size()) {
     return absl::DataLossError(absl::StrCat(file, ": the buffers are missing or of another size"));
   }
-  for (const auto& [tensor, array] : copies) tensor.CopyFromHost(array->values.data());
-  arena->buffer_values().CopyFromHost(mine->second->values.data());
+  copies.push_back({parts.arena->buffer_values(), mine->second->values.data()});
+  for (const Copy& copy : copies) copy.to.CopyFromHost(copy.from);
   return absl::OkStatus();
 }
 

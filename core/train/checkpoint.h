@@ -2,9 +2,11 @@
 //
 // A checkpoint is a folder "<run>/checkpoints/step_00001000" with
 //   model.safetensors    parameters and buffers by name (rank 0's buffers): what eval and detect load
-//   state.safetensors    the optimizer's arrays by parameter, every rank's buffers, and the scale of losses in float16
+//   state.safetensors    the optimizer's arrays by parameter, every rank's buffers and its strategy's own arrays, and
+//                        the scale of losses in float16
 //   config.pbtxt         the config of the run, overrides included
 //   checkpoint.json      step, seed, class names, world size
+// None of them tells which strategy made it: a run may go on with another one, and with more or fewer workers.
 // Sampler and random numbers need no state beyond step and seed: they are functions of both. A
 // checkpoint is written whole or not at all (a temporary folder, flushed, then renamed).
 #ifndef TRIREME_CORE_TRAIN_CHECKPOINT_H_
@@ -17,6 +19,7 @@
 
 #include "core/api/communicator.h"
 #include "core/api/optimizer.h"
+#include "core/api/strategy.h"
 #include "core/nn/parameter_arena.h"
 
 namespace trireme {
@@ -33,24 +36,37 @@ struct CheckpointInfo {
 // Small arrays of the run itself, the same on every rank, by name: "loss_scale".
 using RunState = std::vector<std::pair<std::string, Tensor>>;
 
-// Collective: every rank calls it; rank 0 writes, and removes the oldest beyond `keep`. Returns on every rank with
-// rank 0's status.
-Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const ParameterArena& arena,
-                      const Optimizer& optimizer, const RunState& run_state, Communicator& communicator);
+// A worker's part in a run. All outlive what they are given to.
+struct CheckpointParts {
+  ParameterArena* arena = nullptr;
+  Optimizer* optimizer = nullptr;
+  Strategy* strategy = nullptr;  // set up
+  RunState run_state;
+};
+
+// Collective: every rank calls it, settled (see Strategy::Settle); rank 0 writes, and removes the oldest beyond `keep`.
+// Returns on every rank with rank 0's status.
+Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const CheckpointParts& parts,
+                      Communicator& communicator);
 
 // `path` is a checkpoint, or a run whose newest checkpoint is meant. NotFound if it is neither.
 StatusOr<std::string> FindCheckpoint(const std::string& path);
 
 StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
 
+// Of a checkpoint: what LoadWeights takes.
+std::string ModelFile(const std::string& checkpoint);
+
 // Parameters and buffers from a safetensors file. All names and shapes that are missing, unknown or different are
 // listed in one InvalidArgument, and nothing is loaded then.
 Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena);
 
-// The weights, this rank's buffers, and the state of optimizer and run. Arrays of `run_state` that the checkpoint does
-// not have stay as they are, and others that it has are left out: a run may go on in another precision.
-Status LoadTrainingState(const std::string& checkpoint, int rank, ParameterArena* arena, Optimizer* optimizer,
-                         const RunState& run_state);
+// All but the weights, which have to be there before the strategy is set up: this rank's buffers, its part of the
+// optimizer's state, its strategy's own arrays, and the state of the run. Arrays of run and strategy that the
+// checkpoint does not have stay as they are, and others that it has are left out: a run may go on in another precision,
+// with another strategy, and with other workers. Differences in the optimizer's arrays are listed in one
+// InvalidArgument.
+Status LoadTrainingState(const std::string& checkpoint, int rank, const CheckpointParts& parts);
 
 }  // namespace trireme
 

@@ -87,8 +87,7 @@ void Summarise(const float* numbers, const int32_t* flags, float* to, Stream& st
 }  // namespace
 
 StepGuard::StepGuard(const ParameterArena& arena, Communicator& communicator, const StepGuardOptions& options)
-    : arena_(arena),
-      communicator_(communicator),
+    : communicator_(communicator),
       options_(options),
       numbers_(Tensor::From<float>(arena.device(), {kNumNumbers},
                                    {options.loss_scale.enabled ? options.loss_scale.initial : 1.0f, 0, 1, 1, 0})),
@@ -100,11 +99,11 @@ void StepGuard::InspectLosses(const Tensor& rows, int64_t first_loss, Stream& st
                 flags_.data<int32_t>(), squares_.data<double>(), stream);
 }
 
-void StepGuard::Inspect(int64_t begin, int64_t end, Stream& stream) {
+void StepGuard::Inspect(int64_t, const Tensor& gradients, Stream& stream) {
   if (clips()) {
-    ops::AddSumOfSquares(arena_.gradients().Flat(begin, end), squares_, stream);
+    ops::AddSumOfSquares(gradients, squares_, stream);
   } else if (scales()) {
-    FindNotFinite(arena_.gradients().data<float>() + begin, end - begin, flags_.data<int32_t>() + kFound, stream);
+    FindNotFinite(gradients.data<float>(), gradients.size(), flags_.data<int32_t>() + kFound, stream);
   }
 }
 

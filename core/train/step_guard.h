@@ -48,7 +48,7 @@ class StepGuard : public GradientGuard {
   void InspectLosses(const Tensor& rows, int64_t first_loss, Stream& stream);
 
   bool waits_for_all() const override { return scales() || clips(); }
-  void Inspect(int64_t begin, int64_t end, Stream& stream) override;
+  void Inspect(int64_t begin, const Tensor& gradients, Stream& stream) override;
   Status Decide(bool replicated, Stream& stream) override;
   UpdateControl control() const override;
 
@@ -65,7 +65,6 @@ class StepGuard : public GradientGuard {
   bool scales() const { return options_.loss_scale.enabled; }
   bool clips() const { return options_.clip_norm > 0; }
 
-  const ParameterArena& arena_;
   Communicator& communicator_;
   const StepGuardOptions options_;
   Tensor

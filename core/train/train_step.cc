@@ -27,7 +27,8 @@ TrainStep::TrainStep(const Parts& parts, StepResults* results, const TrainStepOp
     : parts_(parts),
       results_(*results),
       options_(options),
-      may_record_(options.may_record && parts.device->can_capture() && parts.communicator->can_capture()),
+      may_record_(options.may_record && parts.device->can_capture() && parts.communicator->can_capture() &&
+                  parts.strategy->can_capture()),
       parameters_(parts.arena->Vars()) {}
 
 TrainStep::~TrainStep() {

@@ -37,20 +37,31 @@ Status Trainer::RunLoop() {
   if (options_.first_step > 0 && IsEvaluationDue(options_.first_step)) {
     TRIREME_RETURN_IF_ERROR(Evaluate(options_.first_step));
   }
+  Due due;
   for (int64_t step = options_.first_step; step < options_.total_steps; ++step) {
     TRIREME_RETURN_IF_ERROR(EnqueueStep(step));
     const int64_t done = step + 1;
-    const bool pauses = IsCheckpointDue(done) || IsEvaluationDue(done);
-    bool stop = false;
-    TRIREME_RETURN_IF_ERROR(ReadResults(pauses ? 0 : lag_, &stop));
-    if (stop) TRIREME_RETURN_IF_ERROR(ReadResults(0, &stop));
-    if (stop || IsCheckpointDue(done)) TRIREME_RETURN_IF_ERROR(Checkpoint(done));
-    if (stop && done < options_.total_steps) {
-      return absl::CancelledError(absl::StrCat("stopped after step ", done, " of ", options_.total_steps,
-                                               "; the checkpoint is saved, --resume goes on from it"));
-    }
-    if (IsEvaluationDue(done)) TRIREME_RETURN_IF_ERROR(Evaluate(done));
+    due.checkpoint = due.checkpoint || IsCheckpointDue(done);
+    due.evaluation = due.evaluation || IsEvaluationDue(done);
+    const bool settled = done == options_.total_steps || parts_.strategy->settled(done);
+    TRIREME_RETURN_IF_ERROR(ReadResults(settled && (due.checkpoint || due.evaluation) ? 0 : lag_, &due.stop));
+    if (!settled) continue;
+    if (due.stop) TRIREME_RETURN_IF_ERROR(ReadResults(0, &due.stop));
+    if (due.checkpoint || due.evaluation || due.stop) TRIREME_RETURN_IF_ERROR(Interrupt(done, due));
+    due = Due();
   }
+  return absl::OkStatus();
+}
+
+Status Trainer::Interrupt(int64_t steps_done, const Due& due) {
+  TRIREME_RETURN_IF_ERROR(parts_.strategy->Settle());
+  parts_.arena->RefreshRounded();
+  if (due.checkpoint || due.stop) TRIREME_RETURN_IF_ERROR(Checkpoint(steps_done));
+  if (due.stop && steps_done < options_.total_steps) {
+    return absl::CancelledError(absl::StrCat("stopped after step ", steps_done, " of ", options_.total_steps,
+                                             "; the checkpoint is saved, --resume goes on from it"));
+  }
+  if (due.evaluation) TRIREME_RETURN_IF_ERROR(Evaluate(steps_done));
   return absl::OkStatus();
 }
 

@@ -3,6 +3,8 @@
 // Where the device runs beside the host, the loop reads a step's results when the next step is enqueued already, so
 // that the device never waits for the host; it catches up before a checkpoint, an evaluation and the end. Where the
 // compute stream runs work at once (CPU), it reads them in the same step.
+//
+// What interrupts the run waits for a step after which the strategy is settled (see core/api/strategy.h).
 #ifndef TRIREME_CORE_TRAIN_TRAINER_H_
 #define TRIREME_CORE_TRAIN_TRAINER_H_
 
@@ -70,7 +72,7 @@ class Trainer {
     std::function<StatusOr<EvaluationReport>(int64_t steps_done)> evaluate;
     // Collective.
     std::function<Status(int64_t steps_done)> save_checkpoint;
-    // Set by a signal; workers agree on the step to stop after.
+    // Set by a signal; workers agree on the step to stop after, the next settled one.
     const std::atomic<bool>* stop_requested = nullptr;
   };
 
@@ -94,7 +96,14 @@ class Trainer {
     std::vector<int64_t> image_ids;
   };
 
+  // What interrupts the run, once the strategy is settled.
+  struct Due {
+    bool checkpoint = false, evaluation = false, stop = false;
+  };
+
   Status RunLoop();
+  // After the last of `steps_done` steps, all of whose results were read.
+  Status Interrupt(int64_t steps_done, const Due& due);
   bool IsCheckpointDue(int64_t steps_done) const;
   bool IsEvaluationDue(int64_t steps_done) const;
   Status Evaluate(int64_t steps_done);

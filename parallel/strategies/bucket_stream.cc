@@ -102,12 +102,13 @@ void BucketStream::Launch(int k) {
   stream_->Record(*state.done);
 }
 
-Status FinishAndUpdate(BucketStream* buckets, Optimizer* optimizer, GradientGuard& guard, Stream& compute) {
+Status FinishAndUpdate(BucketStream* buckets, const ParameterArena& arena, Optimizer* optimizer, GradientGuard& guard) {
+  Stream& compute = arena.device().compute_stream();
   buckets->LaunchRest();
   for (const Bucket& bucket : buckets->buckets()) {
     TRIREME_RETURN_IF_ERROR(buckets->FinishNext());
     if (guard.waits_for_all()) {
-      guard.Inspect(bucket.begin, bucket.end, compute);
+      guard.Inspect(bucket.begin, arena.gradients().Flat(bucket.begin, bucket.end), compute);
     } else {
       optimizer->Update(bucket.begin, bucket.end, guard.control(), compute);
     }

@@ -81,7 +81,7 @@ class BucketStream {
 
 // The end of a step in which every worker has all sums and updates the whole arena: each bucket's range as it arrives,
 // or all after the guard has seen them.
-Status FinishAndUpdate(BucketStream* buckets, Optimizer* optimizer, GradientGuard& guard, Stream& compute);
+Status FinishAndUpdate(BucketStream* buckets, const ParameterArena& arena, Optimizer* optimizer, GradientGuard& guard);
 
 }  // namespace trireme
 

@@ -85,7 +85,6 @@ Result Train(Device& device, Precision precision, NormConfig::Mode norm) {
     TRIREME_ASSIGN_OR_RETURN(const auto arena,
                              ParameterArena::Build(detector.get(), device, 1, 1, ActivationType(precision)));
     const auto optimizer = Make<Optimizer>("optimizer/adam", {});
-    TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
     const auto strategy = Make<Strategy>("strategy/ring_all_reduce", {arena.get(), optimizer.get(), &communicator});
     TRIREME_RETURN_IF_ERROR(strategy->Setup());
     StepGuardOptions of_guard;

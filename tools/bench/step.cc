@@ -129,7 +129,6 @@ Status TimeSteps(const Config& config, Communicator& communicator, Timings* timi
   TRIREME_ASSIGN_OR_RETURN(auto detector, CreateComponent<Detector>(config.model(), "model", args));
   TRIREME_ASSIGN_OR_RETURN(auto arena, ParameterArena::Build(detector.get(), *device, 1, 1, ActivationType(precision)));
   TRIREME_ASSIGN_OR_RETURN(auto optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
-  TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
   TRIREME_ASSIGN_OR_RETURN(auto strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
                                                                     {arena.get(), optimizer.get(), &communicator}));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());

@@ -24,7 +24,7 @@ StatusOr<std::unique_ptr<TrainedModel>> LoadTrainedModel(const std::string& path
   TRIREME_RETURN_IF_ERROR(CatchDeviceError([&]() -> Status {
     TRIREME_ASSIGN_OR_RETURN(model->arena, ParameterArena::Build(model->detector.get(), *model->device, 1, 0,
                                                                  ActivationType(model->precision)));
-    return LoadWeights(model->checkpoint + "/model.safetensors", model->arena.get());
+    return LoadWeights(ModelFile(model->checkpoint), model->arena.get());
   }));
   return model;
 }

@@ -42,19 +42,21 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   TRIREME_ASSIGN_OR_RETURN(
       auto arena, ParameterArena::Build(detector.get(), device, world, config.seed(), ActivationType(precision)));
   TRIREME_ASSIGN_OR_RETURN(auto optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
-  TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
   TRIREME_ASSIGN_OR_RETURN(auto schedule, MakeSchedule(job));
-  if (job.resume_from.empty() && config.has_initial_weights()) {
+  // Before the strategy's Setup, which may put them elsewhere, too.
+  if (!job.resume_from.empty()) {
+    TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(job.resume_from), arena.get()));
+  } else if (config.has_initial_weights()) {
     TRIREME_RETURN_IF_ERROR(LoadWeights(config.initial_weights(), arena.get()));
   }
   TRIREME_ASSIGN_OR_RETURN(auto strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
                                                                     {arena.get(), optimizer.get(), &communicator}));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
   StepGuard guard(*arena, communicator, GuardOptionsOf(config));
-  const RunState run_state = RunStateOf(guard, precision);
+  const CheckpointParts checkpoint_parts = {arena.get(), optimizer.get(), strategy.get(), RunStateOf(guard, precision)};
   // After Setup, which gives every rank rank 0's buffers: with norm per worker each has its own to go on with.
   if (!job.resume_from.empty()) {
-    TRIREME_RETURN_IF_ERROR(LoadTrainingState(job.resume_from, rank, arena.get(), optimizer.get(), run_state));
+    TRIREME_RETURN_IF_ERROR(LoadTrainingState(job.resume_from, rank, checkpoint_parts));
   }
 
   std::vector<const Transform*> transforms;
@@ -100,8 +102,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
     info.global_batch_size = config.global_batch_size();
     info.class_names = job.train_data->class_names();
     info.config_text = PrintText(config);
-    return SaveCheckpoint(job.run_folder, config.checkpoint().keep(), info, *arena, *optimizer, run_state,
-                          communicator);
+    return SaveCheckpoint(job.run_folder, config.checkpoint().keep(), info, checkpoint_parts, communicator);
   };
   if (job.eval_data != nullptr) {
     parts.evaluate = [&](int64_t) {

@@ -5,6 +5,7 @@
 #include "core/base/registry.h"
 #include "core/base/trace.h"
 #include "core/train/optimizers/adam.pb.h"
+#include "core/train/optimizers/pieces.h"
 #include "core/train/optimizers/rules.h"
 #include "core/train/optimizers/trained_runs.h"
 
@@ -15,13 +16,10 @@ class Adam : public Optimizer {
  public:
   explicit Adam(const AdamConfig& config) : config_(config) {}
 
-  Status Setup(ParameterArena* arena) override {
-    arena_ = arena;
-    TRIREME_ASSIGN_OR_RETURN(map_, MapRules(*arena));
-    rules_ = NewRules<AdamRule>(arena->device(), map_.rules.size());
-    for (Tensor* moment : {&first_moment_, &second_moment_}) {
-      *moment = Tensor::Zeros(arena->device(), {arena->size()}, DataType::kFloat32, MemoryKind::kOptimizer);
-    }
+  Status Setup(const ParameterArena& arena, const std::vector<ArenaPiece>& pieces) override {
+    TRIREME_ASSIGN_OR_RETURN(map_, MapRules(arena));
+    rules_ = NewRules<AdamRule>(arena.device(), map_.rules.size());
+    pieces_ = OptimizerPieces(arena, pieces, {"first_moment", "second_moment"});
     return absl::OkStatus();
   }
 
@@ -49,22 +47,19 @@ class Adam : public Optimizer {
     const TraceSpan span(TraceKind::kUpdate, "adam", -1, (end - begin) * static_cast<int64_t>(sizeof(float)));
     const AdamConstants constants = {static_cast<float>(config_.beta1()), static_cast<float>(config_.beta2()),
                                      static_cast<float>(config_.epsilon())};
-    const AdamArrays arrays = {arena_->gradients().data<float>(), first_moment_.data<float>(),
-                               second_moment_.data<float>(), arena_->values().data<float>()};
+    const OptimizerPieces::Piece& piece = pieces_.Find(begin, end);
+    const AdamArrays arrays = {piece.at.begin, piece.at.gradients.data<float>(), piece.state[0].data<float>(),
+                               piece.state[1].data<float>(), piece.at.values.data<float>()};
     UpdateByAdam(map_, rules_, constants, arrays, begin, end, control, stream);
   }
 
-  std::vector<std::pair<std::string, Tensor>> State() const override {
-    return {{"first_moment", first_moment_}, {"second_moment", second_moment_}};
-  }
+  std::vector<OptimizerState> State() const override { return pieces_.State(); }
 
  private:
   const AdamConfig config_;
-  ParameterArena* arena_ = nullptr;
   RuleMap map_;
   Tensor rules_;
-  Tensor first_moment_;
-  Tensor second_moment_;
+  OptimizerPieces pieces_;
 };
 
 StatusOr<std::unique_ptr<Optimizer>> MakeAdam(const AdamConfig& config, const Optimizer::BuildArgs&) {

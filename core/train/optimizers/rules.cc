@@ -33,20 +33,21 @@ void Write(const std::vector<Rule>& rules, const Tensor& to, Stream& stream) {
   }
 }
 
-// `element(rule, multiplier, i)` updates arena element i.
+// `element(rule, multiplier, i)` updates element i of the arrays, which is the arena's element.at.begin + i.
 template <class Rule, class Element>
 void UpdateElements(const RuleMap& map, const Tensor& rules, int64_t begin, int64_t end, const UpdateControl& control,
                     Stream& stream, const Element& element) {
   const Rule* table = reinterpret_cast<const Rule*>(rules.data<float>());
   const float* multiplier = control.gradient_multiplier;
   const int32_t* apply = control.apply;
+  const int64_t origin = element.at.begin;
   if (map.by_line.defined()) {
     const uint8_t* by_line = map.by_line.data<uint8_t>();
     const auto update = [=] TRIREME_HD(int64_t offset) {
       if (apply != nullptr && *apply == 0) return;
       const int64_t i = begin + offset;
       const uint8_t rule = by_line[i / RuleMap::kLine];
-      if (rule != RuleMap::kNoRule) element(table[rule], multiplier != nullptr ? *multiplier : 1.0f, i);
+      if (rule != RuleMap::kNoRule) element(table[rule], multiplier != nullptr ? *multiplier : 1.0f, i - origin);
     };
     ParallelFor(stream, end - begin, update, kGrain);
     return;
@@ -63,8 +64,8 @@ void UpdateElements(const RuleMap& map, const Tensor& rules, int64_t begin, int6
         const Element update = element;
         const Rule by = rule;
         const float multiplied = factor;
-        const int64_t stop = run.begin + last;
-        for (int64_t i = run.begin + first; i < stop; ++i) update(by, multiplied, i);
+        const int64_t start = run.begin - origin;
+        for (int64_t i = start + first; i < start + last; ++i) update(by, multiplied, i);
       });
     });
   }

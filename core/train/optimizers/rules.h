@@ -43,8 +43,10 @@ Tensor NewRules(Device& device, size_t count) {
                        MemoryKind::kOptimizer);
 }
 
-// The arrays of an arena, by their first elements.
+// The arrays of a piece of the arena (see core/api/optimizer.h), by their first
+// elements, which are the arena's element `begin`.
 struct SgdArrays {
+  int64_t begin;
   const float* gradients;
   float* velocity;  // null if momentum is 0
   float* values;
@@ -62,6 +64,7 @@ void UpdateBySgd(const RuleMap& map, const Tensor& rules, const SgdConstants& co
                  int64_t begin, int64_t end, const UpdateControl& control, Stream& stream);
 
 struct AdamArrays {
+  int64_t begin;
   const float* gradients;
   float* first_moment;
   float* second_moment;

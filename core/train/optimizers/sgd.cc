@@ -2,6 +2,7 @@
 #include "core/api/optimizer.h"
 #include "core/base/registry.h"
 #include "core/base/trace.h"
+#include "core/train/optimizers/pieces.h"
 #include "core/train/optimizers/rules.h"
 #include "core/train/optimizers/sgd.pb.h"
 #include "core/train/optimizers/trained_runs.h"
@@ -13,13 +14,12 @@ class Sgd : public Optimizer {
  public:
   explicit Sgd(const SgdConfig& config) : config_(config) {}
 
-  Status Setup(ParameterArena* arena) override {
-    arena_ = arena;
-    TRIREME_ASSIGN_OR_RETURN(map_, MapRules(*arena));
-    rules_ = NewRules<SgdRule>(arena->device(), map_.rules.size());
-    if (config_.momentum() > 0) {
-      momentum_ = Tensor::Zeros(arena->device(), {arena->size()}, DataType::kFloat32, MemoryKind::kOptimizer);
-    }
+  Status Setup(const ParameterArena& arena, const std::vector<ArenaPiece>& pieces) override {
+    TRIREME_ASSIGN_OR_RETURN(map_, MapRules(arena));
+    rules_ = NewRules<SgdRule>(arena.device(), map_.rules.size());
+    std::vector<std::string> names;
+    if (config_.momentum() > 0) names = {"momentum"};
+    pieces_ = OptimizerPieces(arena, pieces, names);
     return absl::OkStatus();
   }
 
@@ -33,22 +33,20 @@ class Sgd : public Optimizer {
 
   void Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) override {
     const TraceSpan span(TraceKind::kUpdate, "sgd", -1, (end - begin) * static_cast<int64_t>(sizeof(float)));
-    const SgdArrays arrays = {arena_->gradients().data<float>(),
-                              momentum_.defined() ? momentum_.data<float>() : nullptr, arena_->values().data<float>()};
+    const OptimizerPieces::Piece& piece = pieces_.Find(begin, end);
+    const SgdArrays arrays = {piece.at.begin, piece.at.gradients.data<float>(),
+                              piece.state.empty() ? nullptr : piece.state[0].data<float>(),
+                              piece.at.values.data<float>()};
     UpdateBySgd(map_, rules_, {config_.momentum(), config_.nesterov()}, arrays, begin, end, control, stream);
   }
 
-  std::vector<std::pair<std::string, Tensor>> State() const override {
-    if (!momentum_.defined()) return {};
-    return {{"momentum", momentum_}};
-  }
+  std::vector<OptimizerState> State() const override { return pieces_.State(); }
 
  private:
   const SgdConfig config_;
-  ParameterArena* arena_ = nullptr;
   RuleMap map_;
   Tensor rules_;
-  Tensor momentum_;
+  OptimizerPieces pieces_;
 };
 
 StatusOr<std::unique_ptr<Optimizer>> MakeSgd(const SgdConfig& config, const Optimizer::BuildArgs&) {

@@ -20,13 +20,14 @@ class AllReduceStrategy : public Strategy {
                  }) {}
 
   Status Setup() override {
+    TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
     TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
     return buckets_.Setup(*args_.communicator);
   }
   void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
   void OnGradientReady(int index) override { buckets_.OnGradientReady(index); }
   Status Step(GradientGuard& guard) override {
-    return FinishAndUpdate(&buckets_, args_.optimizer, guard, args_.arena->device().compute_stream());
+    return FinishAndUpdate(&buckets_, *args_.arena, args_.optimizer, guard);
   }
   bool synchronous() const override { return true; }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }

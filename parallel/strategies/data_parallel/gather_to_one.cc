@@ -23,6 +23,9 @@ class GatherToOne : public Strategy {
       incoming_ =
           Tensor::Empty(args_.arena->device(), {args_.arena->size()}, DataType::kFloat32, MemoryKind::kGradients);
     }
+    std::vector<ArenaPiece> mine;
+    if (is_root()) mine.push_back(WholeArena(*args_.arena));
+    TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, mine));
     return PublishParameters(*args_.arena, *args_.communicator);
   }
   void BeginStep(int64_t step) override { step_ = step; }
@@ -33,7 +36,7 @@ class GatherToOne : public Strategy {
     const auto start = std::chrono::steady_clock::now();
     TRIREME_RETURN_IF_ERROR(Named(Gather(stream)));
     if (guard.waits_for_all()) {
-      if (is_root()) guard.Inspect(0, args_.arena->size(), stream);
+      if (is_root()) guard.Inspect(0, args_.arena->gradients(), stream);
       TRIREME_RETURN_IF_ERROR(Named(guard.Decide(/*replicated=*/false, stream)));
     }
     if (is_root()) args_.optimizer->Update(0, args_.arena->size(), guard.control(), stream);

@@ -28,6 +28,7 @@ class Hierarchical : public Strategy {
   Status Setup() override {
     TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> host_of, HostOfEachRank());
     TRIREME_ASSIGN_OR_RETURN(rings_, MakeHostRings(host_of, args_.communicator->rank()));
+    TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
     TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
     scratch_ = Tensor::Empty(args_.arena->device(), {kPiece}, DataType::kFloat32, MemoryKind::kGradients);
     return buckets_.Setup(*args_.communicator);
@@ -35,7 +36,7 @@ class Hierarchical : public Strategy {
   void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
   void OnGradientReady(int index) override { buckets_.OnGradientReady(index); }
   Status Step(GradientGuard& guard) override {
-    return FinishAndUpdate(&buckets_, args_.optimizer, guard, args_.arena->device().compute_stream());
+    return FinishAndUpdate(&buckets_, *args_.arena, args_.optimizer, guard);
   }
   bool synchronous() const override { return true; }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }

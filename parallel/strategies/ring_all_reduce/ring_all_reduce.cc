@@ -26,6 +26,7 @@ class RingAllReduceStrategy : public Strategy {
                  }) {}
 
   Status Setup() override {
+    TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
     TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
     scratch_ = Tensor::Empty(args_.arena->device(), {kPieceBytes / static_cast<int64_t>(sizeof(float))},
                              DataType::kFloat32, MemoryKind::kGradients);
@@ -34,7 +35,7 @@ class RingAllReduceStrategy : public Strategy {
   void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
   void OnGradientReady(int index) override { buckets_.OnGradientReady(index); }
   Status Step(GradientGuard& guard) override {
-    return FinishAndUpdate(&buckets_, args_.optimizer, guard, args_.arena->device().compute_stream());
+    return FinishAndUpdate(&buckets_, *args_.arena, args_.optimizer, guard);
   }
   bool synchronous() const override { return true; }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }

@@ -10,14 +10,14 @@ class Single : public Strategy {
  public:
   explicit Single(const BuildArgs& args) : args_(args) {}
 
-  Status Setup() override { return absl::OkStatus(); }
+  Status Setup() override { return args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}); }
   void BeginStep(int64_t) override {}
   void OnGradientReady(int) override {}
   Status Step(GradientGuard& guard) override {
     Stream& stream = args_.arena->device().compute_stream();
     const int64_t size = args_.arena->size();
     if (guard.waits_for_all()) {
-      guard.Inspect(0, size, stream);
+      guard.Inspect(0, args_.arena->gradients(), stream);
       TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/true, stream));
     }
     args_.optimizer->Update(0, size, guard.control(), stream);

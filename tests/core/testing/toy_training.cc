@@ -78,10 +78,9 @@ StatusOr<std::vector<Detections>> ToyDetector::Detect(Context&, const Tensor& im
   return std::vector<Detections>(images.dim(0));
 }
 
-Status ToyOptimizer::Setup(ParameterArena* arena) {
-  arena_ = arena;
-  learning_rate_ = Tensor::Zeros(arena->device(), {1}, DataType::kFloat32, MemoryKind::kOptimizer);
-  momentum_ = Tensor::Zeros(arena->device(), {arena->size()}, DataType::kFloat32, MemoryKind::kOptimizer);
+Status ToyOptimizer::Setup(const ParameterArena& arena, const std::vector<ArenaPiece>& pieces) {
+  learning_rate_ = Tensor::Zeros(arena.device(), {1}, DataType::kFloat32, MemoryKind::kOptimizer);
+  pieces_ = OptimizerPieces(arena, pieces, {"momentum"});
   return absl::OkStatus();
 }
 
@@ -91,11 +90,13 @@ void ToyOptimizer::BeginStep(int64_t, float learning_rate, Stream& stream) {
 }
 
 void ToyOptimizer::Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) {
-  float *value = arena_->values().data<float>(), *momentum = momentum_.data<float>();
-  const float *gradient = arena_->gradients().data<float>(), *rate = learning_rate_.data<float>();
+  const OptimizerPieces::Piece& piece = pieces_.Find(begin, end);
+  const int64_t first = begin - piece.at.begin;
+  float *value = piece.at.values.data<float>(), *momentum = piece.state[0].data<float>();
+  const float *gradient = piece.at.gradients.data<float>(), *rate = learning_rate_.data<float>();
   ParallelFor(stream, end - begin, [=](int64_t offset) {
     if (control.apply != nullptr && *control.apply == 0) return;
-    const int64_t i = begin + offset;
+    const int64_t i = first + offset;
     const float by = control.gradient_multiplier != nullptr ? *control.gradient_multiplier : 1.0f;
     momentum[i] = 0.9f * momentum[i] + by * gradient[i];
     value[i] -= *rate * momentum[i];
@@ -103,6 +104,7 @@ void ToyOptimizer::Update(int64_t begin, int64_t end, const UpdateControl& contr
 }
 
 Status ToyStrategy::Setup() {
+  TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
   TRIREME_RETURN_IF_ERROR(
       args_.communicator->Broadcast(args_.arena->values(), 0, args_.arena->device().compute_stream()));
   args_.arena->RefreshRounded();
@@ -116,7 +118,7 @@ Status ToyStrategy::Step(GradientGuard& guard) {
   if (guard.waits_for_all()) {
     const int64_t share = inspects_share_ ? size / args_.communicator->size() : size;
     const int64_t begin = inspects_share_ ? share * args_.communicator->rank() : 0;
-    guard.Inspect(begin, begin + share, stream);
+    guard.Inspect(begin, args_.arena->gradients().Flat(begin, begin + share), stream);
     TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/!inspects_share_, stream));
   }
   args_.optimizer->Update(0, size, guard.control(), stream);

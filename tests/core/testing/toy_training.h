@@ -13,6 +13,7 @@
 #include "core/api/optimizer.h"
 #include "core/api/schedule.h"
 #include "core/api/strategy.h"
+#include "core/train/optimizers/pieces.h"
 
 namespace trireme::testing {
 
@@ -36,35 +37,48 @@ class ToyDetector : public Detector {
 // momentum = 0.9 momentum + gradient; value -= learning_rate momentum.
 class ToyOptimizer : public Optimizer {
  public:
-  Status Setup(ParameterArena* arena) override;
+  Status Setup(const ParameterArena& arena, const std::vector<ArenaPiece>& pieces) override;
   void BeginStep(int64_t step, float learning_rate, Stream& stream) override;
   void Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) override;
-  std::vector<std::pair<std::string, Tensor>> State() const override { return {{"momentum", momentum_}}; }
+  std::vector<OptimizerState> State() const override { return pieces_.State(); }
 
  private:
-  ParameterArena* arena_ = nullptr;
+  OptimizerPieces pieces_;
   Tensor learning_rate_;
-  Tensor momentum_;
 };
 
 class ToyStrategy : public Strategy {
  public:
-  // With `inspects_share`, each worker shows the guard no more than its share of the reduced gradients.
-  explicit ToyStrategy(const BuildArgs& args, bool inspects_share = false)
-      : args_(args), inspects_share_(inspects_share) {}
+  // With `inspects_share`, each worker shows the guard no more than its share of the reduced gradients. It says that it
+  // is settled every `settles_every` steps.
+  explicit ToyStrategy(const BuildArgs& args, bool inspects_share = false, int64_t settles_every = 1)
+      : args_(args), inspects_share_(inspects_share), settles_every_(settles_every) {}
   Status Setup() override;
-  void BeginStep(int64_t) override { ready_.clear(); }
+  void BeginStep(int64_t step) override {
+    step_ = step;
+    ready_.clear();
+  }
   void OnGradientReady(int index) override { ready_.push_back(index); }
   Status Step(GradientGuard& guard) override;
   bool synchronous() const override { return true; }
   double exposed_communication_seconds() const override { return 0; }
+  bool settled(int64_t steps_done) const override { return steps_done % settles_every_ == 0; }
+  Status Settle() override {
+    settled_after_.push_back(step_ + 1);
+    return absl::OkStatus();
+  }
+  // The numbers of steps that were done when Settle was called.
+  const std::vector<int64_t>& settled_after() const { return settled_after_; }
   // Of the last step.
   const std::vector<int>& ready() const { return ready_; }
 
  private:
   const BuildArgs args_;
   const bool inspects_share_;
+  const int64_t settles_every_;
+  int64_t step_ = -1;
   std::vector<int> ready_;
+  std::vector<int64_t> settled_after_;
 };
 
 class ToySchedule : public Schedule {

@@ -20,6 +20,7 @@ using ::testing::HasSubstr;
 using testing::RunFakeJob;
 using testing::TemporaryFolder;
 using testing::ToyOptimizer;
+using testing::ToyStrategy;
 
 class Net : public Module {
  public:
@@ -33,11 +34,14 @@ class Net : public Module {
 // One worker's share of a run, filled with numbers of its own.
 struct Worker {
   explicit Worker(int world_size, int64_t width = 3, uint64_t seed = 1)
-      : device(*MakeDevice("cpu", 1)), net(width), arena(*ParameterArena::Build(&net, *device, world_size, seed)) {
-    CHECK(optimizer.Setup(arena.get()).ok());
+      : device(*MakeDevice("cpu", 1)),
+        net(width),
+        arena(*ParameterArena::Build(&net, *device, world_size, seed)),
+        strategy({arena.get(), &optimizer, nullptr}) {
+    CHECK(optimizer.Setup(*arena, {WholeArena(*arena)}).ok());
   }
   void FillState(float first) {
-    for (const Tensor& tensor : {optimizer.State()[0].second, arena->buffer_values()}) {
+    for (const Tensor& tensor : {optimizer.State()[0].values, arena->buffer_values()}) {
       std::iota(tensor.data<float>(), tensor.data<float>() + tensor.size(), first);
     }
   }
@@ -52,13 +56,22 @@ struct Worker {
     return values;
   }
   std::vector<float> Values() const { return Of(arena->values()); }
-  std::vector<float> Momentum() const { return Of(optimizer.State()[0].second); }
+  std::vector<float> Momentum() const { return Of(optimizer.State()[0].values); }
 
   std::unique_ptr<Device> device;
   Net net;
   std::unique_ptr<ParameterArena> arena;
   ToyOptimizer optimizer;
+  ToyStrategy strategy;
 };
+
+CheckpointParts PartsOf(Worker& worker) { return {worker.arena.get(), &worker.optimizer, &worker.strategy, {}}; }
+
+// As a run that is resumed.
+Status Load(const std::string& checkpoint, int rank, Worker* worker) {
+  TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(checkpoint), worker->arena.get()));
+  return LoadTrainingState(checkpoint, rank, PartsOf(*worker));
+}
 
 CheckpointInfo Info(int64_t step, int world_size = 1) {
   CheckpointInfo info;
@@ -71,10 +84,9 @@ CheckpointInfo Info(int64_t step, int world_size = 1) {
   return info;
 }
 
-Status Save(const std::string& run, int keep, const CheckpointInfo& info, const Worker& worker) {
-  return RunFakeJob(1, [&](Communicator& communicator) {
-    return SaveCheckpoint(run, keep, info, *worker.arena, worker.optimizer, {}, communicator);
-  })[0];
+Status Save(const std::string& run, int keep, const CheckpointInfo& info, Worker& worker) {
+  return RunFakeJob(
+      1, [&](Communicator& communicator) { return SaveCheckpoint(run, keep, info, PartsOf(worker), communicator); })[0];
 }
 
 std::vector<std::string> Names(const std::string& folder) {
@@ -107,7 +119,7 @@ TEST(CheckpointTest, ComesBackWhole) {
 
   Worker after(1, 3, /*seed=*/9);
   ASSERT_NE(after.Values(), before.Values());
-  ASSERT_TRUE(LoadTrainingState(*found, 0, after.arena.get(), &after.optimizer, {}).ok());
+  ASSERT_TRUE(Load(*found, 0, &after).ok());
   EXPECT_EQ(after.Values(), before.Values());
   EXPECT_EQ(after.Momentum(), before.Momentum());
   EXPECT_EQ(after.Buffer(), before.Buffer());
@@ -121,7 +133,7 @@ TEST(CheckpointTest, ComesBackWhole) {
 
 TEST(CheckpointTest, KeepsTheNewest) {
   const TemporaryFolder run;
-  const Worker worker(1);
+  Worker worker(1);
   for (int64_t step : {5, 99999998, 99999999, 100000000, 100000001}) {
     ASSERT_TRUE(Save(run.path(), 3, Info(step), worker).ok());
     EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->step, step);
@@ -135,7 +147,7 @@ TEST(CheckpointTest, KeepsTheNewest) {
 // What a process leaves when it is killed half way is never taken for a checkpoint, and goes with the next one.
 TEST(CheckpointTest, WhatIsUnfinishedIsNoCheckpoint) {
   const TemporaryFolder run;
-  const Worker worker(1);
+  Worker worker(1);
   ASSERT_TRUE(MakeFolder(run / "checkpoints/step_00000009.tmp77").ok());
   ASSERT_TRUE(WriteFileDurably(run / "checkpoints/step_00000009.tmp77/checkpoint.json", "{}").ok());
   EXPECT_EQ(FindCheckpoint(run.path()).status().code(), absl::StatusCode::kNotFound);
@@ -148,8 +160,8 @@ TEST(CheckpointTest, AWriteThatFailsIsEveryRanksStatus) {
   const TemporaryFolder run;
   run.Write("checkpoints", "a file where the folder should be");
   const std::vector<Status> statuses = RunFakeJob(2, [&](Communicator& communicator) {
-    const Worker worker(2);
-    return SaveCheckpoint(run.path(), 2, Info(4, 2), *worker.arena, worker.optimizer, {}, communicator);
+    Worker worker(2);
+    return SaveCheckpoint(run.path(), 2, Info(4, 2), PartsOf(worker), communicator);
   });
   for (const Status& status : statuses) {
     EXPECT_FALSE(status.ok());
@@ -162,7 +174,7 @@ TEST(CheckpointTest, EveryRankHasItsOwnBuffersInAnyWorld) {
   for (const Status& status : RunFakeJob(3, [&](Communicator& communicator) {
          Worker worker(3);
          worker.FillState(static_cast<float>(100 * communicator.rank()));
-         return SaveCheckpoint(run.path(), 2, Info(4, 3), *worker.arena, worker.optimizer, {}, communicator);
+         return SaveCheckpoint(run.path(), 2, Info(4, 3), PartsOf(worker), communicator);
        })) {
     ASSERT_TRUE(status.ok()) << status;
   }
@@ -172,7 +184,7 @@ TEST(CheckpointTest, EveryRankHasItsOwnBuffersInAnyWorld) {
   for (int world_size : {1, 3, 5}) {
     for (int rank = 0; rank < world_size; ++rank) {
       Worker worker(world_size, 3, 9);
-      ASSERT_TRUE(LoadTrainingState(checkpoint, rank, worker.arena.get(), &worker.optimizer, {}).ok());
+      ASSERT_TRUE(Load(checkpoint, rank, &worker).ok());
       const float first = rank < 3 ? 100.0f * static_cast<float>(rank) : 0.0f;
       EXPECT_THAT(worker.Buffer(), ElementsAre(first, first + 1, first + 2));
       EXPECT_EQ(worker.Values(), Worker(1).Values());
@@ -201,9 +213,10 @@ TEST(LoadWeightsTest, ListsAllDifferencesAndLoadsNothing) {
 
 TEST(LoadWeightsTest, AnotherModelsCheckpointIsRefused) {
   const TemporaryFolder run;
-  ASSERT_TRUE(Save(run.path(), 1, Info(1), Worker(1, 3)).ok());
+  Worker narrow(1, 3);
+  ASSERT_TRUE(Save(run.path(), 1, Info(1), narrow).ok());
   Worker wider(1, 4);
-  const Status status = LoadTrainingState(*FindCheckpoint(run.path()), 0, wider.arena.get(), &wider.optimizer, {});
+  const Status status = Load(*FindCheckpoint(run.path()), 0, &wider);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("[4, 2]"));
 }
@@ -218,13 +231,12 @@ TEST(CheckpointTest, DamageIsAStatus) {
     for (size_t size = 0; size + 2 < bytes.size(); size += 1 + bytes.size() / 40) {
       std::filesystem::resize_file(path, size);
       const Status status = Annotate(ReadCheckpointInfo(checkpoint).status(), "info");
-      const Status loaded = LoadTrainingState(checkpoint, 0, worker.arena.get(), &worker.optimizer, {});
+      const Status loaded = Load(checkpoint, 0, &worker);
       EXPECT_EQ((status.ok() ? loaded : status).code(), absl::StatusCode::kDataLoss) << name << " " << size;
       ASSERT_TRUE(WriteFileDurably(path, bytes).ok());
     }
     std::filesystem::remove(path);
-    EXPECT_FALSE(ReadCheckpointInfo(checkpoint).ok() &&
-                 LoadTrainingState(checkpoint, 0, worker.arena.get(), &worker.optimizer, {}).ok());
+    EXPECT_FALSE(ReadCheckpointInfo(checkpoint).ok() && Load(checkpoint, 0, &worker).ok());
     ASSERT_TRUE(WriteFileDurably(path, bytes).ok());
   }
   for (const char* json : {"3", "[]", "{\"step\": \"x\"}",
@@ -248,7 +260,8 @@ TEST(CheckpointTest, ClassNamesOfAnyBytesAreWritten) {
   const TemporaryFolder run;
   CheckpointInfo info = Info(1);
   info.class_names = {"latin \xe4"};
-  ASSERT_TRUE(Save(run.path(), 1, info, Worker(1)).ok());
+  Worker worker(1);
+  ASSERT_TRUE(Save(run.path(), 1, info, worker).ok());
   EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->class_names.size(), 1u);
 }
 

@@ -65,7 +65,8 @@ std::vector<Decision> Decide(int world, bool shares, int parts, const StepGuardO
     EXPECT_TRUE(guard.waits_for_all());
     for (int part = 0; part < parts; ++part) {
       if (shares && part % world != communicator.rank()) continue;
-      guard.Inspect(arena->size() * part / parts, arena->size() * (part + 1) / parts, stream);
+      const int64_t begin = arena->size() * part / parts, end = arena->size() * (part + 1) / parts;
+      guard.Inspect(begin, arena->gradients().Flat(begin, end), stream);
     }
     TRIREME_RETURN_IF_ERROR(guard.Decide(!shares, stream));
     const Tensor summary = Tensor::Zeros(*device, {StepGuard::kSummarySize});

@@ -39,17 +39,15 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
   TRIREME_ASSIGN_OR_RETURN(
       const auto arena, ParameterArena::Build(detector.get(), device, plan.world_size, 3, ActivationType(precision)));
   ToyOptimizer optimizer;
-  TRIREME_RETURN_IF_ERROR(optimizer.Setup(arena.get()));
   StepGuardOptions of_guard = plan.guard;
   of_guard.loss_scale.enabled = precision == Precision::kFloat16;
   StepGuard guard(*arena, communicator, of_guard);
-  RunState run_state;
-  if (of_guard.loss_scale.enabled) run_state = {{"loss_scale", guard.state()}};
-  if (!plan.resume.empty()) {
-    TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, arena.get(), &optimizer, run_state));
-  }
-  ToyStrategy strategy({arena.get(), &optimizer, &communicator}, plan.inspects_share);
+  ToyStrategy strategy({arena.get(), &optimizer, &communicator}, plan.inspects_share, plan.settles_every);
+  CheckpointParts checkpoint_parts = {arena.get(), &optimizer, &strategy, {}};
+  if (of_guard.loss_scale.enabled) checkpoint_parts.run_state = {{"loss_scale", guard.state()}};
+  if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(plan.resume), arena.get()));
   TRIREME_RETURN_IF_ERROR(strategy.Setup());
+  if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, checkpoint_parts));
   ToySchedule schedule;
   ToyBatchOptions of_batches = plan.batches;
   if (!last) of_batches.bad_step = of_batches.huge_step = -1;
@@ -78,7 +76,7 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
     CheckpointInfo info;
     info.step = done;
     info.world_size = plan.world_size;
-    return SaveCheckpoint(plan.run_folder, 2, info, *arena, optimizer, run_state, communicator);
+    return SaveCheckpoint(plan.run_folder, 2, info, checkpoint_parts, communicator);
   };
   auto* const asynchronous = dynamic_cast<AsyncDevice*>(&device);
   if (asynchronous != nullptr) asynchronous->ClearLog();
@@ -92,11 +90,14 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
   }
   if (plan.fails_at > 0 && !status.ok()) return status;  // there is nothing to be read
   outcome->parameters[rank] = arena->values().ToVector<float>();
-  for (const Tensor& tensor : {arena->values(), optimizer.State()[0].second, arena->buffer_values()}) {
+  for (const Tensor& tensor : {arena->values(), optimizer.State()[0].values, arena->buffer_values()}) {
     const std::vector<float> values = tensor.ToVector<float>();
     outcome->values[rank].insert(outcome->values[rank].end(), values.begin(), values.end());
   }
-  if (rank == 0) outcome->ready = strategy.ready();
+  if (rank == 0) {
+    outcome->ready = strategy.ready();
+    outcome->settled_after = strategy.settled_after();
+  }
   return status;
 }
 

@@ -37,6 +37,7 @@ struct Plan {
   int64_t fails_at = 0;         // of the last rank's asynchronous device: see AsyncDeviceOptions
   bool recovers = false;        // likewise
   bool inspects_share = false;  // see ToyStrategy
+  int64_t settles_every = 1;    // see ToyStrategy
   bool reads_back = false;      // the detector reads its losses on the host
   StepGuardOptions guard;       // losses are scaled in FP16 alone
   std::string run_folder;       // empty: nothing is saved
@@ -52,6 +53,7 @@ struct Outcome {
   std::vector<std::vector<float>> parameters;  // by rank
   Notes notes;
   std::vector<int> ready;
+  std::vector<int64_t> settled_after;  // see ToyStrategy; rank 0's
   int num_recorded = 0;
   std::vector<AsyncLogEntry> log;  // of rank 0's device, while it trained
   int64_t calls = 0;               // that the last rank made of its asynchronous device until the trainer returned

@@ -48,6 +48,41 @@ TEST(TrainerTest, SavesAndEvaluatesWhenItIsDue) {
   EXPECT_THAT(Train(plan).notes.events, ElementsAre("checkpoint 2", "checkpoint 4", "checkpoint 6", "checkpoint 7"));
 }
 
+TEST(TrainerTest, WhatIsDueWaitsUntilTheStrategyIsSettled) {
+  Plan plan = Steps(13);
+  plan.options.checkpoint_every = 4;
+  plan.options.evaluate_every = 5;
+  plan.settles_every = 3;
+  for (uint64_t asynchronous : {0, 1, 2}) {
+    plan.asynchronous = asynchronous;
+    const Outcome outcome = Train(plan);
+    EXPECT_THAT(outcome.notes.events, ElementsAre("checkpoint 6", "evaluation 6 mAP50", "checkpoint 9", "checkpoint 12",
+                                                  "evaluation 12 mAP50", "checkpoint 13", "evaluation 13 mAP50"));
+    EXPECT_THAT(outcome.settled_after, ElementsAre(6, 9, 12, 13));
+    EXPECT_EQ(outcome.values, Train(Steps(13)).values);
+  }
+}
+
+TEST(TrainerTest, AStopWaitsUntilTheStrategyIsSettled) {
+  for (int world_size : {1, 2}) {
+    for (uint64_t asynchronous : {0, 3}) {
+      const TemporaryFolder run;
+      Plan plan = Steps(40, world_size);
+      plan.run_folder = run.path();
+      plan.stop_after = 2;
+      plan.settles_every = 7;
+      plan.asynchronous = asynchronous;
+      const Outcome outcome = Train(plan);
+      for (const Status& status : outcome.statuses) {
+        EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+        EXPECT_THAT(std::string(status.message()), HasSubstr("stopped after step 7 of 40"));
+      }
+      EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->step, 7);
+      EXPECT_THAT(outcome.notes.events, ElementsAre("checkpoint 7"));
+    }
+  }
+}
+
 TEST(TrainerTest, WorkersAgreeAndReportTheSumOfTheirLosses) {
   const Outcome two = Train(Steps(5, 2));
   ASSERT_TRUE(two.statuses[0].ok() && two.statuses[1].ok());

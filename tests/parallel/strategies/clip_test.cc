@@ -42,7 +42,6 @@ Trained Train(int world, const std::string& strategy_text, bool asynchronous) {
     config.set_momentum(0);
     config.set_weight_decay(0);
     TRIREME_ASSIGN_OR_RETURN(const auto optimizer, MakeComponent<Optimizer>("optimizer/sgd", config));
-    TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
     TRIREME_ASSIGN_OR_RETURN(const auto strategy,
                              MakeStrategy(strategy_text, {arena.get(), optimizer.get(), &communicator}));
     TRIREME_RETURN_IF_ERROR(strategy->Setup());

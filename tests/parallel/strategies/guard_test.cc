@@ -18,9 +18,9 @@ class NotingGuard : public GradientGuard {
   NotingGuard(Device& device, bool waits, bool apply)
       : waits_(waits), apply_(Tensor::From<int32_t>(device, {1}, {apply ? 1 : 0})) {}
   bool waits_for_all() const override { return waits_; }
-  void Inspect(int64_t begin, int64_t end, Stream&) override {
+  void Inspect(int64_t begin, const Tensor& gradients, Stream&) override {
     EXPECT_FALSE(decided);
-    inspected.emplace_back(begin, end);
+    inspected.emplace_back(begin, begin + gradients.size());
   }
   Status Decide(bool replicated, Stream&) override {
     EXPECT_TRUE(replicated) << "each of these gives all workers the same sums";
@@ -42,7 +42,9 @@ class NotingOptimizer : public Optimizer {
  public:
   NotingOptimizer(std::unique_ptr<Optimizer> optimizer, const NotingGuard& guard)
       : optimizer_(std::move(optimizer)), guard_(guard) {}
-  Status Setup(ParameterArena* arena) override { return optimizer_->Setup(arena); }
+  Status Setup(const ParameterArena& arena, const std::vector<ArenaPiece>& pieces) override {
+    return optimizer_->Setup(arena, pieces);
+  }
   void BeginStep(int64_t step, float rate, Stream& stream) override { optimizer_->BeginStep(step, rate, stream); }
   void Update(int64_t begin, int64_t end, const UpdateControl& control, Stream& stream) override {
     EXPECT_EQ(guard_.decided, guard_.waits_for_all());
@@ -50,7 +52,7 @@ class NotingOptimizer : public Optimizer {
     updated.emplace_back(begin, end);
     optimizer_->Update(begin, end, control, stream);
   }
-  std::vector<std::pair<std::string, Tensor>> State() const override { return optimizer_->State(); }
+  std::vector<OptimizerState> State() const override { return optimizer_->State(); }
 
   std::vector<std::pair<int64_t, int64_t>> updated;
 
@@ -74,7 +76,6 @@ std::pair<std::vector<float>, std::vector<float>> OneStep(const std::string& key
     NotingGuard guard(device, waits, apply);
     TRIREME_ASSIGN_OR_RETURN(auto sgd, MakeComponent<Optimizer>("optimizer/sgd", SgdConfig()));
     NotingOptimizer optimizer(std::move(sgd), guard);
-    TRIREME_RETURN_IF_ERROR(optimizer.Setup(arena.get()));
     google::protobuf::Any any;
     any.set_type_url(key);
     TRIREME_ASSIGN_OR_RETURN(const auto strategy,

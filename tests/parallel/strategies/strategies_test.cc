@@ -61,7 +61,6 @@ std::vector<std::vector<float>> Train(int world, int64_t steps, const Setting& s
     TRIREME_ASSIGN_OR_RETURN(const auto optimizer, setting.adam
                                                        ? MakeComponent<Optimizer>("optimizer/adam", AdamConfig())
                                                        : MakeComponent<Optimizer>("optimizer/sgd", sgd));
-    TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
     TRIREME_ASSIGN_OR_RETURN(
         const auto strategy,
         MakeComponent<Strategy>(setting.strategy, *setting.config, {arena.get(), optimizer.get(), &communicator}));
@@ -224,7 +223,6 @@ TEST(StrategiesTest, ADeadPeerIsNamedWithStepAndBucket) {
       ToyModel model;
       TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, 2, 5));
       TRIREME_ASSIGN_OR_RETURN(const auto optimizer, MakeComponent<Optimizer>("optimizer/sgd", SgdConfig()));
-      TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
       TRIREME_ASSIGN_OR_RETURN(
           const auto strategy,
           MakeComponent<Strategy>(setting.strategy, *setting.config, {arena.get(), optimizer.get(), &communicator}));

@@ -66,7 +66,7 @@ class OptimizerTest : public ::testing::Test {
     Optimizer& optimizer = **made;
     Outcome outcome;
     BuildArena();
-    EXPECT_TRUE(optimizer.Setup(arena_.get()).ok());
+    EXPECT_TRUE(optimizer.Setup(*arena_, {WholeArena(*arena_)}).ok());
     outcome.initial = arena_->values().ToVector<float>();
     cuts.insert(cuts.begin(), 0);
     cuts.push_back(arena_->size());
@@ -85,9 +85,10 @@ class OptimizerTest : public ::testing::Test {
       for (size_t k : order) optimizer.Update(cuts[k], cuts[k + 1], {}, device_->compute_stream());
     }
     outcome.values = arena_->values().ToVector<float>();
-    for (const auto& [name, tensor] : optimizer.State()) {
-      EXPECT_EQ(tensor.size(), arena_->size()) << name;
-      outcome.state.push_back(tensor.ToVector<float>());
+    for (const OptimizerState& state : optimizer.State()) {
+      EXPECT_EQ(state.begin, 0) << state.name;
+      EXPECT_EQ(state.values.size(), arena_->size()) << state.name;
+      outcome.state.push_back(state.values.ToVector<float>());
     }
     return outcome;
   }
@@ -195,6 +196,66 @@ TEST_F(OptimizerTest, AnyPartitionGivesTheSameBits) {
   ExpectAnyPartitionGivesTheSameBits("optimizer/adam", adam);
 }
 
+// Pieces in memory of their own, as a server's are: each has state of its own, and no more than it needs.
+TEST_F(OptimizerTest, AnyPiecesGiveTheSameBits) {
+  SgdConfig nesterov;
+  nesterov.set_nesterov(true);
+  nesterov.set_weight_decay(0.03f);
+  AdamConfig adam;
+  adam.set_weight_decay(0.03f);
+  for (const auto& [key, config] : std::vector<std::pair<std::string, const google::protobuf::Message*>>{
+           {"optimizer/sgd", &nesterov}, {"optimizer/adam", &adam}}) {
+    const Outcome whole = Run(key, *config);
+    for (const std::vector<int64_t>& cuts :
+         {std::vector<int64_t>{0, 1, 200, 208, 209, 700, arena_->size()}, {0, 640, arena_->size()}}) {
+      BuildArena();
+      auto optimizer = *Make(key, *config);
+      std::vector<ArenaPiece> pieces;
+      for (size_t k = cuts.size() - 1; k-- > 0;) {  // in no order
+        pieces.push_back({cuts[k], Tensor::Empty(*device_, {cuts[k + 1] - cuts[k]}),
+                          Tensor::Empty(*device_, {cuts[k + 1] - cuts[k]})});
+        pieces.back().values.CopyFrom(arena_->values().Flat(cuts[k], cuts[k + 1]), device_->compute_stream());
+      }
+      ASSERT_TRUE(optimizer->Setup(*arena_, pieces).ok());
+      arena_->values().Zero(device_->compute_stream());
+      for (int64_t step = 0; step < kSteps; ++step) {
+        optimizer->BeginStep(step, RateAt(step), device_->compute_stream());
+        for (const ArenaPiece& piece : pieces) {
+          std::vector<float> gradient(static_cast<size_t>(piece.gradients.size()), 0.0f);
+          for (const Parameter* parameter : arena_->parameters()) {
+            for (int64_t i = parameter->offset; i < parameter->offset + parameter->shape.size(); ++i) {
+              if (i >= piece.begin && i < piece.end()) gradient[i - piece.begin] = GradientAt(step, i);
+            }
+          }
+          piece.gradients.CopyFromHost(gradient.data());
+          // In two ranges where there is room for two.
+          const int64_t middle = (piece.begin + piece.end()) / 2;
+          if (middle > piece.begin) optimizer->Update(piece.begin, middle, {}, device_->compute_stream());
+          optimizer->Update(middle, piece.end(), {}, device_->compute_stream());
+        }
+      }
+      const auto expect_part = [&](const Tensor& part, int64_t begin, const std::vector<float>& all) {
+        EXPECT_EQ(part.ToVector<float>(), std::vector<float>(all.begin() + begin, all.begin() + begin + part.size()))
+            << key << ", from element " << begin;
+      };
+      for (const ArenaPiece& piece : pieces) expect_part(piece.values, piece.begin, whole.values);
+      const std::vector<OptimizerState> states = optimizer->State();
+      ASSERT_EQ(states.size(), pieces.size() * whole.state.size());
+      for (size_t i = 0; i < states.size(); ++i) {
+        expect_part(states[i].values, states[i].begin, whole.state[i / pieces.size()]);
+      }
+      EXPECT_EQ(arena_->values().ToVector<float>(), std::vector<float>(arena_->size(), 0.0f));
+    }
+  }
+}
+
+TEST_F(OptimizerTest, WithoutPiecesThereIsNoState) {
+  auto adam = *Make("optimizer/adam", AdamConfig());
+  ASSERT_TRUE(adam->Setup(*arena_, {}).ok());
+  EXPECT_TRUE(adam->State().empty());
+  adam->BeginStep(0, 0.1f, device_->compute_stream());
+}
+
 TEST_F(OptimizerTest, FrozenParametersAndPaddingStay) {
   SgdConfig sgd;
   sgd.set_weight_decay(0.1f);
@@ -223,16 +284,16 @@ TEST_F(OptimizerTest, TheDeviceDecidesWhetherAndByHowMuch) {
     const auto run = [&](float gradient, float multiplier, int32_t apply) {
       auto optimizer = *CreateComponent<Optimizer>(any, "optimizer", {});
       BuildArena();
-      EXPECT_TRUE(optimizer->Setup(arena_.get()).ok());
+      EXPECT_TRUE(optimizer->Setup(*arena_, {WholeArena(*arena_)}).ok());
       arena_->gradients().CopyFromHost(std::vector<float>(arena_->size(), gradient).data());
       const Tensor by = Tensor::From<float>(*device_, {1}, {multiplier});
       const Tensor yes = Tensor::From<int32_t>(*device_, {1}, {apply});
       optimizer->BeginStep(0, 0.1f, device_->compute_stream());
       optimizer->Update(0, arena_->size(), {by.data<float>(), yes.data<int32_t>()}, device_->compute_stream());
       std::vector<float> values = arena_->values().ToVector<float>();
-      for (const auto& [name, tensor] : optimizer->State()) {
-        const std::vector<float> state = tensor.ToVector<float>();
-        values.insert(values.end(), state.begin(), state.end());
+      for (const OptimizerState& state : optimizer->State()) {
+        const std::vector<float> array = state.values.ToVector<float>();
+        values.insert(values.end(), array.begin(), array.end());
       }
       return values;
     };
@@ -253,7 +314,7 @@ TEST_F(OptimizerTest, ARecordedUpdateFollowsTheSchedule) {
       Model model;
       const auto arena = *ParameterArena::Build(&model, device, 4, 3);
       const auto optimizer = *CreateComponent<Optimizer>(any, "optimizer", {});
-      EXPECT_TRUE(optimizer->Setup(arena.get()).ok());
+      EXPECT_TRUE(optimizer->Setup(*arena, {WholeArena(*arena)}).ok());
       std::vector<float> gradients(static_cast<size_t>(arena->size()));
       for (size_t i = 0; i < gradients.size(); ++i) gradients[i] = GradientAt(0, static_cast<int64_t>(i));
       arena->gradients().CopyFromHost(gradients.data());
@@ -309,8 +370,8 @@ TEST_F(OptimizerTest, RulesByLineGiveTheBitsOfRunsOfOneRule) {
       for (const SgdConstants& constants : {SgdConstants{0, false}, {0.9f, false}, {0.9f, true}}) {
         const Tensor rules = NewRules<SgdRule>(*device_, 3);
         WriteRules(std::vector<SgdRule>{{0.1f, 0.01f}, {0.2f, 0}, {0.3f, 0.1f}}, rules, stream);
-        UpdateBySgd(*map, rules, constants, {gradients.data<float>(), a.data<float>(), b.data<float>()}, begin, end, {},
-                    stream);
+        UpdateBySgd(*map, rules, constants, {0, gradients.data<float>(), a.data<float>(), b.data<float>()}, begin, end,
+                    {}, stream);
       }
       const Tensor rules = NewRules<AdamRule>(*device_, 3);
       WriteRules(std::vector<AdamRule>{{0.1f, 0.5f, 0.01f, 1}, {0.2f, 0.6f, 0, 0.9f}, {0.3f, 0.7f, 0, 1}}, rules,
@@ -318,7 +379,7 @@ TEST_F(OptimizerTest, RulesByLineGiveTheBitsOfRunsOfOneRule) {
       // Second moments are not negative.
       c.Zero(stream);
       UpdateByAdam(*map, rules, {0.9f, 0.99f, 1e-8f},
-                   {gradients.data<float>(), a.data<float>(), c.data<float>(), b.data<float>()}, begin, end, {},
+                   {0, gradients.data<float>(), a.data<float>(), c.data<float>(), b.data<float>()}, begin, end, {},
                    stream);
       for (const Tensor& tensor : {a, b, c}) by_form[form].push_back(tensor.ToVector<float>());
     }
@@ -330,18 +391,18 @@ TEST_F(OptimizerTest, RulesByLineGiveTheBitsOfRunsOfOneRule) {
 TEST_F(OptimizerTest, StateIsWhatACheckpointKeeps) {
   SgdConfig sgd;
   auto with_momentum = *Make("optimizer/sgd", sgd);
-  ASSERT_TRUE(with_momentum->Setup(arena_.get()).ok());
+  ASSERT_TRUE(with_momentum->Setup(*arena_, {WholeArena(*arena_)}).ok());
   ASSERT_EQ(with_momentum->State().size(), 1u);
-  EXPECT_EQ(with_momentum->State()[0].first, "momentum");
+  EXPECT_EQ(with_momentum->State()[0].name, "momentum");
   sgd.set_momentum(0);
   auto without = *Make("optimizer/sgd", sgd);
-  ASSERT_TRUE(without->Setup(arena_.get()).ok());
+  ASSERT_TRUE(without->Setup(*arena_, {WholeArena(*arena_)}).ok());
   EXPECT_TRUE(without->State().empty());
   auto adam = *Make("optimizer/adam", AdamConfig());
-  ASSERT_TRUE(adam->Setup(arena_.get()).ok());
+  ASSERT_TRUE(adam->Setup(*arena_, {WholeArena(*arena_)}).ok());
   ASSERT_EQ(adam->State().size(), 2u);
-  EXPECT_EQ(adam->State()[0].first, "first_moment");
-  EXPECT_EQ(adam->State()[1].first, "second_moment");
+  EXPECT_EQ(adam->State()[0].name, "first_moment");
+  EXPECT_EQ(adam->State()[1].name, "second_moment");
 }
 
 TEST(OptimizerConfigTest, ValuesOutOfRangeAreRefused) {

@@ -1,0 +1,41 @@
+#include "core/train/optimizers/pieces.h"
+
+#include <algorithm>
+
+namespace trireme {
+
+OptimizerPieces::OptimizerPieces(const ParameterArena& arena, const std::vector<ArenaPiece>& pieces,
+                                 std::vector<std::string> names)
+    : names_(std::move(names)) {
+  for (const ArenaPiece& piece : pieces) pieces_.push_back({piece, {}});
+  std::sort(pieces_.begin(), pieces_.end(), [](const Piece& a, const Piece& b) { return a.at.begin < b.at.begin; });
+  int64_t end = 0;
+  for (Piece& piece : pieces_) {
+    CHECK_GE(piece.at.begin, end) << "two pieces hold the same arena elements";
+    CHECK_EQ(piece.at.values.size(), piece.at.gradients.size());
+    end = piece.at.end();
+    for (size_t i = 0; i < names_.size(); ++i) {
+      piece.state.push_back(
+          Tensor::Zeros(arena.device(), {piece.at.values.size()}, DataType::kFloat32, MemoryKind::kOptimizer));
+    }
+  }
+  CHECK_LE(end, arena.size());
+}
+
+const OptimizerPieces::Piece& OptimizerPieces::Find(int64_t begin, int64_t end) const {
+  const auto found =
+      std::partition_point(pieces_.begin(), pieces_.end(), [&](const Piece& piece) { return piece.at.end() <= begin; });
+  CHECK(found != pieces_.end() && found->at.begin <= begin && end <= found->at.end())
+      << "arena elements " << begin << " to " << end << " are in no piece that this worker updates";
+  return *found;
+}
+
+std::vector<OptimizerState> OptimizerPieces::State() const {
+  std::vector<OptimizerState> state;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    for (const Piece& piece : pieces_) state.push_back({names_[i], piece.at.begin, piece.state[i]});
+  }
+  return state;
+}
+
+}  // namespace trireme
