@@ -31,15 +31,17 @@ bundled="$(./bazelw query --noshow_progress 'labels(deps, //tests/gpu:device_tes
   die "//tests/gpu:device_tests lacks $(comm -23 <(echo "$tests") <(echo "$bundled") | tr '\n' ' ')"
 
 programs=(//tests/gpu:device_tests //tools:train //tools:eval //tools/bench:step)
-./bazelw build --config=cuda "--//tools/build_defs:cuda_archs=$archs" "${programs[@]}" //tests/gpu:old_driver/libcuda.so.1
+faults=(//tests/gpu:old_driver/libcuda.so.1 //tests/gpu:libvanishing_device.so)
+./bazelw build --config=cuda "--//tools/build_defs:cuda_archs=$archs" "${programs[@]}" "${faults[@]}"
 
 rm -rf "$folder"
-mkdir -p "$folder"/{bin/old_driver,lib/fallback,configs/check}
+mkdir -p "$folder"/{bin/old_driver,bin/vanishing_device,lib/fallback,configs/check}
 for program in "${programs[@]}"; do
   path="bazel-bin/${program#//}"
   install -m 755 "$(readlink -f "${path/://}")" "$folder/bin/"
 done
 install -m 755 "$(readlink -f bazel-bin/tests/gpu/old_driver/libcuda.so.1)" "$folder/bin/old_driver/"
+install -m 755 "$(readlink -f bazel-bin/tests/gpu/libvanishing_device.so)" "$folder/bin/vanishing_device/"
 strip "$folder"/bin/* 2>/dev/null || true
 
 # The libraries that a bare machine lacks. Of the C library nothing is carried, and nothing of CUDA.

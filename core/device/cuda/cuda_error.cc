@@ -2,6 +2,7 @@
 
 #ifdef TRIREME_CUDA
 
+#include <atomic>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -25,16 +26,42 @@ constexpr char kStartAgain[] =
     "this process cannot use the device any more; start it again, --resume goes on from the "
     "last checkpoint";
 
+std::atomic<bool> serves{false};
+
 // In words, where CUDA's own do not say what to do about it.
 struct Meaning {
   absl::StatusCode code;
   std::string text;
 };
 
+Meaning Gone() {
+  return {absl::StatusCode::kUnavailable,
+          absl::StrCat("the device has failed or is gone; ", kStartAgain,
+                       ", on another device if nvidia-smi or the system's log blame this one")};
+}
+
+// What says at the start that there is nothing to use says later that what was used is gone.
+bool MeansGone(cudaError_t error) {
+  switch (error) {
+    case cudaErrorNoDevice:
+    case cudaErrorInvalidDevice:
+    case cudaErrorInsufficientDriver:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
+    case cudaErrorInitializationError:
+    case cudaErrorSystemNotReady:
+    case cudaErrorDevicesUnavailable:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Meaning MeaningOf(cudaError_t error, const CudaPlace& place) {
   constexpr auto kPrecondition = absl::StatusCode::kFailedPrecondition;
   constexpr auto kInternal = absl::StatusCode::kInternal;
   constexpr auto kUnavailable = absl::StatusCode::kUnavailable;
+  if (place.served && MeansGone(error)) return Gone();
   switch (error) {
     case cudaErrorMemoryAllocation:
       return {absl::StatusCode::kResourceExhausted, "out of memory; lower the batch size or the image size"};
@@ -86,9 +113,10 @@ Meaning MeaningOf(cudaError_t error, const CudaPlace& place) {
     case cudaErrorContained:
     case cudaErrorExternalDevice:
     case cudaErrorDeviceUninitialized:
+    case cudaErrorContextIsDestroyed:
+    case cudaErrorOperatingSystem:
     case cudaErrorUnknown:
-      return {kUnavailable, absl::StrCat("the device has failed or is gone; ", kStartAgain,
-                                         ", on another device if nvidia-smi or the system's log blame this one")};
+      return Gone();
     case cudaErrorMpsClientTerminated:
       return {kUnavailable, absl::StrCat("the MPS server ended this process's use of the device; ", kStartAgain)};
     default:
@@ -120,6 +148,7 @@ std::string CapabilitiesOf(absl::string_view nvcc_arch_list) {
 
 CudaPlace CurrentCudaPlace() {
   CudaPlace place;
+  place.served = serves;
   place.built_for = CapabilitiesOf(TRIREME_ARCH_LIST);
   place.capability = "unknown";
   int index = 0, major = 0, minor = 0;
@@ -131,6 +160,8 @@ CudaPlace CurrentCudaPlace() {
   }
   return place;
 }
+
+void NoteThatCudaServes() { serves = true; }
 
 Status StatusOfCuda(cudaError_t error, absl::string_view doing, const CudaPlace& place) {
   if (error == cudaSuccess) return absl::OkStatus();
@@ -200,6 +231,8 @@ void CheckCublas(cublasStatus_t error, absl::string_view doing) {
   CheckCuda(Remembered(), doing);
   throw DeviceError(StatusOfCublas(error, doing, CurrentCudaPlace()));
 }
+
+void CheckForCudaFault(absl::string_view doing) { CheckCuda(Remembered(), doing); }
 
 }  // namespace trireme
 

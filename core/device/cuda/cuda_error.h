@@ -23,10 +23,14 @@ struct CudaPlace {
   std::string device;      // "cuda:0 NVIDIA H100"
   std::string capability;  // of the device: "9.0"
   std::string built_for;   // compute capabilities of this build: "9.0"
+  bool served = false;     // this process has used a device before: it was there, and the driver would do
 };
 
 // The calling thread's current device; as much of it as can still be asked.
 CudaPlace CurrentCudaPlace();
+
+// From now on places have `served`.
+void NoteThatCudaServes();
 
 // What the error means and what to change about it. `doing` says what failed ("copying the batch"). Pure.
 //   ResourceExhausted   no memory
@@ -46,6 +50,8 @@ std::string CapabilitiesOf(absl::string_view nvcc_arch_list);
 void CheckCuda(cudaError_t error, absl::string_view doing);
 void CheckCudnn(cudnnStatus_t error, absl::string_view doing);
 void CheckCublas(cublasStatus_t error, absl::string_view doing);
+// Where something failed that may have failed because of CUDA: asks for a fault of its own, and waits for the device.
+void CheckForCudaFault(absl::string_view doing);
 
 }  // namespace trireme
 

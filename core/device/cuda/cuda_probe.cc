@@ -61,7 +61,10 @@ Status StartCudaDevice(int index) {
   if (error == cudaSuccess) error = cudaSetDevice(index);
   cudaFuncAttributes attributes;
   if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, Probe);
-  if (error == cudaSuccess) return absl::OkStatus();
+  if (error == cudaSuccess) {
+    NoteThatCudaServes();
+    return absl::OkStatus();
+  }
   cudaGetLastError();
   CudaPlace place = CurrentCudaPlace();
   place.device = absl::StrCat("cuda:", index);

@@ -16,8 +16,8 @@ class ReadingDetector : public ToyDetector {
   }
 };
 
-std::unique_ptr<Device> NewDevice(const Plan& plan, int rank) {
-  if (plan.asynchronous == 0) return *MakeDevice("cpu", 1);
+StatusOr<std::unique_ptr<Device>> NewDevice(const Plan& plan, int rank) {
+  if (plan.asynchronous == 0) return MakeDevice(plan.device, 1);
   AsyncDeviceOptions options;
   options.seed = plan.asynchronous + 100 * static_cast<uint64_t>(rank);
   options.record = rank == 0;
@@ -26,8 +26,10 @@ std::unique_ptr<Device> NewDevice(const Plan& plan, int rank) {
     options.fails_at = plan.fails_at;
     options.recovers = plan.recovers;
   }
-  return MakeAsyncDevice(options);
+  return std::unique_ptr<Device>(MakeAsyncDevice(options));
 }
+
+}  // namespace
 
 Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, const std::atomic<bool>* stop,
                Outcome* outcome) {
@@ -88,7 +90,7 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
     if (rank == 0 && asynchronous != nullptr) outcome->log = asynchronous->log();
     if (last && asynchronous != nullptr) outcome->calls = asynchronous->calls();
   }
-  if (plan.fails_at > 0 && !status.ok()) return status;  // there is nothing to be read
+  if (status.code() == absl::StatusCode::kUnavailable) return status;  // there is nothing to be read
   outcome->parameters[rank] = arena->values().ToVector<float>();
   for (const Tensor& tensor : {arena->values(), optimizer.State()[0].values, arena->buffer_values()}) {
     const std::vector<float> values = tensor.ToVector<float>();
@@ -101,19 +103,25 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
   return status;
 }
 
-}  // namespace
-
-Outcome Train(const Plan& plan) {
+Outcome Empty(const Plan& plan) {
   Outcome outcome;
   outcome.values.resize(plan.world_size);
   outcome.parameters.resize(plan.world_size);
+  return outcome;
+}
+
+Outcome Train(const Plan& plan) {
+  Outcome outcome = Empty(plan);
   std::atomic<bool> asked{false};
   std::atomic<int64_t> bytes_left{0};
   outcome.notes.stop = &asked;
   outcome.notes.stop_after = plan.stop_after;
   outcome.statuses = RunFakeJob(plan.world_size, [&](Communicator& communicator) -> Status {
-    const auto device = NewDevice(plan, communicator.rank());
-    const Status status = CatchDeviceError([&] { return TrainOn(plan, *device, communicator, &asked, &outcome); });
+    TRIREME_ASSIGN_OR_RETURN(const auto device, NewDevice(plan, communicator.rank()));
+    const Status status = CatchDeviceError([&] {
+      device->BindToThisThread();
+      return TrainOn(plan, *device, communicator, &asked, &outcome);
+    });
     if (auto* const asynchronous = dynamic_cast<AsyncDevice*>(device.get())) {
       // What is still enqueued holds tensors.
       CatchDeviceError([&] {

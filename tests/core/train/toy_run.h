@@ -2,6 +2,7 @@
 #ifndef TRIREME_TESTS_CORE_TRAIN_TOY_RUN_H_
 #define TRIREME_TESTS_CORE_TRAIN_TOY_RUN_H_
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,9 @@ class Notes : public TrainObserver {
 struct Plan {
   int world_size = 1;
   TrainerOptions options;
-  ToyBatchOptions batches;      // `bad_step` and `huge_step` are the last rank's alone
-  uint64_t asynchronous = 0;    // the seed of an asynchronous device; 0: the CPU
+  ToyBatchOptions batches;    // `bad_step` and `huge_step` are the last rank's alone
+  uint64_t asynchronous = 0;  // the seed of an asynchronous device; 0: `device`
+  std::string device = "cpu";
   bool can_capture = true;      // of an asynchronous device
   int64_t fails_at = 0;         // of the last rank's asynchronous device: see AsyncDeviceOptions
   bool recovers = false;        // likewise
@@ -62,6 +64,12 @@ struct Outcome {
 
 Plan Steps(int64_t total, int world_size = 1);
 Outcome Train(const Plan& plan);
+
+// What one worker of the run does, for a test that has devices and communicators of its own: its part of `outcome`,
+// which `Empty` makes, and the trainer's status. May throw DeviceError.
+Outcome Empty(const Plan& plan);
+Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, const std::atomic<bool>* stop,
+               Outcome* outcome);
 
 }  // namespace trireme::testing
 

@@ -77,3 +77,25 @@ def out_of_memory(check):
     outcome = check.run("out_of_memory", command)
     return expect_sentence(check, "out of memory", outcome, r"out of memory", r"activations (take )?\d+ MiB",
                            r"\d+ of the \d+ images a worker would fit")
+
+
+@row("vanished_device", "a GPU that is gone in the middle of a run (a preloaded library fails CUDA's calls) is one "
+     "sentence, and --resume goes on", 60,
+     instead="each call of a run fails in its turn, on the fake device and with a stand-in for CUDA's runtime")
+def vanished_device(check):
+    if check.rehearse:
+        raise Skipped("needs a driver")
+    library = check.pack / "bin" / "vanishing_device" / "libvanishing_device.so"
+    if not library.exists():
+        raise Failed("the pack has no bin/vanishing_device/libvanishing_device.so")
+    command = [check.program("train"), f"--config={check.pack}/configs/check/ssd_small.pbtxt",
+               f"--device={check.device}", "--steps=12", f"--out={check.out}/runs/vanished_device",
+               "--set", "checkpoint.every_steps=3"]
+    outcome = check.run("vanished_device", command, environment={"LD_PRELOAD": str(library)})
+    sentence = expect_sentence(check, "vanished device", outcome, r"failed or is gone", r"--resume")
+    if outcome.code != 1:
+        raise Failed(f"exit code {outcome.code}, not 1: {sentence}")
+    resumed = check.run("vanished_device_resumed", command + ["--resume"])
+    if resumed.code != 0:
+        raise Failed(f"--resume ends with exit code {resumed.code}\n{resumed.output[-600:]}")
+    return sentence

@@ -26,8 +26,8 @@ import speed_rows  # noqa: E402,F401
 # Cheap and telling first; what takes long, or only compares speed, last.
 ORDER = [
     "pack", "no_device", "old_driver", "device", "ops", "models", "parallel", "input", "captured", "ssd50_small",
-    "two_workers", "precisions", "nccl", "out_of_memory", "wrong_architecture", "ssd50_vgg16", "matrix_rate", "host_time",
-    "throughput_128", "throughput_32", "memory", "matrix_share", "resnet50", "idle", "bf16_map", "ptx", "memcheck",
+    "two_workers", "precisions", "nccl", "out_of_memory", "vanished_device", "wrong_architecture", "ssd50_vgg16", "matrix_rate",
+    "host_time", "throughput_128", "throughput_32", "memory", "matrix_share", "resnet50", "idle", "bf16_map", "ptx", "memcheck",
     "racecheck", "initcheck",
 ]
 
