@@ -7,6 +7,7 @@
 #include "core/api/launcher.h"
 #include "core/base/files.h"
 #include "core/base/registry.h"
+#include "parallel/launch/process_rank.h"
 #include "tools/cli/command_line.h"
 #include "tools/job/job.h"
 #include "tools/job/worker.h"
@@ -37,7 +38,7 @@ What to train
   --plugin=A.so,B.so   shared objects with further components
 
 How to run
-  --workers=N          workers that share the batch
+  --workers=N          workers that share the batch; under torchrun, mpirun and srun, all that these start
   --device=NAME        cpu, cuda, cuda:N or auto
   --steps=N            how long
   --seed=N             of everything random
@@ -51,12 +52,18 @@ Where it goes
 Ends with 0 when done, 1 when the world failed, 2 when the input was wrong. SIGTERM and Ctrl-C save a checkpoint.
 )";
 
-void ApplyFlags(Config* config) {
+Status ApplyFlags(Config* config) {
   if (!FLAGS_out.empty()) config->set_out(FLAGS_out);
   if (!FLAGS_device.empty()) config->set_device(FLAGS_device);
-  if (FLAGS_workers != 0) config->set_workers(FLAGS_workers);
+  TRIREME_ASSIGN_OR_RETURN(const auto place, FindProcessRank());
+  if (FLAGS_workers != 0) {
+    config->set_workers(FLAGS_workers);
+  } else if (place.has_value()) {
+    config->set_workers(place->world_size);
+  }
   if (FLAGS_steps != 0) config->set_steps(FLAGS_steps);
   if (FLAGS_seed >= 0) config->set_seed(static_cast<uint64_t>(FLAGS_seed));
+  return absl::OkStatus();
 }
 
 Status TrainInThisProcess(const std::string& path, Config config, Launcher& launcher) {
@@ -90,7 +97,7 @@ Status Train() {
   Config config;
   std::string path;
   TRIREME_RETURN_IF_ERROR(LoadConfig(FLAGS_config, &config, &path));
-  ApplyFlags(&config);
+  TRIREME_RETURN_IF_ERROR(ApplyFlags(&config));
   TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher, Annotate(MakeLauncher(config), path));
   if (const auto outcome = launcher->Start(config.workers())) return *outcome;
   return launcher->Finish(TrainInThisProcess(path, config, *launcher));

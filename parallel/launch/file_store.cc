@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <cctype>
-#include <cstdlib>
 #include <filesystem>
 
 #include "absl/strings/escaping.h"
@@ -129,13 +128,6 @@ StatusOr<std::vector<std::string>> FileStore::Keys(const std::string& prefix) co
   }
   if (error) return absl::UnavailableError(absl::StrCat("the rendezvous folder: ", folder_, ": ", error.message()));
   return keys;
-}
-
-StatusOr<std::string> MakePrivateFolder() {
-  const char* root = std::getenv("TMPDIR");
-  std::string path = absl::StrCat(root != nullptr && *root != '\0' ? root : "/tmp", "/trireme.XXXXXX");
-  if (mkdtemp(path.data()) == nullptr) return Failed("cannot be created", path);
-  return path;
 }
 
 std::string RandomName() {

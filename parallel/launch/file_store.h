@@ -36,9 +36,6 @@ class FileStore : public Store {
   const std::string folder_;
 };
 
-// An empty folder that only this user can read, with a name nobody can guess, for jobs within this machine.
-StatusOr<std::string> MakePrivateFolder();
-
 // 32 hexadecimal digits that nobody can guess.
 std::string RandomName();
 

@@ -2,116 +2,223 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "parallel/launch/job_folder.h"
+#include "parallel/launch/process_id.h"
 
 namespace trireme {
 namespace {
 
-std::string Value(const Environment& environment, const char* name) {
-  const char* value = environment(name);
+constexpr int kNumPorts = 8;
+// Below those that Linux hands out by itself.
+constexpr int kFirstSlurmPort = 20000, kNumSlurmPorts = 12000;
+
+std::string Value(const Environment& environment, const std::string& name) {
+  const char* value = environment(name.c_str());
   return value == nullptr ? "" : value;
 }
 
-Status ReadNumber(const Environment& environment, const char* name, int* number) {
+Status ReadNumber(const Environment& environment, const std::string& name, int* number) {
   const std::string text = Value(environment, name);
   if (absl::SimpleAtoi(text, number) && *number >= 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("the environment has ", name, "=\"", text, "\"; it has to be a number from 0"));
 }
 
-Status ReadNumbers(const Environment& environment, const std::string& prefix, ProcessRank* place) {
-  std::vector<std::string> missing;
-  for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK"}) {
-    if (environment((prefix + name).c_str()) == nullptr) missing.push_back(prefix + name);
+// What a launcher calls the numbers that all of them set.
+struct Names {
+  std::string rank, world_size, local_rank;
+  std::string local_world_size;  // all of them may leave it out
+};
+
+StatusOr<ProcessRank> ReadNumbers(const Environment& environment, const Names& names) {
+  std::vector<std::string> found, missing;
+  for (const std::string& name : {names.rank, names.world_size, names.local_rank}) {
+    (environment(name.c_str()) == nullptr ? missing : found).push_back(name);
   }
   if (!missing.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("the environment has ", prefix, "RANK or ", prefix,
-                                                   "WORLD_SIZE but not ", absl::StrJoin(missing, ", "),
-                                                   "; a launcher sets all of them"));
+    return absl::InvalidArgumentError(absl::StrCat("the environment has ", absl::StrJoin(found, " and "), " but not ",
+                                                   absl::StrJoin(missing, ", "), "; a launcher sets all of them"));
   }
-  TRIREME_RETURN_IF_ERROR(ReadNumber(environment, (prefix + "RANK").c_str(), &place->rank));
-  TRIREME_RETURN_IF_ERROR(ReadNumber(environment, (prefix + "WORLD_SIZE").c_str(), &place->world_size));
-  TRIREME_RETURN_IF_ERROR(ReadNumber(environment, (prefix + "LOCAL_RANK").c_str(), &place->local_rank));
-  if (place->rank < place->world_size && place->local_rank <= place->rank) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("the environment has ", prefix, "RANK=", place->rank, ", ", prefix,
-                                                 "WORLD_SIZE=", place->world_size, " and ", prefix,
-                                                 "LOCAL_RANK=", place->local_rank, ", which cannot all be true"));
+  ProcessRank place;
+  TRIREME_RETURN_IF_ERROR(ReadNumber(environment, names.rank, &place.rank));
+  TRIREME_RETURN_IF_ERROR(ReadNumber(environment, names.world_size, &place.world_size));
+  TRIREME_RETURN_IF_ERROR(ReadNumber(environment, names.local_rank, &place.local_rank));
+  place.local_world_size = place.world_size;
+  if (!names.local_world_size.empty() && environment(names.local_world_size.c_str()) != nullptr) {
+    TRIREME_RETURN_IF_ERROR(ReadNumber(environment, names.local_world_size, &place.local_world_size));
+  }
+  if (place.rank < place.world_size && place.local_rank <= place.rank && place.local_rank < place.local_world_size &&
+      place.local_world_size <= place.world_size) {
+    return place;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("the environment has ", names.rank, "=", place.rank, ", ", names.world_size, "=", place.world_size,
+                   ", ", names.local_rank, "=", place.local_rank,
+                   place.local_world_size == place.world_size
+                       ? ""
+                       : absl::StrCat(", ", names.local_world_size, "=", place.local_world_size),
+                   ", which cannot all be true"));
 }
 
-// Changes when a process ends and another gets its number.
-std::string StartTime(pid_t process) {
-  std::ifstream file(absl::StrCat("/proc/", process, "/stat"));
-  std::stringstream text;
-  text << file.rdbuf();
-  // The second field is the program's name in parentheses, which may hold anything; the start time is the 22nd.
-  const std::string line = text.str();
-  const size_t name_end = line.rfind(')');
-  if (name_end == std::string::npos) return "0";
-  const std::vector<std::string> fields = absl::StrSplit(line.substr(name_end + 1), ' ', absl::SkipEmpty());
-  return fields.size() > 19 ? fields[19] : "0";
+// Letters, digits, '.', '_' and '-', which a file may be called.
+std::string Plain(std::string text) {
+  for (char& c : text) {
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
+  }
+  return text;
 }
 
-bool IsThisHost(const std::string& address) {
-  char name[256] = {};
-  gethostname(name, sizeof(name) - 1);
-  return address == "localhost" || address == "127.0.0.1" || address == "::1" || address == name;
+bool HasOneHost(const ProcessRank& place) { return place.local_world_size == place.world_size; }
+
+// `place->job` is unique on this host, or with `agent` is, the process that has started those of the job.
+void MeetInTemporaryFolder(pid_t agent, ProcessRank* place) {
+  place->rendezvous = TemporaryFolder();
+  place->job = absl::StrCat("trireme.", place->job);
+  if (agent != 0) absl::StrAppend(&place->job, "-", agent, "-", ProcessStartTime(agent));
+}
+
+void MeetOverTcp(const std::string& host, int first_port, ProcessRank* place) {
+  place->num_ports = kNumPorts;
+  place->rendezvous = absl::StrCat("tcp://", host, ":", first_port);
+}
+
+StatusOr<ProcessRank> FromOurs(const Environment& environment) {
+  TRIREME_ASSIGN_OR_RETURN(ProcessRank place,
+                           ReadNumbers(environment, {"TRIREME_RANK", "TRIREME_WORLD_SIZE", "TRIREME_LOCAL_RANK",
+                                                     "TRIREME_LOCAL_WORLD_SIZE"}));
+  if (Value(environment, "TRIREME_RENDEZVOUS").empty()) {
+    return absl::InvalidArgumentError(
+        "the environment has TRIREME_RANK but no TRIREME_RENDEZVOUS; set it to tcp://HOST:PORT, where rank 0 is to "
+        "listen, or to a new folder for this job that all of its processes see");
+  }
+  place.job = "job";
+  place.supervised = environment("TRIREME_SUPERVISED") != nullptr;
+  return place;
 }
 
 StatusOr<ProcessRank> FromTorchrun(const Environment& environment) {
-  ProcessRank place;
-  TRIREME_RETURN_IF_ERROR(ReadNumbers(environment, "", &place));
-  const std::string address = Value(environment, "MASTER_ADDR"), port = Value(environment, "MASTER_PORT");
+  TRIREME_ASSIGN_OR_RETURN(ProcessRank place,
+                           ReadNumbers(environment, {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"}));
+  const std::string host = Value(environment, "MASTER_ADDR"), port = Value(environment, "MASTER_PORT");
   const std::string attempt = Value(environment, "TORCHELASTIC_RESTART_COUNT");
-  place.job = absl::StrCat("torchrun-", port, "-", attempt.empty() ? "0" : attempt);
-  place.rendezvous = Value(environment, "TRIREME_RENDEZVOUS");
-  if (!place.rendezvous.empty()) return place;
-  int local_world_size = 0;
-  const bool one_host = absl::SimpleAtoi(Value(environment, "LOCAL_WORLD_SIZE"), &local_world_size)
-                            ? local_world_size == place.world_size
-                            : IsThisHost(address) && place.local_rank == place.rank;
-  if (!one_host) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("torchrun runs this job on several hosts (MASTER_ADDR=", address,
-                     "), and its processes have no folder to meet "
-                     "in: set TRIREME_RENDEZVOUS to a new folder for this job on a file system that all hosts share"));
+  const std::string run = Value(environment, "TORCHELASTIC_RUN_ID");
+  place.job =
+      Plain(absl::StrCat("torchrun-", run.empty() ? "none" : run, "-", port, "-", attempt.empty() ? "0" : attempt));
+  if (!Value(environment, "TRIREME_RENDEZVOUS").empty()) return place;
+  if (HasOneHost(place)) {
+    MeetInTemporaryFolder(getppid(), &place);
+    return place;
   }
-  // The processes have their agent as parent. Another job has another, and another attempt another number.
-  const char* root = std::getenv("TMPDIR");
-  const pid_t agent = getppid();
-  place.rendezvous = root != nullptr && *root != '\0' ? root : "/tmp";
-  place.job = absl::StrCat("trireme.", place.job, "-", agent, "-", StartTime(agent));
+  int number = 0;
+  if (host.empty() || !absl::SimpleAtoi(port, &number) || number < 1 || number > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("torchrun runs this job on several hosts, but the environment has MASTER_ADDR=\"", host,
+                     "\" and MASTER_PORT=\"", port, "\"; a launcher sets both"));
+  }
+  MeetOverTcp(host, number + kNumPorts > 65535 ? number - kNumPorts : number + 1, &place);
   return place;
+}
+
+StatusOr<ProcessRank> FromOpenMpi(const Environment& environment) {
+  TRIREME_ASSIGN_OR_RETURN(ProcessRank place,
+                           ReadNumbers(environment, {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
+                                                     "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"}));
+  const std::string name = Value(environment, "PMIX_NAMESPACE");
+  place.job = Plain(absl::StrCat("mpirun-", name.empty() ? Value(environment, "OMPI_MCA_ess_base_jobid") : name));
+  if (!Value(environment, "TRIREME_RENDEZVOUS").empty()) return place;
+  if (!HasOneHost(place)) {
+    return absl::FailedPreconditionError(
+        "mpirun runs this job on several hosts and does not tell which of them has rank 0: name that host, the first "
+        "of the host list, and a free port by mpirun -x TRIREME_RENDEZVOUS=tcp://HOST:PORT");
+  }
+  MeetInTemporaryFolder(/*agent=*/0, &place);
+  return place;
+}
+
+StatusOr<ProcessRank> FromSlurm(const Environment& environment) {
+  TRIREME_ASSIGN_OR_RETURN(ProcessRank place,
+                           ReadNumbers(environment, {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", ""}));
+  int job = 0, step = 0, num_hosts = 1;
+  TRIREME_RETURN_IF_ERROR(ReadNumber(environment, "SLURM_JOB_ID", &job));
+  TRIREME_RETURN_IF_ERROR(ReadNumber(environment, "SLURM_STEP_ID", &step));
+  TRIREME_RETURN_IF_ERROR(ReadNumber(environment, "SLURM_STEP_NUM_NODES", &num_hosts));
+  const std::string attempt = Value(environment, "SLURM_RESTART_COUNT");
+  place.job = Plain(absl::StrCat("slurm-", Value(environment, "SLURM_CLUSTER_NAME"), "-", job, ".", step, "-",
+                                 attempt.empty() ? "0" : attempt));
+  // SLURM_GTIDS are the ranks on this node.
+  if (num_hosts > 1) {
+    const std::string here = Value(environment, "SLURM_GTIDS");
+    const std::vector<std::string> ranks = absl::StrSplit(here, ',', absl::SkipEmpty());
+    place.local_world_size = std::max(place.local_rank + 1, static_cast<int>(ranks.size()));
+  }
+  if (!Value(environment, "TRIREME_RENDEZVOUS").empty()) return place;
+  if (num_hosts == 1) {
+    MeetInTemporaryFolder(/*agent=*/0, &place);
+    return place;
+  }
+  TRIREME_ASSIGN_OR_RETURN(const std::string host, FirstOfHostlist(Value(environment, "SLURM_STEP_NODELIST")));
+  const int64_t slot = (static_cast<int64_t>(job) * 16 + step) % (kNumSlurmPorts / kNumPorts);
+  MeetOverTcp(host, kFirstSlurmPort + static_cast<int>(slot) * kNumPorts, &place);
+  return place;
+}
+
+StatusOr<std::optional<ProcessRank>> FindLauncher(const Environment& environment) {
+  const auto has = [&](const char* name) { return environment(name) != nullptr; };
+  StatusOr<ProcessRank> place = ProcessRank();
+  if (has("TRIREME_RANK") || has("TRIREME_WORLD_SIZE")) {
+    place = FromOurs(environment);
+  } else if (has("RANK") && has("WORLD_SIZE")) {  // either alone means other things to other programs
+    place = FromTorchrun(environment);
+  } else if (has("OMPI_COMM_WORLD_RANK")) {
+    place = FromOpenMpi(environment);
+  } else if (has("SLURM_PROCID") && has("SLURM_STEP_ID") && has("SLURM_STEP_NUM_TASKS")) {
+    place = FromSlurm(environment);
+  } else {
+    return std::optional<ProcessRank>();
+  }
+  TRIREME_RETURN_IF_ERROR(place.status());
+  return std::make_optional(*std::move(place));
 }
 
 }  // namespace
 
-StatusOr<std::optional<ProcessRank>> FindProcessRank(const Environment& environment) {
-  const auto has = [&](const char* name) { return environment(name) != nullptr; };
-  if (has("TRIREME_RANK") || has("TRIREME_WORLD_SIZE")) {
-    ProcessRank place;
-    TRIREME_RETURN_IF_ERROR(ReadNumbers(environment, "TRIREME_", &place));
-    place.rendezvous = Value(environment, "TRIREME_RENDEZVOUS");
-    if (place.rendezvous.empty()) {
-      return absl::InvalidArgumentError(
-          "the environment has TRIREME_RANK but no TRIREME_RENDEZVOUS; set it to a new folder for this job that all of "
-          "its processes see");
+StatusOr<std::string> FirstOfHostlist(const std::string& hostlist) {
+  std::string host;
+  bool closed = true;
+  for (size_t at = 0; at < hostlist.size() && hostlist[at] != ','; ++at) {
+    if (hostlist[at] != '[') {
+      host += hostlist[at];
+      continue;
     }
-    place.job = Value(environment, "TRIREME_JOB");
-    place.supervised = !place.job.empty();
-    if (!place.supervised) place.job = "job";
-    return std::make_optional(place);
+    // Of "[08-11,20]" the first number as it is written.
+    const size_t end = hostlist.find(']', at);
+    closed = end != std::string::npos;
+    if (!closed) break;
+    const size_t first_end = hostlist.find_first_of(",-]", at + 1);
+    host += hostlist.substr(at + 1, first_end - at - 1);
+    at = end;
   }
-  // Either alone means other things to other programs.
-  if (!has("RANK") || !has("WORLD_SIZE")) return std::optional<ProcessRank>();
-  TRIREME_ASSIGN_OR_RETURN(ProcessRank place, FromTorchrun(environment));
-  return std::make_optional(place);
+  if (closed && !host.empty()) return host;
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", hostlist, "\" is no list of hosts; set TRIREME_RENDEZVOUS to tcp://HOST:PORT of rank 0"));
+}
+
+StatusOr<std::optional<ProcessRank>> FindProcessRank(const Environment& environment) {
+  TRIREME_ASSIGN_OR_RETURN(std::optional<ProcessRank> place, FindLauncher(environment));
+  if (!place.has_value()) return place;
+  const std::string rendezvous = Value(environment, "TRIREME_RENDEZVOUS"), job = Value(environment, "TRIREME_JOB");
+  if (!rendezvous.empty()) place->rendezvous = rendezvous;
+  if (!job.empty()) place->job = Plain(job);
+  if (place->world_size == 1 && !place->supervised) return std::optional<ProcessRank>();
+  return place;
 }
 
 StatusOr<std::optional<ProcessRank>> FindProcessRank() {

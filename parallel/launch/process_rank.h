@@ -1,12 +1,21 @@
 // Which worker of which job this process is, as its environment tells.
 //
-// Two ways to tell are known:
-//   * Our own (supervisor.h, or a script of the user's): TRIREME_RANK, TRIREME_WORLD_SIZE, TRIREME_LOCAL_RANK, and
-//     TRIREME_RENDEZVOUS, a folder that all processes of the job see. TRIREME_JOB, the name of the job's own folder
-//     in there, comes from the supervisor, which has made it.
-//   * torchrun's: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT. On one host the rendezvous is a folder that
-//     the processes, which have one parent, agree on; for several hosts the user has to name one that all of them see
-//     by TRIREME_RENDEZVOUS.
+// These are understood, the first that is there counts:
+//   * Our own (supervisor.h, or a script of the user's): TRIREME_RANK, TRIREME_WORLD_SIZE, TRIREME_LOCAL_RANK and, if
+//     the job is on several hosts, TRIREME_LOCAL_WORLD_SIZE.
+//   * torchrun's: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
+//   * Open MPI's: OMPI_COMM_WORLD_RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE.
+//   * Slurm's, in what srun has started: SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_LOCALID, SLURM_STEP_NODELIST. (A
+//     batch script has SLURM_PROCID too, but is no step.)
+// One process alone has nobody to meet: as if none had placed it.
+//
+// Where the processes meet is TRIREME_RENDEZVOUS, under each of them: tcp://HOST:PORT, where rank 0 listens and the
+// others reach it (see tcp_store.h), or a folder that all of them see. Left out, it follows from the launcher:
+//   * on one host, a folder in the temporary directory;
+//   * on several, TCP on rank 0's host: under torchrun MASTER_ADDR and the first free port of the eight after
+//     MASTER_PORT (that one is of torchrun's own store), under Slurm the first node of the step and one of eight ports
+//     that follow from the job's number. mpirun does not tell where rank 0 is: there it has to be set.
+// TRIREME_JOB is the job's id, by which two jobs that meet by mistake know it; left out, the launcher's own.
 #ifndef TRIREME_PARALLEL_LAUNCH_PROCESS_RANK_H_
 #define TRIREME_PARALLEL_LAUNCH_PROCESS_RANK_H_
 
@@ -21,20 +30,27 @@ namespace trireme {
 struct ProcessRank {
   int rank = 0;
   int world_size = 1;
-  int local_rank = 0;       // among the processes on this host
-  std::string rendezvous;   // a folder
-  std::string job;          // the name of the job's own folder in it
+  int local_rank = 0;  // among the processes on this host
+  int local_world_size = 1;
+  std::string rendezvous;   // a folder, or tcp://host:port
+  int num_ports = 1;        // that may be meant, from that of `rendezvous` on
+  std::string job;          // the job's id; in a folder, the name of the job's own
   bool supervised = false;  // the parent watches over the job, and has made that folder
+
+  bool over_tcp() const { return rendezvous.rfind("tcp://", 0) == 0; }
 };
 
 // null if the variable is not set, as getenv.
 using Environment = std::function<const char*(const char* name)>;
 
 // Nothing if the environment names no rank. InvalidArgument if it names half of one, or one that cannot be;
-// FailedPrecondition if there is no folder to meet in.
+// FailedPrecondition if there is nowhere to meet.
 StatusOr<std::optional<ProcessRank>> FindProcessRank(const Environment& environment);
 // Of this process.
 StatusOr<std::optional<ProcessRank>> FindProcessRank();
+
+// The first host of Slurm's short form of a list: "node[08-11,20],login" begins with node08.
+StatusOr<std::string> FirstOfHostlist(const std::string& hostlist);
 
 }  // namespace trireme
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "parallel/launch/file_store.h"
+#include "parallel/launch/job_folder.h"
 
 namespace trireme {
 namespace {
@@ -45,6 +46,7 @@ Status Answer(FileStore* store, const ProcessRank& place, double timeout_seconds
 
 StatusOr<std::unique_ptr<Store>> Lead(const ProcessRank& place, const std::string& folder, double timeout_seconds) {
   auto store = FileStore::Create(folder);
+  if (absl::IsAlreadyExists(store.status()) && RemoveIfLeftOver(folder)) store = FileStore::Create(folder);
   if (absl::IsNotFound(store.status())) {
     return absl::NotFoundError(absl::StrCat(place.rendezvous, ", named by TRIREME_RENDEZVOUS, does not exist"));
   }
@@ -55,6 +57,7 @@ StatusOr<std::unique_ptr<Store>> Lead(const ProcessRank& place, const std::strin
                      "has ended, or set TRIREME_RENDEZVOUS to another folder"));
   }
   TRIREME_RETURN_IF_ERROR(store.status());
+  TRIREME_RETURN_IF_ERROR(ClaimFolder(folder));
   TRIREME_RETURN_IF_ERROR(Answer(store->get(), place, timeout_seconds));
   return std::unique_ptr<Store>(*std::move(store));
 }
@@ -64,21 +67,21 @@ StatusOr<std::unique_ptr<Store>> Follow(const ProcessRank& place, const std::str
   const Status late = absl::DeadlineExceededError(
       absl::StrCat("rank ", place.rank, " waited ", timeout_seconds, " s for rank 0 in ", folder,
                    "; find out whether it runs and sees this folder, and whether the folder is of an earlier job"));
-  StatusOr<std::unique_ptr<FileStore>> store = FileStore::Open(folder);
-  while (absl::IsNotFound(store.status())) {
-    if (SecondsSince(start) > timeout_seconds) return late;
-    std::this_thread::sleep_for(kPause);
-    store = FileStore::Open(folder);
-  }
-  TRIREME_RETURN_IF_ERROR(store.status());
   const std::string word = absl::StrCat(place.rank, ".", RandomName());
-  TRIREME_RETURN_IF_ERROR((*store)->Set("hello." + word, ""));
-  while (true) {
-    TRIREME_ASSIGN_OR_RETURN(const auto answer, (*store)->Find("welcome." + word));
-    if (answer.has_value()) return std::unique_ptr<Store>(*std::move(store));
-    if (SecondsSince(start) > timeout_seconds) return late;
+  while (SecondsSince(start) <= timeout_seconds) {
+    auto store = FileStore::Open(folder);
+    if (store.ok()) {
+      // Rank 0 may put its own folder in the place of a dead job's at any moment.
+      const auto hello = (*store)->Find("hello." + word);
+      if (hello.ok() && !hello->has_value()) (*store)->Set("hello." + word, "").IgnoreError();
+      const auto answer = (*store)->Find("welcome." + word);
+      if (answer.ok() && answer->has_value()) return std::unique_ptr<Store>(*std::move(store));
+    } else if (!absl::IsNotFound(store.status())) {
+      return store.status();
+    }
     std::this_thread::sleep_for(kPause);
   }
+  return late;
 }
 
 }  // namespace

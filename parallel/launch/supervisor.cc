@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "parallel/launch/child_process.h"
 #include "parallel/launch/file_store.h"
+#include "parallel/launch/job_folder.h"
 
 namespace trireme {
 namespace {
@@ -84,10 +85,11 @@ class JobFolder {
   }
   const std::string& path() const { return path_; }
   const std::string& job() const { return job_; }
+  const std::string& secret() const { return secret_; }
   Store& store() { return *store_; }
 
  private:
-  const std::string job_ = RandomName();
+  const std::string job_ = RandomName(), secret_ = RandomName();
   std::string path_;
   std::unique_ptr<FileStore> store_;
 };
@@ -124,10 +126,14 @@ class Supervisor {
     ChildOptions child;
     child.command = options_.command.empty() ? OwnCommand() : options_.command;
     for (int rank = 0; rank < options_.world_size; ++rank) {
-      child.environment = {absl::StrCat("TRIREME_RANK=", rank), absl::StrCat("TRIREME_LOCAL_RANK=", rank),
+      child.environment = {absl::StrCat("TRIREME_RANK=", rank),
+                           absl::StrCat("TRIREME_LOCAL_RANK=", rank),
                            absl::StrCat("TRIREME_WORLD_SIZE=", options_.world_size),
+                           absl::StrCat("TRIREME_LOCAL_WORLD_SIZE=", options_.world_size),
                            absl::StrCat("TRIREME_RENDEZVOUS=", folder_.path()),
-                           absl::StrCat("TRIREME_JOB=", folder_.job())};
+                           absl::StrCat("TRIREME_JOB=", folder_.job()),
+                           absl::StrCat("TRIREME_JOB_SECRET=", folder_.secret()),
+                           "TRIREME_SUPERVISED=1"};
       child.prefix = rank == 0 ? "" : absl::StrCat("rank ", rank, ": ");
       TRIREME_ASSIGN_OR_RETURN(ChildProcess started, Annotate(ChildProcess::Start(child), absl::StrCat("rank ", rank)));
       children_.push_back(std::move(started));

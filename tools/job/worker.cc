@@ -8,6 +8,7 @@
 #include "core/nn/parameter_arena.h"
 #include "data/loader/loader.h"
 #include "parallel/communicator/traced/traced_communicator.h"
+#include "parallel/launch/process_rank.h"
 #include "tools/job/evaluate.h"
 #include "tools/job/learning_rate.h"
 #include "tools/job/local_device.h"
@@ -154,7 +155,8 @@ Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observ
                  const std::atomic<bool>* stop_requested) {
   DeviceOptions options;
   TRIREME_ASSIGN_OR_RETURN(options.name, DeviceOfThisProcess(job.config.device()));
-  options.threads = ThreadsPerWorker(job.config, communicator.size());
+  TRIREME_ASSIGN_OR_RETURN(const auto place, FindProcessRank());
+  options.threads = ThreadsPerWorker(job.config, place.has_value() ? place->local_world_size : communicator.size());
   options.memory_limit = job.config.memory_limit_mb() << 20;
   TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(options));
   device->BindToThisThread();

@@ -27,7 +27,7 @@ class JobObserver : public TrainObserver {
 Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observer,
                  const std::atomic<bool>* stop_requested);
 
-// Cores of one of `workers` workers on this machine.
+// Cores of one of the `workers` workers that share this machine.
 int ThreadsPerWorker(const Config& config, int workers);
 
 }  // namespace trireme

@@ -201,6 +201,43 @@ TEST(LaunchTest, AKilledSupervisorTakesItsRanksAlong) {
   }
 }
 
+TEST(LaunchTest, WhatAKilledSupervisorLeavesGoesWithTheNext) {
+  const std::string temporary = NewFolder();
+  Job job(2, "wait", {}, temporary);
+  const std::vector<pid_t> ranks = job.Ranks(2);
+  kill(job.pid(), SIGKILL);
+  job.Wait();
+  ExpectNobodyLeft(ranks);
+  EXPECT_TRUE(fs::exists(job.rendezvous()));
+  Job next(2, "say", {}, temporary);
+  EXPECT_EQ(next.Wait(), 0) << next.output();
+  EXPECT_FALSE(fs::exists(job.rendezvous()));
+}
+
+// Rank 0 under mpirun or torchrun owns the folder, and may be killed with it; the name need not come again.
+TEST(LaunchTest, TheFolderOfADeadRankZeroIsTakenOver) {
+  const std::string rendezvous = NewFolder(), folder = NewFolder();
+  const Job::Environment ours = {{"TRIREME_WORLD_SIZE", "2"}, {"TRIREME_RENDEZVOUS", rendezvous}};
+  for (const char* act : {"kill:0", "say"}) {
+    std::vector<std::unique_ptr<Job>> jobs;
+    for (const char* rank : {"0", "1"}) {
+      auto environment = ours;
+      environment.emplace_back("TRIREME_RANK", rank);
+      environment.emplace_back("TRIREME_LOCAL_RANK", rank);
+      jobs.push_back(std::make_unique<Job>(2, act, environment, folder));
+    }
+    if (act == std::string("say")) {
+      for (const auto& job : jobs) EXPECT_EQ(job->Wait(), 0) << job->output();
+      EXPECT_FALSE(fs::exists(rendezvous + "/job"));
+    } else {
+      EXPECT_EQ(jobs[0]->Wait(), 128 + SIGKILL);
+      EXPECT_TRUE(fs::exists(rendezvous + "/job"));
+      kill(jobs[1]->pid(), SIGKILL);
+      jobs[1]->Wait();
+    }
+  }
+}
+
 TEST(LaunchTest, ASupervisorThatIsKilledAtAnyMomentLeavesNobody) {
   for (int round = 0; round < 25; ++round) {
     const std::string folder = NewFolder();
@@ -273,10 +310,10 @@ TEST(LaunchTest, AFolderOfAnEarlierJobIsRefusedAndNobodyGoesOnInIt) {
     all.emplace_back("TRIREME_RENDEZVOUS", rendezvous);
     return all;
   };
-  fs::create_directory(rendezvous + "/torchrun-77-0");
-  fs::permissions(rendezvous + "/torchrun-77-0", fs::perms::owner_all);
+  fs::create_directory(rendezvous + "/torchrun-none-77-0");
+  fs::permissions(rendezvous + "/torchrun-none-77-0", fs::perms::owner_all);
   for (const char* name : {"hello.1.0000", "welcome.1.0000", "from_rank_zero.0"}) {
-    std::ofstream(rendezvous + "/torchrun-77-0/" + name) << "the folder";
+    std::ofstream(rendezvous + "/torchrun-none-77-0/" + name) << "the folder";
   }
   Job follower(2, "say", environment(1), folder), leader(2, "say", environment(0), folder);
   EXPECT_EQ(leader.Wait(), 2);

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "parallel/launch/file_store.h"
-#include "parallel/launch/process_rank.h"
 
 namespace trireme {
 namespace {
@@ -107,65 +106,6 @@ TEST(FileStoreTest, AFolderIsMadeOnceAndPrivate) {
   EXPECT_EQ((*other)->Find("key").status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ((*other)->Wait("key", "", 20).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_FALSE((*other)->Set("key", "").ok());
-}
-
-StatusOr<std::optional<ProcessRank>> Find(const std::map<std::string, std::string>& variables) {
-  return FindProcessRank([&](const char* name) {
-    const auto found = variables.find(name);
-    return found == variables.end() ? nullptr : found->second.c_str();
-  });
-}
-
-TEST(ProcessRankTest, NoneIsFoundWhereNoneIs) {
-  EXPECT_FALSE(Find({})->has_value());
-  EXPECT_FALSE(Find({{"RANK", "3"}})->has_value());
-  EXPECT_FALSE(Find({{"WORLD_SIZE", "3"}})->has_value());
-}
-
-TEST(ProcessRankTest, OurOwnVariables) {
-  std::map<std::string, std::string> variables = {{"TRIREME_RANK", "2"},
-                                                  {"TRIREME_WORLD_SIZE", "4"},
-                                                  {"TRIREME_LOCAL_RANK", "0"},
-                                                  {"TRIREME_RENDEZVOUS", "/shared/folder"}};
-  auto place = **Find(variables);
-  EXPECT_EQ(place.rank, 2);
-  EXPECT_EQ(place.world_size, 4);
-  EXPECT_EQ(place.local_rank, 0);
-  EXPECT_EQ(place.rendezvous, "/shared/folder");
-  EXPECT_FALSE(place.supervised);
-  variables["TRIREME_JOB"] = "abc";
-  EXPECT_TRUE((*Find(variables))->supervised);
-
-  for (const auto& [name, value] : std::map<std::string, std::string>{
-           {"TRIREME_RANK", "4"}, {"TRIREME_RANK", "x"}, {"TRIREME_RANK", "-1"}, {"TRIREME_LOCAL_RANK", "3"}}) {
-    auto wrong = variables;
-    wrong[name] = value;
-    EXPECT_EQ(Find(wrong).status().code(), absl::StatusCode::kInvalidArgument) << name << value;
-  }
-  for (const char* name : {"TRIREME_WORLD_SIZE", "TRIREME_LOCAL_RANK", "TRIREME_RENDEZVOUS"}) {
-    auto fewer = variables;
-    fewer.erase(name);
-    const Status status = Find(fewer).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_NE(std::string(status.message()).find(name), std::string::npos) << status;
-  }
-}
-
-TEST(ProcessRankTest, TorchrunOnSeveralHostsNeedsASharedFolder) {
-  std::map<std::string, std::string> variables = {{"RANK", "5"},        {"WORLD_SIZE", "8"},
-                                                  {"LOCAL_RANK", "1"},  {"LOCAL_WORLD_SIZE", "4"},
-                                                  {"MASTER_PORT", "9"}, {"MASTER_ADDR", "node-1"}};
-  const Status status = Find(variables).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_NE(std::string(status.message()).find("TRIREME_RENDEZVOUS"), std::string::npos) << status;
-  variables["TRIREME_RENDEZVOUS"] = "/shared/folder";
-  const auto place = **Find(variables);
-  EXPECT_EQ(place.rank, 5);
-  EXPECT_EQ(place.local_rank, 1);
-  EXPECT_EQ(place.rendezvous, "/shared/folder");
-  // Another attempt of the same job is another job.
-  variables["TORCHELASTIC_RESTART_COUNT"] = "1";
-  EXPECT_NE((*Find(variables))->job, place.job);
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+#include "parallel/launch/job_folder.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "core/base/files.h"
+#include "parallel/launch/process_id.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kPrefix[] = "trireme.";
+
+// No key of a store begins so.
+std::string OwnerFile(const std::string& folder) { return folder + "/.owner"; }
+
+void RemoveLeftOvers(const std::string& root) {
+  std::error_code error;
+  std::vector<std::string> folders;
+  for (fs::directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
+    if (absl::StartsWith(at->path().filename().string(), kPrefix)) folders.push_back(at->path().string());
+  }
+  for (const std::string& folder : folders) RemoveIfLeftOver(folder);
+}
+
+}  // namespace
+
+std::string TemporaryFolder() {
+  const char* root = std::getenv("TMPDIR");
+  return root != nullptr && *root != '\0' ? root : "/tmp";
+}
+
+StatusOr<std::string> MakePrivateFolder() {
+  RemoveLeftOvers(TemporaryFolder());
+  std::string path = absl::StrCat(TemporaryFolder(), "/", kPrefix, "XXXXXX");
+  if (mkdtemp(path.data()) == nullptr) {
+    const int error = errno;
+    const std::string message = absl::StrCat(path, ": cannot be created: ", strerror(error));
+    return error == ENOENT || error == ENOTDIR ? absl::NotFoundError(message) : absl::UnavailableError(message);
+  }
+  TRIREME_RETURN_IF_ERROR(ClaimFolder(path));
+  return path;
+}
+
+Status ClaimFolder(const std::string& folder) { return WriteFileAtomically(OwnerFile(folder), DescribeThisProcess()); }
+
+bool RemoveIfLeftOver(const std::string& folder) {
+  struct stat info;
+  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid()) return false;
+  const StatusOr<std::string> owner = ReadFile(OwnerFile(folder));
+  if (!owner.ok() || !HasSurelyEnded(*owner)) return false;
+  std::error_code error;
+  fs::remove_all(folder, error);
+  return !error;
+}
+
+}  // namespace trireme

@@ -1,0 +1,54 @@
+#include "parallel/launch/process_id.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace trireme {
+namespace {
+
+std::string ReadWhole(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// Where this process's number means something: one run of one system, and one space of numbers in it.
+std::string NumberSpace() {
+  std::string boot = ReadWhole("/proc/sys/kernel/random/boot_id");
+  while (!boot.empty() && boot.back() == '\n') boot.pop_back();
+  std::error_code error;
+  return absl::StrCat(boot, "/", std::filesystem::read_symlink("/proc/self/ns/pid", error).string());
+}
+
+}  // namespace
+
+std::string ProcessStartTime(pid_t process) {
+  // The second field is the program's name in parentheses, which may hold anything; the start time is the 22nd.
+  const std::string line = ReadWhole(absl::StrCat("/proc/", process, "/stat"));
+  const size_t name_end = line.rfind(')');
+  if (name_end == std::string::npos) return "0";
+  const std::vector<std::string> fields = absl::StrSplit(line.substr(name_end + 1), ' ', absl::SkipEmpty());
+  return fields.size() > 19 ? fields[19] : "0";
+}
+
+std::string DescribeThisProcess() {
+  return absl::StrCat(NumberSpace(), " ", getpid(), " ", ProcessStartTime(getpid()));
+}
+
+bool HasSurelyEnded(const std::string& description) {
+  const std::vector<std::string> parts = absl::StrSplit(description, ' ');
+  int process = 0;
+  if (parts.size() != 3 || parts[0] != NumberSpace() || !absl::SimpleAtoi(parts[1], &process)) return false;
+  return ProcessStartTime(process) != parts[2];
+}
+
+}  // namespace trireme

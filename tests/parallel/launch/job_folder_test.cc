@@ -1,0 +1,79 @@
+// What killed jobs have left in the temporary folder goes when the next starts, and nothing else does.
+#include "parallel/launch/job_folder.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "parallel/launch/process_id.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+// In a process of its own that ends at once, or waits to be killed.
+std::string FolderOfAnotherProcess(bool ends, pid_t* process) {
+  int ends_of_pipe[2];
+  EXPECT_EQ(pipe(ends_of_pipe), 0);
+  *process = fork();
+  if (*process == 0) {
+    const auto folder = MakePrivateFolder();
+    if (!folder.ok() || write(ends_of_pipe[1], folder->data(), folder->size()) < 0) _exit(1);
+    if (!ends) pause();
+    _exit(0);
+  }
+  char path[4096] = {};
+  EXPECT_GT(read(ends_of_pipe[0], path, sizeof(path) - 1), 0);
+  close(ends_of_pipe[0]);
+  close(ends_of_pipe[1]);
+  if (ends) waitpid(*process, nullptr, 0);
+  return path;
+}
+
+TEST(JobFolderTest, FoldersOfTheDeadGoAndOthersStay) {
+  const char* root = getenv("TEST_TMPDIR");
+  std::string temporary = std::string(root != nullptr ? root : "/tmp") + "/folders.XXXXXX";
+  ASSERT_NE(mkdtemp(temporary.data()), nullptr);
+  setenv("TMPDIR", temporary.c_str(), 1);
+  pid_t living = 0, dead = 0;
+  const std::string of_living = FolderOfAnotherProcess(/*ends=*/false, &living);
+  const std::string of_dead = FolderOfAnotherProcess(/*ends=*/true, &dead);
+  const std::string without_owner = temporary + "/trireme.abcdef", of_others = temporary + "/other";
+  for (const std::string& folder : {without_owner, of_others}) fs::create_directory(folder);
+  fs::copy(of_dead + "/.owner", of_others + "/.owner");
+  fs::create_directory_symlink(of_dead, temporary + "/trireme.link");
+  const std::string elsewhere = temporary + "/trireme.elsewhere";
+  fs::create_directory(elsewhere);
+  std::ofstream(elsewhere + "/.owner") << "another-boot/pid:[4026531836] 1234567 99";
+  std::ofstream(of_dead + "/key") << "value";
+
+  const auto mine = MakePrivateFolder();
+  ASSERT_TRUE(mine.ok()) << mine.status();
+  EXPECT_EQ(fs::status(*mine).permissions(), fs::perms::owner_all);
+  EXPECT_FALSE(fs::exists(of_dead));
+  for (const std::string& folder : {of_living, without_owner, of_others, elsewhere, *mine}) {
+    EXPECT_TRUE(fs::exists(folder)) << folder;
+  }
+  EXPECT_FALSE(RemoveIfLeftOver(*mine));
+  kill(living, SIGKILL);
+  waitpid(living, nullptr, 0);
+  EXPECT_TRUE(RemoveIfLeftOver(of_living));
+  EXPECT_FALSE(fs::exists(of_living));
+}
+
+TEST(ProcessIdTest, TellsTheLivingFromTheDead) {
+  const std::string mine = DescribeThisProcess();
+  EXPECT_FALSE(HasSurelyEnded(mine));
+  // The same number, but of a process before this one.
+  EXPECT_TRUE(HasSurelyEnded(mine.substr(0, mine.rfind(' ')) + " 1"));
+  for (const char* text : {"", "nonsense", "a 1 2"}) EXPECT_FALSE(HasSurelyEnded(text)) << text;
+}
+
+}  // namespace
+}  // namespace trireme
