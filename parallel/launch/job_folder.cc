@@ -22,6 +22,13 @@ constexpr char kPrefix[] = "trireme.";
 // No key of a store begins so.
 std::string OwnerFile(const std::string& folder) { return folder + "/.owner"; }
 
+bool IsLeftOver(const std::string& folder) {
+  struct stat info;
+  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid()) return false;
+  const StatusOr<std::string> owner = ReadFile(OwnerFile(folder));
+  return owner.ok() && HasSurelyEnded(*owner);
+}
+
 void RemoveLeftOvers(const std::string& root) {
   std::error_code error;
   std::vector<std::string> folders;
@@ -53,13 +60,21 @@ StatusOr<std::string> MakePrivateFolder() {
 Status ClaimFolder(const std::string& folder) { return WriteFileAtomically(OwnerFile(folder), DescribeThisProcess()); }
 
 bool RemoveIfLeftOver(const std::string& folder) {
-  struct stat info;
-  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid()) return false;
-  const StatusOr<std::string> owner = ReadFile(OwnerFile(folder));
-  if (!owner.ok() || !HasSurelyEnded(*owner)) return false;
+  if (!IsLeftOver(folder)) return false;
+  // Out of the way first, so that nobody puts more into it meanwhile.
+  std::string aside = folder + ".old-XXXXXX";
+  if (mkdtemp(aside.data()) == nullptr || rename(folder.c_str(), aside.c_str()) != 0) {
+    rmdir(aside.c_str());
+    return false;
+  }
+  // Another process may have been quicker, and this be its own.
+  if (!IsLeftOver(aside)) {
+    rename(aside.c_str(), folder.c_str());
+    return false;
+  }
   std::error_code error;
-  fs::remove_all(folder, error);
-  return !error;
+  fs::remove_all(aside, error);
+  return true;
 }
 
 }  // namespace trireme

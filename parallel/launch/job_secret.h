@@ -1,8 +1,8 @@
 // What only the processes of one job know.
 //
 // It comes from whoever launches the job, in the environment variable TRIREME_JOB_SECRET or in the file that
-// TRIREME_JOB_SECRET_FILE names: never on a command line, which every user of a host can read. Our supervisor makes one
-// for each job.
+// TRIREME_JOB_SECRET_FILE names: never on a command line, which every user of a host can read. Jobs that meet in a
+// folder need none: the folder is theirs alone.
 #ifndef TRIREME_PARALLEL_LAUNCH_JOB_SECRET_H_
 #define TRIREME_PARALLEL_LAUNCH_JOB_SECRET_H_
 

@@ -25,6 +25,7 @@ class ProcessLauncher : public Launcher {
     store_->Set(EndedKey(place_.rank), "").IgnoreError();
     if (place_.supervised || place_.world_size == 1 || place_.rank != 0) return;
     AwaitOthers();
+    if (place_.over_tcp()) return;
     std::error_code error;
     std::filesystem::remove_all(place_.rendezvous + "/" + place_.job, error);
   }
@@ -42,7 +43,7 @@ class ProcessLauncher : public Launcher {
           absl::StrCat("this process was started as one of ", place_.world_size, ", but the job has ", world_size,
                        " workers; say --workers=", place_.world_size, ", or start as many processes"));
     }
-    auto store = JoinJob(place_, options_.timeout_seconds);
+    auto store = JoinJob(&place_, options_.timeout_seconds);
     if (!store.ok()) return store.status();
     store_ = *std::move(store);
     return std::nullopt;

@@ -1,5 +1,7 @@
 #include "parallel/launch/rendezvous.h"
 
+#include <glog/logging.h>
+
 #include <chrono>
 #include <set>
 #include <thread>
@@ -10,6 +12,9 @@
 #include "absl/strings/str_split.h"
 #include "parallel/launch/file_store.h"
 #include "parallel/launch/job_folder.h"
+#include "parallel/launch/job_secret.h"
+#include "parallel/launch/tcp_store.h"
+#include "parallel/launch/tcp_store_server.h"
 
 namespace trireme {
 namespace {
@@ -17,8 +22,17 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kPause = std::chrono::milliseconds(5);
+// For those who have come to hear that the others have not.
+constexpr auto kFarewell = std::chrono::milliseconds(500);
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+template <class Ranks>
+Status DidNotCome(const Ranks& missing, double seconds, const std::string& where, const std::string& can) {
+  return absl::DeadlineExceededError(absl::StrCat("rank 0 waited ", seconds, " s ", where, " for rank",
+                                                  missing.size() > 1 ? "s " : " ", absl::StrJoin(missing, ", "),
+                                                  "; find out whether they run and ", can));
+}
 
 // Until all other ranks have said hello in this folder.
 Status Answer(FileStore* store, const ProcessRank& place, double timeout_seconds) {
@@ -35,9 +49,9 @@ Status Answer(FileStore* store, const ProcessRank& place, double timeout_seconds
     }
     if (missing.empty()) break;
     if (SecondsSince(start) > timeout_seconds) {
-      return absl::DeadlineExceededError(absl::StrCat(
-          "rank 0 waited ", timeout_seconds, " s in ", store->folder(), " for rank", missing.size() > 1 ? "s " : " ",
-          absl::StrJoin(missing, ", "), "; find out whether they run and see this folder"));
+      const Status late = DidNotCome(missing, timeout_seconds, "in " + store->folder(), "see this folder");
+      store->ReportFault(0, late);
+      return late;
     }
     std::this_thread::sleep_for(kPause);
   }
@@ -84,15 +98,78 @@ StatusOr<std::unique_ptr<Store>> Follow(const ProcessRank& place, const std::str
   return late;
 }
 
+// Where rank 0 listens has to be reached by the others.
+Status CheckReach(const ProcessRank& place, const TcpStoreServer& server) {
+  if (place.local_world_size == place.world_size || !IsLoopback(server.host())) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("rank 0 would listen at ", server.address(), ", which is what ",
+                                                    place.rendezvous,
+                                                    " means on its host, and where no other host reaches it; set "
+                                                    "TRIREME_LISTEN_ON to an address of rank 0's host that "
+                                                    "the others reach"));
+}
+
+StatusOr<std::unique_ptr<Store>> LeadOverTcp(ProcessRank* place, double timeout_seconds) {
+  TcpStoreServerOptions options;
+  TRIREME_ASSIGN_OR_RETURN(options.where, ParseTcpAddress(place->rendezvous));
+  TRIREME_ASSIGN_OR_RETURN(options.secret, NeedJobSecret());
+  const std::string known_as = options.where.host;
+  if (!place->listen_on.empty()) options.where.host = place->listen_on;
+  options.num_ports = place->num_ports;
+  options.job = place->job;
+  options.world_size = place->world_size;
+  auto server = TcpStoreServer::Start(options);
+  if (!server.ok()) {
+    return Status(
+        server.status().code(),
+        absl::StrCat(server.status().message(),
+                     "; the job's store has to be where rank 0 runs: set "
+                     "TRIREME_RENDEZVOUS to tcp://HOST:PORT of its host and a free port, and TRIREME_LISTEN_ON "
+                     "to an address of that host if it has another name for itself"));
+  }
+  TRIREME_RETURN_IF_ERROR(CheckReach(*place, **server));
+  LOG(INFO) << "the store of job " << place->job << " listens at " << (*server)->address();
+  const std::string host = (*server)->host();
+  place->listen_on = host == "0.0.0.0" || host == "::" ? known_as : host;
+  const auto start = Clock::now();
+  for (auto missing = (*server)->Missing(); !missing.empty(); missing = (*server)->Missing()) {
+    if (const auto fault = (*server)->fault()) return DescribeFault(*fault);
+    if (SecondsSince(start) > timeout_seconds) {
+      const Status late = DidNotCome(missing, timeout_seconds, "at " + (*server)->address(),
+                                     "have this job's id and secret; whom the store refused is in the log");
+      (*server)->ReportFault(0, late);
+      std::this_thread::sleep_for(kFarewell);
+      return late;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+  return std::unique_ptr<Store>(*std::move(server));
+}
+
+StatusOr<std::unique_ptr<Store>> FollowOverTcp(ProcessRank* place, double timeout_seconds) {
+  TcpStoreOptions options;
+  TRIREME_ASSIGN_OR_RETURN(options.where, ParseTcpAddress(place->rendezvous));
+  TRIREME_ASSIGN_OR_RETURN(options.secret, NeedJobSecret());
+  options.num_ports = place->num_ports;
+  options.job = place->job;
+  options.rank = place->rank;
+  options.timeout_seconds = timeout_seconds;
+  TRIREME_ASSIGN_OR_RETURN(auto store, TcpStore::Join(options));
+  if (place->listen_on.empty()) place->listen_on = store->own_host();
+  return std::unique_ptr<Store>(std::move(store));
+}
+
 }  // namespace
 
-StatusOr<std::unique_ptr<Store>> JoinJob(const ProcessRank& place, double timeout_seconds) {
-  const std::string folder = absl::StrCat(place.rendezvous, "/", place.job);
-  if (place.supervised) {
+StatusOr<std::unique_ptr<Store>> JoinJob(ProcessRank* place, double timeout_seconds) {
+  if (place->over_tcp()) {
+    return place->rank == 0 ? LeadOverTcp(place, timeout_seconds) : FollowOverTcp(place, timeout_seconds);
+  }
+  const std::string folder = absl::StrCat(place->rendezvous, "/", place->job);
+  if (place->supervised) {
     TRIREME_ASSIGN_OR_RETURN(auto store, FileStore::Open(folder));
     return std::unique_ptr<Store>(std::move(store));
   }
-  return place.rank == 0 ? Lead(place, folder, timeout_seconds) : Follow(place, folder, timeout_seconds);
+  return place->rank == 0 ? Lead(*place, folder, timeout_seconds) : Follow(*place, folder, timeout_seconds);
 }
 
 }  // namespace trireme

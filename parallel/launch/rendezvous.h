@@ -1,9 +1,12 @@
 // How the processes of a job find their common store.
 //
-// Under our supervisor the job's folder is there, fresh and nobody else's. Otherwise rank 0 makes it, and refuses one
-// that exists: it is left over from an earlier job, or another job's. The other ranks cannot see whose folder it is
+// In a folder: under our supervisor the job's is there, fresh and nobody else's. Otherwise rank 0 makes it, and refuses
+// one that exists, unless it is left over from a process that has ended. The other ranks cannot see whose folder it is
 // that they find, so each leaves a word that nobody can guess and goes on only when rank 0 has answered that word: a
 // folder of a dead job never does.
+//
+// Over TCP: rank 0 serves the store (tcp_store_server.h) at the address that all know, and the others come to it with
+// the job's secret (job_secret.h), which they cannot do without.
 #ifndef TRIREME_PARALLEL_LAUNCH_RENDEZVOUS_H_
 #define TRIREME_PARALLEL_LAUNCH_RENDEZVOUS_H_
 
@@ -15,7 +18,8 @@
 namespace trireme {
 
 // Collective over the job's processes. DeadlineExceeded after `timeout_seconds` names the ranks that did not come.
-StatusOr<std::unique_ptr<Store>> JoinJob(const ProcessRank& place, double timeout_seconds);
+// Fills in place->listen_on.
+StatusOr<std::unique_ptr<Store>> JoinJob(ProcessRank* place, double timeout_seconds);
 
 }  // namespace trireme
 

@@ -85,11 +85,10 @@ class JobFolder {
   }
   const std::string& path() const { return path_; }
   const std::string& job() const { return job_; }
-  const std::string& secret() const { return secret_; }
   Store& store() { return *store_; }
 
  private:
-  const std::string job_ = RandomName(), secret_ = RandomName();
+  const std::string job_ = RandomName();
   std::string path_;
   std::unique_ptr<FileStore> store_;
 };
@@ -132,7 +131,6 @@ class Supervisor {
                            absl::StrCat("TRIREME_LOCAL_WORLD_SIZE=", options_.world_size),
                            absl::StrCat("TRIREME_RENDEZVOUS=", folder_.path()),
                            absl::StrCat("TRIREME_JOB=", folder_.job()),
-                           absl::StrCat("TRIREME_JOB_SECRET=", folder_.secret()),
                            "TRIREME_SUPERVISED=1"};
       child.prefix = rank == 0 ? "" : absl::StrCat("rank ", rank, ": ");
       TRIREME_ASSIGN_OR_RETURN(ChildProcess started, Annotate(ChildProcess::Start(child), absl::StrCat("rank ", rank)));

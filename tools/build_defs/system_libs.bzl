@@ -55,6 +55,7 @@ _ABSL = ["absl_" + name for name in [
 LIBS = {
     "absl": _lib("libabsl-dev", "absl/status/statusor.h", _ABSL, deps = ["pthread"], as_needed = True),
     "benchmark": _lib("libbenchmark-dev", "benchmark/benchmark.h", ["benchmark"], deps = ["pthread"]),
+    "crypto": _lib("libssl-dev", "openssl/hmac.h", ["crypto"]),
     "dl": _lib("libc6-dev", "dlfcn.h", ["dl"]),
     "dnnl": _lib("libdnnl-dev", "oneapi/dnnl/dnnl.hpp", ["dnnl"], deps = ["openmp"]),
     "gflags": _lib("libgflags-dev", "gflags/gflags.h", ["gflags"]),

@@ -1,6 +1,9 @@
 // Jobs of processes, run as a user does: what comes out, what is left behind, and who dies with whom.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -320,6 +323,70 @@ TEST(LaunchTest, AFolderOfAnEarlierJobIsRefusedAndNobodyGoesOnInIt) {
   EXPECT_EQ(Count(leader.output(), "exists already"), 1) << leader.output();
   EXPECT_EQ(follower.Wait(), 1);
   EXPECT_EQ(Count(follower.output(), "rank 1 waited 2 s for rank 0"), 1) << follower.output();
+}
+
+int FreePort() {
+  const int file = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  EXPECT_EQ(bind(file, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(getsockname(file, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  close(file);
+  return ntohs(address.sin_port);
+}
+
+// As a script on several hosts would start them.
+Job::Environment OverTcp(int rank, int world, int port, const std::string& secret) {
+  Job::Environment all = {{"TRIREME_RANK", std::to_string(rank)},
+                          {"TRIREME_LOCAL_RANK", "0"},
+                          {"TRIREME_WORLD_SIZE", std::to_string(world)},
+                          {"TRIREME_RENDEZVOUS", "tcp://127.0.0.1:" + std::to_string(port)}};
+  if (!secret.empty()) all.emplace_back("TRIREME_JOB_SECRET", secret);
+  return all;
+}
+
+TEST(LaunchTest, ProcessesThatShareNoFolderMeetOverTcp) {
+  struct {
+    std::string act, words;
+    std::vector<int> exit_codes;
+  } const kCases[] = {
+      {"say", "", {0, 0, 0}},
+      {"fail:2", "the file is torn", {1, 1, 1}},
+      {"refuse:0", "there is no such file", {2, 2, 2}},
+      {"kill:1", "gone", {1, 128 + SIGKILL, 1}},
+      {"kill:0", "gone", {128 + SIGKILL, 1, 1}},
+  };
+  for (const auto& c : kCases) {
+    const int port = FreePort();
+    const std::string folder = NewFolder();
+    std::vector<std::unique_ptr<Job>> jobs;
+    for (int rank = 2; rank >= 0; --rank) {
+      jobs.insert(jobs.begin(),
+                  std::make_unique<Job>(3, c.act, OverTcp(rank, 3, port, "a secret of sixteen or more"), folder));
+    }
+    for (size_t rank = 0; rank < 3; ++rank) {
+      EXPECT_EQ(jobs[rank]->Wait(30), c.exit_codes[rank]) << c.act << rank << jobs[rank]->output();
+      if (c.exit_codes[rank] == 0 || c.exit_codes[rank] > 2) continue;
+      EXPECT_NE(jobs[rank]->output().find(c.words), std::string::npos) << c.act << rank << jobs[rank]->output();
+    }
+  }
+}
+
+TEST(LaunchTest, OverTcpASecretIsNeededAndHasToBeTheJobs) {
+  const int port = FreePort();
+  const std::string folder = NewFolder();
+  Job without(2, "say", OverTcp(0, 2, port, ""), folder);
+  EXPECT_EQ(without.Wait(), 2);
+  EXPECT_EQ(Count(without.output(), "set TRIREME_JOB_SECRET to the same"), 1) << without.output();
+  Job leader(2, "say", OverTcp(0, 2, port, "a secret of sixteen or more"), folder);
+  Job stranger(2, "say", OverTcp(1, 2, port, "a secret of somebody else"), folder);
+  EXPECT_EQ(stranger.Wait(), 1);
+  EXPECT_EQ(Count(stranger.output(), "does not know the job's secret"), 1) << stranger.output();
+  EXPECT_EQ(leader.Wait(), 1);
+  EXPECT_EQ(Count(leader.output(), "the job's store refused 127.0.0.1:"), 1) << leader.output();
+  EXPECT_EQ(Count(leader.output(), "for rank 1; find out"), 1) << leader.output();
 }
 
 TEST(LaunchTest, ARankThatDoesNotComeIsNamed) {

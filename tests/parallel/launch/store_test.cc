@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "parallel/launch/file_store.h"
+#include "parallel/launch/tcp_store.h"
+#include "parallel/launch/tcp_store_server.h"
 
 namespace trireme {
 namespace {
@@ -21,17 +23,36 @@ std::string NewFolder() {
   return path;
 }
 
-std::unique_ptr<Store> NewStore(bool file) {
-  if (!file) return std::make_unique<MemoryStore>();
-  auto store = FileStore::Create(NewFolder() + "/job");
-  EXPECT_TRUE(store.ok()) << store.status();
-  return *std::move(store);
-}
+class StoreTest : public testing::TestWithParam<std::string> {
+ protected:
+  std::unique_ptr<Store> NewStore() {
+    if (GetParam() == "Memory") return std::make_unique<MemoryStore>();
+    if (GetParam() == "Tcp") return NewTcpStore();
+    auto store = FileStore::Create(NewFolder() + "/job");
+    EXPECT_TRUE(store.ok()) << store.status();
+    return *std::move(store);
+  }
 
-class StoreTest : public testing::TestWithParam<bool> {};
+ private:
+  std::unique_ptr<Store> NewTcpStore() {
+    TcpStoreServerOptions options;
+    options.where = {"localhost", 0};
+    options.secret = "a secret of sixteen or more";
+    options.world_size = 2;
+    server_ = *TcpStoreServer::Start(options);
+    TcpStoreOptions client;
+    client.where = *ParseTcpAddress("tcp://" + server_->address());
+    client.secret = options.secret;
+    auto store = TcpStore::Join(client);
+    EXPECT_TRUE(store.ok()) << store.status();
+    return *std::move(store);
+  }
+
+  std::unique_ptr<TcpStoreServer> server_;
+};
 
 TEST_P(StoreTest, ValuesAreThereWholeOrNotAtAll) {
-  const auto store = NewStore(GetParam());
+  const auto store = NewStore();
   EXPECT_FALSE(store->Find("key")->has_value());
   for (const std::string& value : {std::string(), std::string("a\0b\n", 4), std::string(100000, 'x')}) {
     ASSERT_TRUE(store->Set("key", value).ok());
@@ -51,7 +72,7 @@ TEST_P(StoreTest, ValuesAreThereWholeOrNotAtAll) {
 }
 
 TEST_P(StoreTest, OneOfSeveralWins) {
-  const auto store = NewStore(GetParam());
+  const auto store = NewStore();
   std::vector<std::string> stands(8);
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
@@ -62,7 +83,7 @@ TEST_P(StoreTest, OneOfSeveralWins) {
 }
 
 TEST_P(StoreTest, WaitsHaveADeadlineAndEndWithTheJobsFault) {
-  const auto store = NewStore(GetParam());
+  const auto store = NewStore();
   const Status late = store->Wait("key", "rank 3 to wake up", 0.05).status();
   EXPECT_EQ(late, absl::DeadlineExceededError("waited 0.05 s for rank 3 to wake up"));
   std::thread other([&] {
@@ -80,8 +101,8 @@ TEST_P(StoreTest, WaitsHaveADeadlineAndEndWithTheJobsFault) {
   EXPECT_EQ(store->fault()->status, absl::DataLossError("the file\nis torn"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, StoreTest, testing::Bool(),
-                         [](const auto& info) { return info.param ? "File" : "Memory"; });
+INSTANTIATE_TEST_SUITE_P(Stores, StoreTest, testing::Values("Memory", "File", "Tcp"),
+                         [](const auto& info) { return info.param; });
 
 TEST(FileStoreTest, AFolderIsMadeOnceAndPrivate) {
   const std::string folder = NewFolder() + "/job";
