@@ -7,7 +7,9 @@
 #include "core/api/launcher.h"
 #include "core/base/files.h"
 #include "core/base/registry.h"
+#include "parallel/launch/child_process.h"
 #include "parallel/launch/process_rank.h"
+#include "parallel/launch/restarts.h"
 #include "tools/cli/command_line.h"
 #include "tools/job/job.h"
 #include "tools/job/worker.h"
@@ -21,6 +23,7 @@ DEFINE_int32(workers, 0, "");
 DEFINE_int64(steps, 0, "");
 DEFINE_int64(seed, -1, "");
 DEFINE_bool(resume, false, "");
+DEFINE_int32(restarts, 0, "");
 DEFINE_string(trace, "", "");
 DEFINE_string(trace_steps, "", "");
 
@@ -40,6 +43,7 @@ What to train
 How to run
   --workers=N          workers that share the batch; under torchrun, mpirun and srun, all that these start
   --device=NAME        cpu, cuda, cuda:N or auto
+  --restarts=N         starts a job that failed again from its last checkpoint, up to N times
   --steps=N            how long
   --seed=N             of everything random
 
@@ -52,10 +56,11 @@ Where it goes
 Ends with 0 when done, 1 when the world failed, 2 when the input was wrong. SIGTERM and Ctrl-C save a checkpoint.
 )";
 
-Status ApplyFlags(Config* config) {
+std::string NameOf(const std::string& path) { return std::filesystem::path(path).stem().string(); }
+
+Status ApplyFlags(const std::optional<ProcessRank>& place, Config* config) {
   if (!FLAGS_out.empty()) config->set_out(FLAGS_out);
   if (!FLAGS_device.empty()) config->set_device(FLAGS_device);
-  TRIREME_ASSIGN_OR_RETURN(const auto place, FindProcessRank());
   if (FLAGS_workers != 0) {
     config->set_workers(FLAGS_workers);
   } else if (place.has_value()) {
@@ -66,15 +71,23 @@ Status ApplyFlags(Config* config) {
   return absl::OkStatus();
 }
 
-Status TrainInThisProcess(const std::string& path, Config config, Launcher& launcher) {
-  const std::string name = std::filesystem::path(path).stem().string();
+// What a cluster's launcher starts again goes on, as far as there is anything to go on with.
+bool GoesOn(const std::optional<ProcessRank>& place, const Config& config) {
+  if (FLAGS_resume) return true;
+  return place.has_value() && place->attempt > 0 && config.has_out() && FindCheckpoint(config.out()).ok();
+}
+
+Status TrainInThisProcess(const std::string& path, Config config, bool resume, Launcher& launcher) {
+  const std::string name = NameOf(path);
   std::unique_ptr<Job> job;
   if (launcher.leads()) {
-    TRIREME_ASSIGN_OR_RETURN(job, Annotate(PrepareJob(name, config, FLAGS_resume), path));
+    TRIREME_ASSIGN_OR_RETURN(job, Annotate(PrepareJob(name, config, resume), path));
     TRIREME_RETURN_IF_ERROR(launcher.FromRankZero(job->run_folder).status());
+    TRIREME_RETURN_IF_ERROR(launcher.FromRankZero(resume ? "resume" : "").status());
   } else {
     TRIREME_ASSIGN_OR_RETURN(*config.mutable_out(), launcher.FromRankZero(""));
-    TRIREME_ASSIGN_OR_RETURN(job, Annotate(PrepareJob(name, config, FLAGS_resume, /*leads=*/false), path));
+    TRIREME_ASSIGN_OR_RETURN(const std::string resumes, launcher.FromRankZero(""));
+    TRIREME_ASSIGN_OR_RETURN(job, Annotate(PrepareJob(name, config, !resumes.empty(), /*leads=*/false), path));
   }
   TRIREME_ASSIGN_OR_RETURN(job->trace,
                            MakeTraceOptions(FLAGS_trace, FLAGS_trace_steps, job->resumed.step, job->config.steps()));
@@ -92,15 +105,37 @@ Status TrainInThisProcess(const std::string& path, Config config, Launcher& laun
   return trained.ok() ? recorded : trained;
 }
 
+// The same command for every attempt, in one folder, and from its last checkpoint on.
+Status TrainWithRestarts(const Config& config, const std::string& name) {
+  const std::string folder = RunFolderOf(name, config, FLAGS_resume);
+  RestartOptions options;
+  options.restarts = FLAGS_restarts;
+  options.command = [&](int attempt) -> StatusOr<std::vector<std::string>> {
+    std::vector<std::string> command = OwnCommand();
+    command.push_back("--restarts=0");
+    command.push_back("--out=" + folder);
+    if (attempt > 0 && FindCheckpoint(folder).ok()) command.push_back("--resume");
+    return command;
+  };
+  return RunWithRestarts(options);
+}
+
 Status Train() {
   TRIREME_RETURN_IF_ERROR(LoadPluginsOfFlag(FLAGS_plugin));
   Config config;
   std::string path;
   TRIREME_RETURN_IF_ERROR(LoadConfig(FLAGS_config, &config, &path));
-  TRIREME_RETURN_IF_ERROR(ApplyFlags(&config));
+  TRIREME_ASSIGN_OR_RETURN(const auto place, FindProcessRank());
+  TRIREME_RETURN_IF_ERROR(ApplyFlags(place, &config));
+  if (FLAGS_restarts < 0 || (FLAGS_restarts > 0 && place.has_value())) {
+    return absl::InvalidArgumentError(
+        "--restarts is how often this process starts the job again; under a cluster's launcher it is the launcher that "
+        "does (torchrun --max_restarts=N, sbatch --requeue), and the job goes on from the last checkpoint of --out");
+  }
+  if (FLAGS_restarts > 0) return TrainWithRestarts(config, NameOf(path));
   TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher, Annotate(MakeLauncher(config), path));
   if (const auto outcome = launcher->Start(config.workers())) return *outcome;
-  return launcher->Finish(TrainInThisProcess(path, config, *launcher));
+  return launcher->Finish(TrainInThisProcess(path, config, GoesOn(place, config), *launcher));
 }
 
 }  // namespace

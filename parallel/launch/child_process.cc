@@ -9,13 +9,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 
 extern char** environ;
 
 namespace trireme {
 namespace {
+
+namespace fs = std::filesystem;
 
 // A line that never ends must not fill the memory.
 constexpr size_t kLongestLine = size_t{1} << 16;
@@ -62,6 +68,20 @@ std::vector<std::string> JoinedEnvironment(const std::vector<std::string>& added
 }
 
 }  // namespace
+
+std::vector<std::string> OwnCommand() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  std::vector<std::string> command = absl::StrSplit(text.str(), '\0');
+  if (!command.empty() && command.back().empty()) command.pop_back();
+  if (command.empty()) command.emplace_back();
+  std::error_code error;
+  const std::string program = fs::read_symlink("/proc/self/exe", error).string();
+  // The file may have been replaced since: then the running program can still be had by this name.
+  command[0] = error || !fs::exists(program) ? "/proc/self/exe" : program;
+  return command;
+}
 
 StatusOr<ChildProcess> ChildProcess::Start(const ChildOptions& options) {
   std::vector<std::string> command_texts = options.command;

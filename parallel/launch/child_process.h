@@ -1,4 +1,4 @@
-// One process that the supervisor has started.
+// One process that the supervisor, or the guard of restarts.h, has started.
 #ifndef TRIREME_PARALLEL_LAUNCH_CHILD_PROCESS_H_
 #define TRIREME_PARALLEL_LAUNCH_CHILD_PROCESS_H_
 
@@ -17,6 +17,9 @@ struct ChildOptions {
   pid_t group = 0;                       // the process group to join; 0 founds one
   std::string prefix;                    // of each line it prints; empty: it prints where this process does
 };
+
+// This process's own program and arguments.
+std::vector<std::string> OwnCommand();
 
 class ChildProcess {
  public:

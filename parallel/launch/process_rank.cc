@@ -32,6 +32,12 @@ Status ReadNumber(const Environment& environment, const std::string& name, int* 
       absl::StrCat("the environment has ", name, "=\"", text, "\"; it has to be a number from 0"));
 }
 
+StatusOr<int> AttemptOf(const Environment& environment, const std::string& name) {
+  int attempt = 0;
+  if (environment(name.c_str()) != nullptr) TRIREME_RETURN_IF_ERROR(ReadNumber(environment, name, &attempt));
+  return attempt;
+}
+
 // What a launcher calls the numbers that all of them set.
 struct Names {
   std::string rank, world_size, local_rank;
@@ -108,10 +114,9 @@ StatusOr<ProcessRank> FromTorchrun(const Environment& environment) {
   TRIREME_ASSIGN_OR_RETURN(ProcessRank place,
                            ReadNumbers(environment, {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"}));
   const std::string host = Value(environment, "MASTER_ADDR"), port = Value(environment, "MASTER_PORT");
-  const std::string attempt = Value(environment, "TORCHELASTIC_RESTART_COUNT");
+  TRIREME_ASSIGN_OR_RETURN(place.attempt, AttemptOf(environment, "TORCHELASTIC_RESTART_COUNT"));
   const std::string run = Value(environment, "TORCHELASTIC_RUN_ID");
-  place.job =
-      Plain(absl::StrCat("torchrun-", run.empty() ? "none" : run, "-", port, "-", attempt.empty() ? "0" : attempt));
+  place.job = Plain(absl::StrCat("torchrun-", run.empty() ? "none" : run, "-", port, "-", place.attempt));
   if (!Value(environment, "TRIREME_RENDEZVOUS").empty()) return place;
   if (HasOneHost(place)) {
     MeetInTemporaryFolder(getppid(), &place);
@@ -150,9 +155,9 @@ StatusOr<ProcessRank> FromSlurm(const Environment& environment) {
   TRIREME_RETURN_IF_ERROR(ReadNumber(environment, "SLURM_JOB_ID", &job));
   TRIREME_RETURN_IF_ERROR(ReadNumber(environment, "SLURM_STEP_ID", &step));
   TRIREME_RETURN_IF_ERROR(ReadNumber(environment, "SLURM_STEP_NUM_NODES", &num_hosts));
-  const std::string attempt = Value(environment, "SLURM_RESTART_COUNT");
-  place.job = Plain(absl::StrCat("slurm-", Value(environment, "SLURM_CLUSTER_NAME"), "-", job, ".", step, "-",
-                                 attempt.empty() ? "0" : attempt));
+  TRIREME_ASSIGN_OR_RETURN(place.attempt, AttemptOf(environment, "SLURM_RESTART_COUNT"));
+  place.job =
+      Plain(absl::StrCat("slurm-", Value(environment, "SLURM_CLUSTER_NAME"), "-", job, ".", step, "-", place.attempt));
   // SLURM_GTIDS are the ranks on this node.
   if (num_hosts > 1) {
     const std::string here = Value(environment, "SLURM_GTIDS");

@@ -38,6 +38,7 @@ struct ProcessRank {
   int num_ports = 1;        // that may be meant, from that of `rendezvous` on
   std::string listen_on;    // an address or name of this host; over TCP known when the job is joined (rendezvous.h)
   std::string job;          // the job's id; in a folder, the name of the job's own
+  int attempt = 0;          // how often the launcher has started the job before
   bool supervised = false;  // the parent watches over the job, and has made that folder
 
   bool over_tcp() const { return rendezvous.rfind("tcp://", 0) == 0; }

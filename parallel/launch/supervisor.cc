@@ -4,20 +4,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <memory>
-#include <sstream>
 
-#include "absl/strings/str_split.h"
 #include "parallel/launch/child_process.h"
 #include "parallel/launch/file_store.h"
 #include "parallel/launch/job_folder.h"
+#include "parallel/launch/signal_reader.h"
 
 namespace trireme {
 namespace {
@@ -27,49 +24,6 @@ using Clock = std::chrono::steady_clock;
 
 // How long the signals that wake the supervisor may be late: none of them gets lost.
 constexpr int kPollMilliseconds = 200;
-
-std::vector<std::string> OwnCommand() {
-  std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  std::vector<std::string> command = absl::StrSplit(text.str(), '\0');
-  if (!command.empty() && command.back().empty()) command.pop_back();
-  if (command.empty()) command.emplace_back();
-  std::error_code error;
-  const std::string program = fs::read_symlink("/proc/self/exe", error).string();
-  // The file may have been replaced since: then the running program can still be had by this name.
-  command[0] = error || !fs::exists(program) ? "/proc/self/exe" : program;
-  return command;
-}
-
-// Signals to the supervisor are read, not handled, while this lives.
-class SignalReader {
- public:
-  SignalReader() {
-    sigemptyset(&signals_);
-    for (int number : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals_, number);
-    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
-    file_ = signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK);
-  }
-  ~SignalReader() {
-    if (file_ >= 0) close(file_);
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  SignalReader(const SignalReader&) = delete;
-  SignalReader& operator=(const SignalReader&) = delete;
-
-  int file() const { return file_; }
-  // 0 if there is none.
-  int Next() {
-    signalfd_siginfo info;
-    return read(file_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info)) ? static_cast<int>(info.ssi_signo)
-                                                                                  : 0;
-  }
-
- private:
-  sigset_t signals_, before_;
-  int file_ = -1;
-};
 
 // Of this job alone; gone when it ends.
 class JobFolder {

@@ -24,6 +24,7 @@ class ToolProcess {
   ToolProcess(const ToolProcess&) = delete;
   ToolProcess& operator=(const ToolProcess&) = delete;
 
+  pid_t pid() const { return pid_; }
   void Signal(int signal_number);
   // Polls until `condition` holds or the process ends; false if it ended, or after `seconds`.
   bool WaitUntil(const std::function<bool()>& condition, double seconds = 60);

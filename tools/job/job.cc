@@ -37,7 +37,7 @@ std::string DefaultRunFolder(const std::string& name, bool newest) {
 }
 
 Status ChooseRunFolder(bool resume, bool leads, Job* job) {
-  job->run_folder = job->config.has_out() ? job->config.out() : DefaultRunFolder(job->name, resume);
+  job->run_folder = RunFolderOf(job->name, job->config, resume);
   auto checkpoint = FindCheckpoint(job->run_folder);
   if (!resume) {
     if (leads && checkpoint.ok()) {
@@ -81,6 +81,10 @@ Status CheckComponents(const Job& job) {
 }
 
 }  // namespace
+
+std::string RunFolderOf(const std::string& name, const Config& config, bool resume) {
+  return config.has_out() ? config.out() : DefaultRunFolder(name, resume);
+}
 
 StatusOr<std::unique_ptr<Dataset>> OpenDataset(const google::protobuf::Any& any, absl::string_view field,
                                                int64_t cache_mb, FaultLog* faults) {

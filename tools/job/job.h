@@ -36,6 +36,9 @@ struct Job {
 StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config& config, bool resume,
                                           bool leads = true);
 
+// Where the run goes, or with `resume` where it is: what the config says, else runs/<name>, runs/<name>-2, ...
+std::string RunFolderOf(const std::string& name, const Config& config, bool resume);
+
 // The config's communicator, or threads.
 StatusOr<std::unique_ptr<Launcher>> MakeLauncher(const Config& config);
 

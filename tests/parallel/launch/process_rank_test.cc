@@ -93,7 +93,9 @@ TEST(ProcessRankTest, TorchrunOnSeveralHostsMeetsBesideItsOwnStore) {
     EXPECT_TRUE(first > port || first + place.num_ports <= port) << first << " " << port;
   }
   // Another attempt of the same job is another job.
+  EXPECT_EQ(place.attempt, 0);
   variables["TORCHELASTIC_RESTART_COUNT"] = "1";
+  EXPECT_EQ((*Find(variables))->attempt, 1);
   EXPECT_NE((*Find(variables))->job, place.job);
   variables["TRIREME_RENDEZVOUS"] = "/shared/folder";
   place = **Find(variables);

@@ -1,0 +1,221 @@
+// Jobs that fail and are started again: whoever is killed, and when, the run ends with the weights of one that nobody
+// disturbed, and leaves nothing behind. --kills says how often (see BUILD: few times in every test run, many in the
+// long ones).
+#include <gflags/gflags.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "core/train/checkpoint.h"
+#include "core/train/safetensors.h"
+#include "tests/end_to_end/tool_process.h"
+
+DEFINE_int32(kills, 3, "of processes of each kind of job");
+DEFINE_int32(kill_seed, 1, "of the moments and the victims");
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Processes of the run in this folder, which all have it on their command line; zombies are not any more.
+std::vector<pid_t> ProcessesOf(const std::string& folder) {
+  std::vector<pid_t> processes;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename().string();
+    if (!isdigit(name[0]) || !absl::StrContains(ReadAll(entry.path().string() + "/cmdline"), folder)) continue;
+    processes.push_back(std::stoi(name));
+  }
+  return processes;
+}
+
+void ExpectNobodyLeft(const std::string& folder) {
+  const auto start = Clock::now();
+  while (!ProcessesOf(folder).empty() && SecondsSince(start) < 5) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  for (pid_t process : ProcessesOf(folder)) {
+    ADD_FAILURE() << process << " of " << folder << " lives";
+    kill(process, SIGKILL);
+  }
+}
+
+// Every checkpoint can be read whole, every line of the metrics is one, and nothing half-made lies about.
+void ExpectWhole(const std::string& run) {
+  for (const auto& entry : fs::directory_iterator(run + "/checkpoints")) {
+    const std::string path = entry.path().string();
+    EXPECT_EQ(entry.path().filename().string().rfind("step_", 0), 0u) << path;
+    EXPECT_TRUE(ReadCheckpointInfo(path).ok()) << path;
+    for (const char* file : {"/model.safetensors", "/state.safetensors"}) {
+      EXPECT_TRUE(ReadSafetensors(path + file).ok()) << path << file;
+    }
+  }
+  int64_t lines = 0;
+  for (char c : ReadAll(run + "/metrics.jsonl")) lines += c == '\n';
+  EXPECT_EQ(static_cast<int64_t>(ReadEvents(run).size()), lines);
+}
+
+class Restarts : public testing::TestWithParam<std::string> {
+ protected:
+  Restarts() : config_(TinyConfig()) {
+    WriteAll(config_, absl::StrCat(ReadAll(config_), "communicator { [communicator/", GetParam(), "] {} }\n"));
+  }
+  std::vector<std::string> Command(const std::string& out, std::vector<std::string> more = {}) const {
+    more.insert(more.begin(), {"--config=" + config_, "--out=" + out, "--workers=2", "--steps=30", "--set",
+                               "checkpoint.every_steps=5"});
+    return more;
+  }
+  static std::string File(const std::string& run, const std::string& name) {
+    const auto checkpoint = FindCheckpoint(run);
+    EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+    return checkpoint.ok() ? ReadAll(*checkpoint + "/" + name) : run;
+  }
+  static void ExpectSameEnd(const std::string& whole, const std::string& run) {
+    for (const char* file : {"model.safetensors", "state.safetensors"}) {
+      EXPECT_TRUE(File(whole, file) == File(run, file)) << run << "/" << file;
+    }
+    ExpectWhole(run);
+    ExpectNobodyLeft(run);
+  }
+  static int StepsDone(const std::string& run) {
+    const auto events = ReadEvents(run);
+    return events.empty() ? 0 : events.back().value("step", 0);
+  }
+
+  const std::string config_;
+};
+
+TEST_P(Restarts, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) {
+  const std::string whole = NewFolder("whole"), temporary = NewFolder("temporary");
+  setenv("TMPDIR", temporary.c_str(), 1);
+  const auto start = Clock::now();
+  ASSERT_EQ(RunToolProcess("train", Command(whole)).exit_code, 0);
+  const double whole_seconds = SecondsSince(start);
+  std::mt19937 random(static_cast<unsigned>(FLAGS_kill_seed));
+  int hits = 0, guards = 0;
+  for (int round = 0; round < FLAGS_kills; ++round) {
+    const std::string run = NewFolder("run");
+    const double delay = std::uniform_real_distribution<double>(0, whole_seconds)(random);
+    const unsigned choice = static_cast<unsigned>(random());
+    SCOPED_TRACE(absl::StrCat("round ", round, ", after ", delay, " s, choice ", choice));
+    ToolProcess guard("train", Command(run, {"--restarts=2"}));
+    std::this_thread::sleep_for(std::chrono::duration<double>(delay));
+    const std::vector<pid_t> processes = ProcessesOf(run);
+    bool killed_guard = false;
+    if (!processes.empty()) {
+      const pid_t victim = processes[choice % processes.size()];
+      killed_guard = victim == guard.pid();
+      hits += kill(victim, SIGKILL) == 0 ? 1 : 0;
+    }
+    const ToolResult result = guard.Wait();
+    if (killed_guard && result.exit_code == 128 + SIGKILL) {
+      // Nobody is left to start it again but the user.
+      ++guards;
+      ExpectNobodyLeft(run);
+      const bool resumes = FindCheckpoint(run).ok();
+      const auto again = RunToolProcess(
+          "train", Command(run, resumes ? std::vector<std::string>{"--resume"} : std::vector<std::string>{}));
+      ASSERT_EQ(again.exit_code, 0) << again.output;
+    } else {
+      ASSERT_EQ(result.exit_code, 0) << result.output;
+    }
+    ExpectSameEnd(whole, run);
+    fs::remove_all(run);
+    if (HasFailure()) return;
+  }
+  RecordProperty("hits", hits);
+  RecordProperty("guards", guards);
+  // The last to start has taken away what the killed have left.
+  ASSERT_EQ(RunToolProcess("train", Command(NewFolder("last"))).exit_code, 0);
+  EXPECT_TRUE(fs::is_empty(temporary)) << *fs::directory_iterator(temporary);
+}
+
+TEST_P(Restarts, SigtermSavesAndEndsTheJobWithinTenSeconds) {
+  const std::string run = NewFolder("run");
+  ToolProcess process("train", Command(run, {"--restarts=3", "--steps=100000"}));
+  ASSERT_TRUE(process.WaitUntil([&] { return StepsDone(run) >= 7; }));
+  const auto start = Clock::now();
+  process.Signal(SIGTERM);
+  const ToolResult result = process.Wait(30);
+  EXPECT_LT(SecondsSince(start), 10);
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  EXPECT_TRUE(absl::StrContains(result.output, "stopped after step")) << result.output;
+  EXPECT_FALSE(absl::StrContains(result.output, "restart 1 of")) << result.output;
+  const auto checkpoint = FindCheckpoint(run);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(ReadCheckpointInfo(*checkpoint)->step, StepsDone(run));
+  ExpectWhole(run);
+  ExpectNobodyLeft(run);
+}
+
+TEST_P(Restarts, WhatTheUserHasToMendIsNotTriedAgain) {
+  const ToolResult result =
+      RunToolProcess("train", Command(NewFolder("run"), {"--restarts=3", "--set", "global_batch_size=5"}));
+  EXPECT_EQ(result.exit_code, 2) << result.output;
+  EXPECT_FALSE(absl::StrContains(result.output, "restart")) << result.output;
+}
+
+TEST_P(Restarts, AJobThatFailsOnceTooOftenEnds) {
+  const std::string run = NewFolder("run");
+  ToolProcess guard("train", Command(run, {"--restarts=1", "--steps=100000"}));
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const int before = StepsDone(run);
+    ASSERT_TRUE(guard.WaitUntil([&] { return StepsDone(run) >= before + 6; }));
+    for (pid_t process : ProcessesOf(run)) {
+      if (process != guard.pid()) kill(process, SIGKILL);
+    }
+  }
+  const ToolResult result = guard.Wait(60);
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  EXPECT_TRUE(absl::StrContains(result.output, "restart 1 of 1")) << result.output;
+  EXPECT_TRUE(absl::StrContains(result.output, "resumed from")) << result.output;
+  ExpectWhole(run);
+  ExpectNobodyLeft(run);
+}
+
+// With another number of workers sums are rounded in another order, so that it is the losses that are compared.
+TEST_P(Restarts, GoesOnWithFewerAndWithMoreWorkers) {
+  const std::string whole = NewFolder("whole"), run = NewFolder("run");
+  // A rate that does not depend on the number of steps.
+  WriteAll(config_, absl::StrReplaceAll(ReadAll(config_), {{"schedule/cosine", "schedule/constant"}}));
+  ASSERT_EQ(RunToolProcess("train", Command(whole)).exit_code, 0);
+  ASSERT_EQ(RunToolProcess("train", Command(run, {"--steps=10"})).exit_code, 0);
+  for (const auto& [workers, steps] :
+       {std::make_pair("--workers=1", "--steps=15"), std::make_pair("--workers=4", "--steps=20"),
+        std::make_pair("--workers=2", "--steps=30")}) {
+    const auto result = RunToolProcess("train", Command(run, {"--resume", workers, steps}));
+    ASSERT_EQ(result.exit_code, 0) << result.output;
+  }
+  std::vector<double> of_whole, of_run;
+  for (const auto& event : ReadEvents(whole)) {
+    if (event["event"] == "step") of_whole.push_back(event["loss"]);
+  }
+  for (const auto& event : ReadEvents(run)) {
+    if (event["event"] == "step") of_run.push_back(event["loss"]);
+  }
+  ASSERT_EQ(of_whole.size(), of_run.size());
+  for (size_t i = 0; i < of_whole.size(); ++i) EXPECT_NEAR(of_whole[i], of_run[i], 0.02 * of_whole[i]) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Communicators, Restarts, testing::Values("threads"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace trireme
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  gflags::ParseCommandLineFlags(&argc, &argv, true);
+  return RUN_ALL_TESTS();
+}
