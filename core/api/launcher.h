@@ -1,6 +1,6 @@
 // The contract of a launcher: starts the workers of a job and gives each its communicator. It is what a
 // config names as its communicator: [communicator/threads] runs workers as threads of one process,
-// [communicator/nccl] as processes.
+// [communicator/gloo] and [communicator/nccl] as processes.
 //
 // A job of several processes runs the same program in each of them. A tool calls, in this order:
 //   Start          before it opens or writes anything that one process alone may

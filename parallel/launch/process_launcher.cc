@@ -64,12 +64,15 @@ class ProcessLauncher : public Launcher {
       if (const auto outcome = Start(world_size)) return *outcome;
     }
     CHECK_EQ(world_size, place_.world_size);
+    std::unique_ptr<Communicator> communicator;
     const Status result = CatchDeviceError([&]() -> Status {
-      TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator> communicator, connect_(place_, store_));
+      TRIREME_ASSIGN_OR_RETURN(communicator, connect_(place_, store_));
       return worker(*communicator);
     });
-    // A stop that all have agreed on is no fault, and the last of them may still be at it.
+    // A stop that all have agreed on is no fault, and the last of them may still be at it. A fault is in the store
+    // before the communicator goes, so that peers hear of it and not of what follows from it.
     if (!result.ok() && !absl::IsCancelled(result)) return FirstFault(result);
+    communicator.reset();
     TRIREME_RETURN_IF_ERROR(store_->Set(EndedKey(place_.rank), ""));
     return result;
   }
@@ -134,7 +137,9 @@ Status RefuseSeveralProcesses(const std::string& communicator) {
   if (!place.has_value() || place->world_size == 1) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("this process was started as rank ", place->rank, " of ", place->world_size, ", but the workers of ",
-                   communicator, " are threads of one process; start it once, or use [communicator/nccl]"));
+                   communicator,
+                   " are threads of one process; start it once, or use [communicator/gloo] on CPUs and "
+                   "[communicator/nccl] on GPUs"));
 }
 
 }  // namespace trireme

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 
@@ -50,7 +51,11 @@ JobFault Store::ReportFault(int rank, const Status& status) {
   CHECK(!status.ok()) << "a fault is reported for a reason";
   const StatusOr<std::string> stands = SetIfAbsent(kFaultKey, Encode(rank, status));
   if (stands.ok()) {
-    if (const auto first = Decode(*stands)) return *first;
+    const auto first = Decode(*stands);
+    const bool again = first.has_value() && first->rank == rank && status != DescribeFault(*first) &&
+                       absl::StrContains(status.message(), first->status.message());
+    if (again && status != first->status) Set(kFaultKey, Encode(rank, status)).IgnoreError();
+    if (first.has_value() && !again) return *first;
   }
   return {rank, status};
 }

@@ -35,7 +35,8 @@ class Store {
   // "waited 60 s for WHAT".
   StatusOr<std::string> Wait(const std::string& key, const std::string& what, double seconds) const;
 
-  // Only the first fault counts; returns it. `status` is not OK.
+  // Only the first fault counts; returns it. `status` is not OK. The rank that had it may report it again with more
+  // words around its own: the step, the bucket.
   JobFault ReportFault(int rank, const Status& status);
   // Nothing, if there is none or the store cannot be read.
   std::optional<JobFault> fault() const;

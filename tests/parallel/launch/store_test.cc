@@ -101,6 +101,18 @@ TEST_P(StoreTest, WaitsHaveADeadlineAndEndWithTheJobsFault) {
   EXPECT_EQ(store->fault()->status, absl::DataLossError("the file\nis torn"));
 }
 
+TEST_P(StoreTest, TheRankThatHadTheFaultMayAddToIt) {
+  const auto store = NewStore(GetParam());
+  const Status fault = absl::UnavailableError("the peer is gone"), told = DescribeFault({1, fault});
+  EXPECT_EQ(store->ReportFault(1, fault).status, fault);
+  EXPECT_EQ(store->ReportFault(1, told).status, fault);
+  const Status more = Annotate(told, "step 7");
+  EXPECT_EQ(store->ReportFault(0, more).status, fault);
+  EXPECT_EQ(store->ReportFault(1, absl::UnknownError("another")).status, fault);
+  EXPECT_EQ(store->ReportFault(1, more).status, more);
+  EXPECT_EQ(store->fault()->status, more);
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, StoreTest, testing::Values("Memory", "File", "Tcp"),
                          [](const auto& info) { return info.param; });
 
