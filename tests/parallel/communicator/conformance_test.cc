@@ -4,6 +4,7 @@
 #include <random>
 
 #include "tests/core/testing/devices.h"
+#include "tests/parallel/testing/gloo_jobs.h"
 #include "tests/parallel/testing/jobs.h"
 #include "tests/parallel/testing/nccl_jobs.h"
 
@@ -13,18 +14,20 @@ namespace {
 // A communicator on some kind of device, and on its compute stream or another.
 struct Place {
   std::string name;
-  std::string kind;  // cpu, cuda, asynchronous, nccl (a fake), nccl itself
+  std::string kind;  // cpu, cuda, asynchronous, gloo, nccl (a fake), nccl itself
   bool own_stream = false;
   uint64_t seed = 1;  // of asynchronous devices
 
   // Calls of two communicators may be made in another order on each rank.
-  bool any_order() const { return kind == "cpu"; }
-  bool in_rank_order() const { return kind.rfind("nccl", 0) != 0; }
+  bool any_order() const { return kind == "cpu" || kind == "gloo"; }
+  // How a communicator's library adds is its own business.
+  bool in_rank_order() const { return kind.rfind("nccl", 0) != 0 && kind != "gloo"; }
 };
 
 std::vector<Place> Places() {
-  std::vector<Place> places = {
-      {"Inline", "cpu"}, {"Thread", "cpu", true}, {"Nccl", "nccl"}, {"NcclStream", "nccl", true}};
+  std::vector<Place> places = {{"Inline", "cpu"}, {"Thread", "cpu", true},
+                               {"Gloo", "gloo"},  {"GlooStream", "gloo", true},
+                               {"Nccl", "nccl"},  {"NcclStream", "nccl", true}};
   for (uint64_t seed = 1; seed <= 2; ++seed) {
     places.push_back({"Asynchronous" + std::to_string(seed), "asynchronous", false, seed});
     places.push_back({"AsynchronousStream" + std::to_string(seed), "asynchronous", true, seed});
@@ -73,6 +76,11 @@ class ConformanceTest : public ::testing::TestWithParam<std::tuple<int, Place>> 
       status = with_stream(*communicator, *device);
     } else if (place().kind == "asynchronous") {
       status = RunAsyncJob(world(), place().seed, with_stream);
+    } else if (place().kind == "gloo") {
+      status = RunGlooJob(world(), [&](Communicator& communicator) {
+        const auto device = TestDevice();
+        return with_stream(communicator, *device);
+      });
     } else {
       status = RunJob(world(), with_stream, 60, place().kind);
     }
@@ -178,7 +186,7 @@ TEST_P(ConformanceTest, AllReduceGivesEveryRankAndEveryRunTheSameBits) {
 }
 
 TEST_P(ConformanceTest, SumsAreMadeInRankOrderAndSixteenBitsRoundedOnce) {
-  if (!place().in_rank_order()) GTEST_SKIP() << "the order is NCCL's";
+  if (!place().in_rank_order()) GTEST_SKIP() << "the order is the library's";
   constexpr int64_t kSize = 3001;
   const auto values = [&](int rank) {
     std::mt19937 random(rank);

@@ -1,0 +1,52 @@
+#include "parallel/communicator/gloo/gloo_call.h"
+
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace trireme {
+namespace {
+
+// Gloo's collectives leave the upper 16 bits of a slot free.
+constexpr uint64_t kMessages = uint64_t{1} << 63;
+constexpr uint64_t kCalls = uint64_t{1} << 62;
+constexpr int kSizeBits = 40;
+
+}  // namespace
+
+// FNV-1a (Fowler, Noll, Vo).
+uint32_t GlooCall::tag() const {
+  uint32_t hash = 2166136261u;
+  for (char c : description) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  return hash;
+}
+
+std::string Encode(const GlooCall& call) {
+  const std::vector<int64_t> numbers = {
+      call.number, call.to, call.send_number, call.send_bytes, call.from, call.receive_number, call.receive_bytes};
+  return absl::StrCat(absl::StrJoin(numbers, " "), " ", call.description);
+}
+
+std::optional<GlooCall> DecodeCall(const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, absl::MaxSplits(' ', 7));
+  if (parts.size() != 8) return std::nullopt;
+  GlooCall call;
+  const bool read = absl::SimpleAtoi(parts[0], &call.number) && absl::SimpleAtoi(parts[1], &call.to) &&
+                    absl::SimpleAtoi(parts[2], &call.send_number) && absl::SimpleAtoi(parts[3], &call.send_bytes) &&
+                    absl::SimpleAtoi(parts[4], &call.from) && absl::SimpleAtoi(parts[5], &call.receive_number) &&
+                    absl::SimpleAtoi(parts[6], &call.receive_bytes);
+  if (!read) return std::nullopt;
+  call.description = parts[7];
+  return call;
+}
+
+uint64_t MessageSlot(int64_t number, int64_t bytes) {
+  const uint64_t size = static_cast<uint64_t>(bytes) & ((uint64_t{1} << kSizeBits) - 1);
+  return kMessages | (static_cast<uint64_t>(number) & 0xffff) << kSizeBits | size;
+}
+
+uint64_t CallSlot(uint32_t tag) { return kCalls | tag; }
+
+}  // namespace trireme

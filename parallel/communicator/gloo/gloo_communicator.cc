@@ -1,0 +1,189 @@
+#include "parallel/communicator/gloo/gloo_communicator.h"
+
+#include <glog/logging.h>
+
+#include <chrono>
+#include <numeric>
+
+#include "parallel/communicator/gloo/gloo_transfers.h"
+
+namespace trireme {
+namespace {
+
+const char* Name(ReduceOperation operation) { return operation == ReduceOperation::kSum ? "sum" : "max"; }
+
+std::string Describe(const char* operation, const Tensor& tensor) {
+  return absl::StrCat(operation, " of ", tensor.bytes(), " bytes of ", DataTypeName(tensor.type()));
+}
+
+class GlooCommunicator : public Communicator {
+ public:
+  GlooCommunicator(std::shared_ptr<GlooJob> job, GlooChannel* channel) : job_(std::move(job)), channel_(*channel) {}
+
+  int rank() const override { return channel_.place(); }
+  int size() const override { return channel_.size(); }
+  // One that is alone has nobody to wait for, and may be recorded.
+  bool can_capture() const override { return size() == 1; }
+
+  Status AllReduce(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
+    CheckReducible(tensor);
+    return AmongAll(
+        absl::StrCat(Describe("AllReduce", tensor), " by ", Name(operation)), tensor,
+        2 * tensor.bytes() * (size() - 1) / size(), stream,
+        [this, tensor, operation](const GlooCall& call) { AllReduceByGloo(channel_, call, tensor, operation); });
+  }
+
+  Status ReduceScatter(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
+    CheckReducible(tensor);
+    CheckDivides(tensor);
+    return AmongAll(absl::StrCat(Describe("ReduceScatter", tensor), " by ", Name(operation)), tensor,
+                    tensor.bytes() / size() * (size() - 1), stream, [this, tensor, operation](const GlooCall& call) {
+                      ReduceScatterInRing(channel_, call, tensor, operation);
+                    });
+  }
+
+  Status AllGather(const Tensor& tensor, Stream& stream) override {
+    CheckDivides(tensor);
+    return AmongAll(Describe("AllGather", tensor), tensor, tensor.bytes() / size() * (size() - 1), stream,
+                    [this, tensor](const GlooCall& call) { AllGatherByGloo(channel_, call, tensor); });
+  }
+
+  Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
+    CheckRank(root);
+    return AmongAll(absl::StrCat(Describe("Broadcast", tensor), " from rank ", root), tensor,
+                    tensor.bytes() * NumBroadcastSends(rank(), size(), root), stream,
+                    [this, tensor, root](const GlooCall& call) { BroadcastByGloo(channel_, call, tensor, root); });
+  }
+
+  Status Send(const Tensor& tensor, int to, Stream& stream) override {
+    return Pass(absl::StrCat(Describe("Send", tensor), " to rank ", to), tensor, to, Tensor(), -1, stream);
+  }
+
+  Status Receive(const Tensor& tensor, int from, Stream& stream) override {
+    return Pass(absl::StrCat(Describe("Receive", tensor), " from rank ", from), Tensor(), -1, tensor, from, stream);
+  }
+
+  Status SendReceive(const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) override {
+    return Pass(absl::StrCat(Describe("SendReceive", send), " to rank ", to, " and ", receive.bytes(),
+                             " bytes from rank ", from),
+                send, to, receive, from, stream);
+  }
+
+  Status Barrier(Stream& stream) override {
+    return Run(stream, [this] {
+      if (size() == 1) return job_->fault();
+      const GlooCall call = NextCall("Barrier");
+      return job_->Call(&channel_, call, [&] { BarrierByGloo(channel_, call); });
+    });
+  }
+
+  StatusOr<std::unique_ptr<Communicator>> Duplicate() override {
+    TRIREME_RETURN_IF_ERROR(job_->fault());
+    TRIREME_ASSIGN_OR_RETURN(
+        GlooChannel* const channel,
+        job_->NewChannel(absl::StrCat(channel_.name(), "-", ++channel_.num_children), channel_.members()));
+    return std::unique_ptr<Communicator>(std::make_unique<GlooCommunicator>(job_, channel));
+  }
+
+  Status status() const override { return job_->fault(); }
+  void Abort(const Status& reason) override {
+    CHECK(!reason.ok()) << "a job is aborted for a reason";
+    job_->Fail(reason).IgnoreError();
+  }
+
+  int64_t bytes_sent() const override { return job_->bytes_sent().load(std::memory_order_relaxed); }
+  double busy_seconds() const override { return busy_nanoseconds_.load(std::memory_order_relaxed) * 1e-9; }
+
+ private:
+  static void CheckReducible(const Tensor& tensor) {
+    CHECK(tensor.type() != DataType::kUint8) << "a tensor of " << DataTypeName(tensor.type()) << " cannot be reduced";
+  }
+  void CheckDivides(const Tensor& tensor) const {
+    CHECK_EQ(tensor.size() % size(), 0) << tensor.shape() << " does not divide among " << size() << " ranks";
+  }
+  void CheckRank(int rank) const { CHECK(rank >= 0 && rank < size()) << rank << " of " << size(); }
+  void CheckPeer(int peer) const {
+    CheckRank(peer);
+    CHECK_NE(peer, rank()) << "a rank does not send to itself";
+  }
+
+  GlooCall NextCall(const std::string& what) {
+    GlooCall call;
+    call.number = ++channel_.num_calls;
+    call.description = absl::StrCat(what, " (call ", call.number, ")");
+    return call;
+  }
+
+  Status AmongAll(std::string what, const Tensor& tensor, int64_t sent, Stream& stream,
+                  std::function<void(const GlooCall& call)> body) {
+    return Run(stream, [this, what = std::move(what), empty = tensor.size() == 0, sent, body = std::move(body)] {
+      const GlooCall call = NextCall(what);
+      if (size() == 1 || empty) return job_->fault();
+      TRIREME_RETURN_IF_ERROR(job_->Call(&channel_, call, [&] { body(call); }));
+      CountSent(sent);
+      return absl::OkStatus();
+    });
+  }
+
+  // An undefined tensor leaves that side out.
+  Status Pass(std::string what, const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) {
+    if (send.defined()) CheckPeer(to);
+    if (receive.defined()) CheckPeer(from);
+    return Run(stream, [this, what = std::move(what), send, to, receive, from] {
+      GlooCall call;
+      call.description = what;
+      if (send.defined()) {
+        call.to = to;
+        call.send_number = ++channel_.num_sent[to];
+        call.send_bytes = send.bytes();
+      }
+      if (receive.defined()) {
+        call.from = from;
+        call.receive_number = ++channel_.num_received[from];
+        call.receive_bytes = receive.bytes();
+      }
+      TRIREME_RETURN_IF_ERROR(job_->Call(&channel_, call, [&] { PassMessages(channel_, call, send, receive); }));
+      CountSent(call.send_bytes);
+      return absl::OkStatus();
+    });
+  }
+
+  void CountSent(int64_t bytes) { job_->bytes_sent().fetch_add(bytes, std::memory_order_relaxed); }
+
+  Status Run(Stream& stream, std::function<Status()> work) {
+    if (stream.device().kind() != DeviceKind::kCpu) {
+      return job_->Fail(absl::FailedPreconditionError(
+          absl::StrCat("[communicator/gloo] moves the memory of CPUs, but this worker computes on ",
+                       stream.device().name(), "; say --device=cpu, or use [communicator/nccl]")));
+    }
+    if (stream.is_inline()) return Time(work);
+    stream.Enqueue([this, work = std::move(work)] { Time(work).IgnoreError(); });  // the job has it
+    return job_->fault();
+  }
+
+  Status Time(const std::function<Status()>& work) {
+    const auto start = std::chrono::steady_clock::now();
+    const Status status = work();
+    const auto spent = std::chrono::steady_clock::now() - start;
+    busy_nanoseconds_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
+                                std::memory_order_relaxed);
+    return status;
+  }
+
+  const std::shared_ptr<GlooJob> job_;
+  GlooChannel& channel_;
+  std::atomic<int64_t> busy_nanoseconds_{0};
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Communicator>> MakeGlooCommunicator(std::shared_ptr<Store> store,
+                                                             const GlooJobOptions& options) {
+  TRIREME_ASSIGN_OR_RETURN(const std::shared_ptr<GlooJob> job, GlooJob::Start(std::move(store), options));
+  std::vector<int> all(static_cast<size_t>(options.size));
+  std::iota(all.begin(), all.end(), 0);
+  TRIREME_ASSIGN_OR_RETURN(GlooChannel* const channel, job->NewChannel("all", all));
+  return std::unique_ptr<Communicator>(std::make_unique<GlooCommunicator>(job, channel));
+}
+
+}  // namespace trireme

@@ -1,0 +1,310 @@
+#include "parallel/communicator/gloo/gloo_job.h"
+
+#include <glog/logging.h>
+#include <gloo/transport/tcp/device.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/strings/str_join.h"
+#include "parallel/launch/file_store.h"
+
+namespace trireme {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A call that takes so long is worth asking the store about.
+constexpr double kSuspiciousSeconds = 1;
+// Strangers that come first to an address spoil an attempt.
+constexpr int kConnectAttempts = 3;
+constexpr char kConfig[] = "communicator { [communicator/gloo] {} }";
+
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+std::string CallKey(const GlooChannel& channel, int place) {
+  return absl::StrCat("gloo.", channel.name(), ".call.", place);
+}
+
+std::string LeftKey(int rank) { return absl::StrCat("gloo.left.", rank); }
+
+std::string RankNames(const std::vector<int>& ranks) {
+  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ", absl::StrJoin(ranks, ", "));
+}
+
+// Gloo writes to sockets whose other end may be gone.
+void IgnoreBrokenPipes() {
+  struct sigaction now = {};
+  if (sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) signal(SIGPIPE, SIG_IGN);
+}
+
+}  // namespace
+
+GlooJob::GlooJob(std::shared_ptr<Store> store, const GlooJobOptions& options)
+    : store_(std::move(store)), options_(options) {}
+
+StatusOr<std::shared_ptr<GlooJob>> GlooJob::Start(std::shared_ptr<Store> store, const GlooJobOptions& options) {
+  std::shared_ptr<GlooJob> job(new GlooJob(std::move(store), options));
+  if (options.size == 1) return job;
+  TRIREME_RETURN_IF_ERROR(job->OpenDevice());
+  job->watch_ = std::thread([raw = job.get()] {
+    pthread_setname_np(pthread_self(), "gloo watch");
+    raw->Watch();
+  });
+  return job;
+}
+
+GlooJob::~GlooJob() {
+  if (connected_ && fault().ok()) Farewell();
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (watch_.joinable()) watch_.join();
+}
+
+Status GlooJob::OpenDevice() {
+  IgnoreBrokenPipes();
+  gloo::transport::tcp::attr where;
+  if (if_nametoindex(options_.listen_on.c_str()) != 0) {
+    where.iface = options_.listen_on;
+  } else {
+    where.hostname = options_.listen_on;
+  }
+  try {
+    device_ = gloo::transport::tcp::CreateDevice(where);
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("listen_on is \"", options_.listen_on,
+                                                   "\", which is neither a network interface nor an address of this "
+                                                   "machine (",
+                                                   error.what(), ")"));
+  }
+  return absl::OkStatus();
+}
+
+Status GlooJob::fault() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return fault_;
+}
+
+Status GlooJob::Fail(const Status& fault) {
+  const JobFault first = store_->ReportFault(options_.rank, fault);
+  SetFault(options_.size > 1 ? DescribeFault(first) : first.status);
+  return this->fault();
+}
+
+void GlooJob::SetFault(const Status& fault) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!fault_.ok()) return;
+    fault_ = fault;
+  }
+  changed_.notify_all();
+  for (GlooChannel* channel : Channels()) channel->Break();
+}
+
+std::vector<GlooChannel*> GlooJob::Channels() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<GlooChannel*> channels;
+  for (GlooChannel& channel : channels_) channels.push_back(&channel);
+  return channels;
+}
+
+StatusOr<GlooChannel*> GlooJob::NewChannel(const std::string& name, const std::vector<int>& members) {
+  TRIREME_RETURN_IF_ERROR(fault());
+  GlooChannel* channel = nullptr;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    channel = &channels_.emplace_back(name, members, options_.rank);
+  }
+  if (channel->size() == 1) return channel;
+  connected_ = true;
+  const Status connected = ConnectChannel(channel);
+  if (!connected.ok()) return Fail(connected);
+  return channel;
+}
+
+Status GlooJob::ConnectChannel(GlooChannel* channel) {
+  if (channel->place() == 0) {
+    TRIREME_RETURN_IF_ERROR(
+        store_->SetIfAbsent(absl::StrCat("gloo.", channel->name(), ".secret"), RandomName() + RandomName()).status());
+  }
+  TRIREME_ASSIGN_OR_RETURN(
+      const std::string secret,
+      store_->Wait(absl::StrCat("gloo.", channel->name(), ".secret"),
+                   absl::StrCat("rank ", channel->member(0), " to connect by Gloo"), options_.timeout_seconds));
+  Status outcome;
+  for (int attempt = 1; attempt <= kConnectAttempts; ++attempt) {
+    GlooCall call;
+    call.description = "connecting by Gloo";
+    call.number = 0;
+    channel->Begin(call);
+    try {
+      outcome = channel->Connect(device_, store_.get(), secret, attempt, options_.timeout_seconds);
+    } catch (const std::exception& error) {
+      outcome = absl::UnavailableError(absl::StrCat("connecting by Gloo: ", error.what()));
+    }
+    channel->End();
+    // A fault meanwhile may have broken the channel, or be about to find it connected.
+    if (const Status known = fault(); !known.ok()) {
+      channel->Break();
+      return known;
+    }
+    if (!absl::IsPermissionDenied(outcome) && !absl::IsUnavailable(outcome)) return outcome;
+    if (attempt < kConnectAttempts && channel->place() == 0) {
+      LOG(WARNING) << "refused a connection: " << outcome.message() << "; connecting again";
+    }
+  }
+  return outcome;
+}
+
+Status GlooJob::Call(GlooChannel* channel, const GlooCall& call, const std::function<void()>& body) {
+  TRIREME_RETURN_IF_ERROR(fault());
+  channel->Begin(call);
+  std::string words;
+  bool failed = false;
+  try {
+    body();
+  } catch (const std::exception& error) {
+    failed = true;
+    words = error.what();
+  }
+  channel->End();
+  if (!failed) return absl::OkStatus();
+  TRIREME_RETURN_IF_ERROR(fault());
+  return Fail(FindReason(*channel, call, words));
+}
+
+void GlooJob::Watch() {
+  const auto pause = std::chrono::duration<double>(options_.watch_seconds);
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (fault_.ok()) {
+    changed_.wait_for(lock, pause, [this] { return stopping_ || !fault_.ok(); });
+    if (stopping_ || !fault_.ok()) return;
+    lock.unlock();
+    if (const auto first = store_->fault()) SetFault(DescribeFault(*first));
+    for (GlooChannel* channel : Channels()) {
+      if (fault().ok()) WatchChannel(channel);
+    }
+    lock.lock();
+  }
+}
+
+void GlooJob::WatchChannel(GlooChannel* channel) {
+  const GlooChannel::Doing doing = channel->doing();
+  if (channel->told != 0 && channel->told != doing.serial) {
+    channel->told = 0;
+    store_->Set(CallKey(*channel, channel->place()), "").IgnoreError();
+  }
+  if (doing.serial == 0 || doing.seconds < std::min(kSuspiciousSeconds, options_.timeout_seconds / 4)) return;
+  const Status stuck = WhyStuck(channel, doing);
+  // The call may have come to its end meanwhile.
+  if (stuck.ok() || channel->doing().serial != doing.serial) return;
+  Fail(stuck).IgnoreError();
+}
+
+Status GlooJob::WhyStuck(GlooChannel* channel, const GlooChannel::Doing& doing) {
+  const GlooCall& mine = doing.call;
+  if (channel->told != doing.serial) {
+    TRIREME_RETURN_IF_ERROR(store_->Set(CallKey(*channel, channel->place()), Encode(mine)));
+    channel->told = doing.serial;
+  }
+  std::vector<int> late;
+  for (int place = 0; place < channel->size(); ++place) {
+    if (place == channel->place()) continue;
+    const int peer = channel->member(place);
+    TRIREME_ASSIGN_OR_RETURN(const auto text, store_->Find(CallKey(*channel, place)));
+    const std::optional<GlooCall> theirs = DecodeCall(text.value_or(""));
+    if (theirs.has_value()) {
+      TRIREME_RETURN_IF_ERROR(CompareCalls(*channel, mine, place, *theirs));
+      // It waits as we do, or has gone on.
+      if (theirs->among_all() && (!mine.among_all() || theirs->number >= mine.number)) continue;
+      if (!theirs->among_all() && !mine.among_all()) continue;
+    }
+    if (!mine.waits_for(place)) continue;
+    late.push_back(peer);
+    if (HasLeft(peer)) {
+      return absl::UnavailableError(
+          absl::StrCat("waits for rank ", peer, " in ", mine.description, ", but that worker has ended"));
+    }
+  }
+  if (doing.seconds < options_.timeout_seconds) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat("waited ", options_.timeout_seconds, " s for ", late.empty() ? "its peers" : RankNames(late), " in ",
+                   mine.description, "; find out what keeps the peer, or raise timeout_seconds in ", kConfig,
+                   " if it is only slow"));
+}
+
+Status GlooJob::CompareCalls(const GlooChannel& channel, const GlooCall& mine, int peer, const GlooCall& theirs) const {
+  const int me = channel.place();
+  const auto other_size = [&](int from, int to, int64_t sent, int64_t expected, const std::string& in) {
+    return absl::InternalError(absl::StrCat("rank ", channel.member(from), " sent ", sent, " bytes to rank ",
+                                            channel.member(to), ", which waited for ", expected, " in ", in));
+  };
+  if (mine.among_all() && theirs.among_all()) {
+    if (mine.number != theirs.number || mine.description == theirs.description) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("rank ", channel.member(me), " is in ", mine.description, " and rank ",
+                                            channel.member(peer), " in ", theirs.description,
+                                            "; all ranks have to make the same calls in one order"));
+  }
+  if (mine.among_all() || theirs.among_all()) return absl::OkStatus();
+  if (mine.to == peer && theirs.from == me && mine.send_number == theirs.receive_number &&
+      mine.send_bytes != theirs.receive_bytes) {
+    return other_size(me, peer, mine.send_bytes, theirs.receive_bytes, theirs.description);
+  }
+  if (mine.from == peer && theirs.to == me && mine.receive_number == theirs.send_number &&
+      mine.receive_bytes != theirs.send_bytes) {
+    return other_size(peer, me, theirs.send_bytes, mine.receive_bytes, mine.description);
+  }
+  return absl::OkStatus();
+}
+
+bool GlooJob::HasLeft(int rank) const {
+  for (const std::string& key : {LeftKey(rank), EndedKey(rank)}) {
+    const auto found = store_->Find(key);
+    if (found.ok() && found->has_value()) return true;
+  }
+  return false;
+}
+
+Status GlooJob::FindReason(const GlooChannel& channel, const GlooCall& call, const std::string& words_of_gloo) const {
+  const double start = Now();
+  do {
+    if (store_->fault().has_value()) break;  // the first fault counts anyway
+    for (int place = 0; place < channel.size(); ++place) {
+      if (place == channel.place() || !call.waits_for(place) || !HasLeft(channel.member(place))) continue;
+      // One that fails leaves first and says why a moment later.
+      std::this_thread::sleep_for(milliseconds(50));
+      return absl::UnavailableError(absl::StrCat("waits for rank ", channel.member(place), " in ", call.description,
+                                                 ", but that worker has ended"));
+    }
+    std::this_thread::sleep_for(milliseconds(10));
+  } while (Now() - start < options_.reason_seconds);
+  std::vector<int> peers;
+  for (int place = 0; place < channel.size(); ++place) {
+    if (place != channel.place() && call.waits_for(place)) peers.push_back(channel.member(place));
+  }
+  return absl::UnavailableError(absl::StrCat("lost a connection in ", call.description, ", to ", RankNames(peers), " (",
+                                             words_of_gloo, "); that process or its host may have died"));
+}
+
+void GlooJob::Farewell() {
+  if (!store_->Set(LeftKey(options_.rank), "").ok()) return;
+  const double start = Now();
+  milliseconds pause(1);
+  for (int rank = 0; rank < options_.size;) {
+    if (rank == options_.rank || HasLeft(rank)) {
+      ++rank;
+      continue;
+    }
+    if (!fault().ok() || store_->fault().has_value() || Now() - start > options_.timeout_seconds) return;
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, milliseconds(20));
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,32 @@
+// Registers "communicator/gloo".
+#include "core/base/registry.h"
+#include "parallel/communicator/gloo/gloo_communicator.h"
+#include "parallel/communicator/gloo/gloo_communicator.pb.h"
+#include "parallel/launch/process_launcher.h"
+
+namespace trireme {
+namespace {
+
+StatusOr<std::unique_ptr<Launcher>> MakeGloo(const GlooCommunicatorConfig& config, const Launcher::BuildArgs&) {
+  GlooJobOptions job;
+  job.timeout_seconds = config.timeout_seconds();
+  job.listen_on = config.listen_on();
+  if (!(job.timeout_seconds > 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("timeout_seconds is ", job.timeout_seconds, "; it has to be more than 0"));
+  }
+  ProcessLauncherOptions options;
+  options.communicator = "communicator/gloo";
+  options.timeout_seconds = job.timeout_seconds;
+  return MakeProcessLauncher(options, [job](const ProcessRank& place, std::shared_ptr<Store> store) {
+    GlooJobOptions mine = job;
+    mine.rank = place.rank;
+    mine.size = place.world_size;
+    return MakeGlooCommunicator(std::move(store), mine);
+  });
+}
+
+TRIREME_REGISTER_COMPONENT("communicator/gloo", Launcher, GlooCommunicatorConfig, MakeGloo);
+
+}  // namespace
+}  // namespace trireme
