@@ -9,9 +9,9 @@ namespace {
 struct BadInput {
   std::string name;
   std::string tool;
-  std::vector<std::string> arguments;     // besides --config and --out
-  std::vector<std::string> words;         // that the message contains
-  std::string replace = "", with = "";    // in the text of the tiny config
+  std::vector<std::string> arguments;   // besides --config and --out
+  std::vector<std::string> words;       // that the message contains
+  std::string replace = "", with = "";  // in the text of the tiny config
 };
 
 void PrintTo(const BadInput& bad, std::ostream* out) { *out << bad.name; }
@@ -47,8 +47,14 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"UnknownFlag", "train", {"--colour=red"}, {"colour"}},
         BadInput{"Positional", "train", {"fast"}, {"\"fast\" is no flag"}},
         BadInput{"UnknownField", "train", {}, {"tiny.pbtxt:4:", "num_klasses"}, "num_classes", "num_klasses"},
-        BadInput{"UnknownComponent", "train", {}, {"tiny.pbtxt:3:", "did you mean model/ssd?"}, "model/ssd", "model/sdd"},
-        BadInput{"WrongKind", "train", {}, {"optimizer", "is not a optimizer"}, "optimizer/sgd] { momentum: 0.9 weight_decay: 5e-4 }", "schedule/cosine] {}"},
+        BadInput{
+            "UnknownComponent", "train", {}, {"tiny.pbtxt:3:", "did you mean model/ssd?"}, "model/ssd", "model/sdd"},
+        BadInput{"WrongKind",
+                 "train",
+                 {},
+                 {"optimizer", "is not a optimizer"},
+                 "optimizer/sgd] { momentum: 0.9 weight_decay: 5e-4 }",
+                 "schedule/cosine] {}"},
         BadInput{"ClassCount", "train", {"--set", "model.num_classes=7"}, {"7", "6"}},
         BadInput{"BadOverride", "train", {"--set", "model.nosuch=7"}, {"nosuch", "num_classes"}},
         BadInput{"BadOverrideValue", "train", {"--set", "steps=many"}, {"steps=many"}},

@@ -12,9 +12,9 @@ TEST(Bccd, TrainsOnRealPhotographs) {
   const char* root = std::getenv("TRIREME_BCCD");
   if (root == nullptr) GTEST_SKIP() << "TRIREME_BCCD is not set";
   const std::string run = NewFolder("run");
-  const ToolResult result = RunToolProcess(
-      "train", {"--config=ssd_bccd.pbtxt", "--out=" + run, "--steps=40", "--device=cpu", "--set",
-                std::string("train_data.root=") + root, "--set", std::string("eval_data.root=") + root});
+  const ToolResult result =
+      RunToolProcess("train", {"--config=ssd_bccd.pbtxt", "--out=" + run, "--steps=40", "--device=cpu", "--set",
+                               std::string("train_data.root=") + root, "--set", std::string("eval_data.root=") + root});
   ASSERT_EQ(result.exit_code, 0) << result.output;
   std::vector<double> losses;
   double map = -1;

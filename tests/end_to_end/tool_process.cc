@@ -97,6 +97,21 @@ std::string NewFolder(const std::string& name) {
   return path;
 }
 
+bool WaitForNoProcessOf(const std::string& text, double seconds) {
+  const auto start = Clock::now();
+  while (true) {
+    bool found = false;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator("/proc", error)) {
+      if (entry.path().filename().string() == std::to_string(getpid())) continue;
+      found = found || ReadAll(entry.path().string() + "/cmdline").find(text) != std::string::npos;
+    }
+    if (!found) return true;
+    if (SecondsSince(start) > seconds) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 std::string ReadAll(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::stringstream text;

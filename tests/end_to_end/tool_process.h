@@ -43,6 +43,9 @@ class ToolProcess {
 // Starts and waits.
 ToolResult RunToolProcess(const std::string& tool, const std::vector<std::string>& arguments);
 
+// False if after `seconds` there is still a process that has `text` among its arguments.
+bool WaitForNoProcessOf(const std::string& text, double seconds = 10);
+
 // An empty folder of its own, below TEST_TMPDIR.
 std::string NewFolder(const std::string& name);
 std::string ReadAll(const std::string& path);

@@ -65,12 +65,16 @@ TEST(Train, LeavesCheckpointMetricsAndReport) {
   EXPECT_NE(result.output.find(run + "/report.html"), std::string::npos);
 }
 
-class Workers : public testing::TestWithParam<int> {};
+std::string CommunicatorOf(const std::string& name) { return "communicator={[communicator/" + name + "] {}}"; }
+
+// How the workers talk, and how many there are.
+class Workers : public testing::TestWithParam<std::tuple<std::string, int>> {};
 
 // Where a unit lies within rounding of zero, another order of summation switches its relu, which moves the gradients
 // below it by a thousandth. A tensor that starts at zero is nothing but gradients, so the comparison starts from
 // weights that were trained for a while; and of a small network, where such units are rare.
 TEST_P(Workers, GiveTheWeightsOfOne) {
+  const auto& [communicator, workers] = GetParam();
   const std::string config = TinyConfig(), start = NewFolder("start"), one = NewFolder("one"), many = NewFolder("many");
   const std::vector<std::string> common = {"--config=" + config,
                                            "--set",
@@ -94,22 +98,55 @@ TEST_P(Workers, GiveTheWeightsOfOne) {
     return with(more);
   };
   ASSERT_EQ(twenty({"--out=" + one, "--workers=1"}).exit_code, 0);
-  ASSERT_EQ(twenty({"--out=" + many, "--workers=" + std::to_string(GetParam())}).exit_code, 0);
+  const ToolResult result =
+      twenty({"--out=" + many, "--workers=" + std::to_string(workers), "--set", CommunicatorOf(communicator)});
+  ASSERT_EQ(result.exit_code, 0) << result.output;
   ExpectClose(one, many, 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Numbers, Workers, testing::Values(2, 4));
+INSTANTIATE_TEST_SUITE_P(Numbers, Workers, testing::Combine(testing::Values("threads", "gloo"), testing::Values(2, 4)));
 
-// The signal, and how batch norm takes its statistics: per worker, ranks differ in what they have to go on with.
-// In FP16 the scale of the losses goes on too.
-class Resume : public testing::TestWithParam<std::tuple<int, std::string, std::string>> {};
+// A run that is at its end evaluates again when it is resumed, with as many workers as it is told.
+TEST(Train, EveryNumberOfWorkersFindsTheSameInAnEvaluation) {
+  const std::string run = NewFolder("run");
+  const auto evaluate = [&](std::vector<std::string> more) {
+    more.insert(more.end(),
+                {"--config=" + TinyConfig(), "--out=" + run, "--steps=30", "--set", "global_batch_size=12"});
+    const ToolResult result = RunToolProcess("train", more);
+    EXPECT_EQ(result.exit_code, 0) << result.output;
+    const auto events = ReadEvents(run);
+    nlohmann::json evaluation = events[events.size() - 2];
+    EXPECT_EQ(evaluation["event"], "eval");
+    return evaluation;
+  };
+  const nlohmann::json of_one = evaluate({"--workers=1"});
+  EXPECT_GT(of_one["mAP50"].get<double>(), 0);
+  for (const std::string communicator : {"threads", "gloo"}) {
+    for (const char* workers : {"--workers=2", "--workers=3", "--workers=4"}) {
+      EXPECT_EQ(evaluate({"--resume", workers, "--set", CommunicatorOf(communicator)}), of_one)
+          << communicator << " " << workers;
+    }
+  }
+}
+
+struct Interruption {
+  std::string communicator;
+  int signal_number = SIGTERM;
+  // How batch norm takes its statistics: per worker, ranks differ in what they have to go on with.
+  std::string norm = "SYNCHRONIZED";
+  std::string precision = "FP32";  // in FP16 the scale of the losses goes on too
+};
+
+class Resume : public testing::TestWithParam<Interruption> {};
 
 TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
-  const auto& [signal_number, norm, precision] = GetParam();
+  const auto& [communicator, signal_number, norm, precision] = GetParam();
   const std::string config = TinyConfig(), whole = NewFolder("whole"), broken = NewFolder("broken");
   const std::vector<std::string> common = {"--config=" + config,
                                            "--steps=40",
                                            "--workers=2",
+                                           "--set",
+                                           CommunicatorOf(communicator),
                                            "--set",
                                            "checkpoint.every_steps=5",
                                            "--set",
@@ -133,6 +170,7 @@ TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
     process.Signal(signal_number);
     const ToolResult result = process.Wait();
     EXPECT_EQ(result.exit_code, signal_number == SIGKILL ? 128 + SIGKILL : 1) << result.output;
+    EXPECT_TRUE(WaitForNoProcessOf(broken)) << "a worker was left behind";
   }
   const auto checkpoint = FindCheckpoint(broken);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
@@ -154,9 +192,12 @@ TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(SignalsAndNorms, Resume,
-                         testing::Combine(testing::Values(SIGTERM, SIGKILL),
-                                          testing::Values("SYNCHRONIZED", "PER_WORKER"), testing::Values("FP32")));
-INSTANTIATE_TEST_SUITE_P(InFloat16, Resume, testing::Values(std::make_tuple(SIGTERM, "SYNCHRONIZED", "FP16")));
+                         testing::Values(Interruption{"threads", SIGTERM}, Interruption{"threads", SIGKILL},
+                                         Interruption{"threads", SIGTERM, "PER_WORKER"},
+                                         Interruption{"threads", SIGKILL, "PER_WORKER"},
+                                         Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP16"},
+                                         Interruption{"gloo", SIGTERM}, Interruption{"gloo", SIGKILL},
+                                         Interruption{"gloo", SIGINT, "PER_WORKER"}));
 
 class Narrow : public testing::TestWithParam<std::string> {};
 

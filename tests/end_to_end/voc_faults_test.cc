@@ -9,8 +9,8 @@ namespace trireme {
 namespace {
 
 std::string Object(const std::string& name, int x1, int y1, int x2, int y2) {
-  return absl::StrCat("<object>\n<name>", name, "</name>\n<bndbox>\n<xmin>", x1, "</xmin><ymin>", y1, "</ymin><xmax>", x2,
-                      "</xmax><ymax>", y2, "</ymax>\n</bndbox>\n</object>\n");
+  return absl::StrCat("<object>\n<name>", name, "</name>\n<bndbox>\n<xmin>", x1, "</xmin><ymin>", y1, "</ymin><xmax>",
+                      x2, "</xmax><ymax>", y2, "</ymax>\n</bndbox>\n</object>\n");
 }
 
 void AddImage(const std::string& root, const std::string& name, const std::string& objects, bool cut_off = false) {
@@ -35,8 +35,8 @@ TEST(VocFaults, AreCountedAndReported) {
   AddImage(root, "stranger", Object("unicorn", 5, 5, 40, 40) + Object("cat", 10, 10, 40, 40));
   WriteAll(root + "/ImageSets/Main/train.txt", "good\ncut\nempty\nflat\noutside\nstranger\n");
 
-  const std::string data = absl::StrCat("{[dataset/voc] {root: \"", root,
-                                        "\" split: \"train\" class_names: \"cat\" class_names: \"dog\"}}");
+  const std::string data =
+      absl::StrCat("{[dataset/voc] {root: \"", root, "\" split: \"train\" class_names: \"cat\" class_names: \"dog\"}}");
   const ToolResult result =
       RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + run, "--steps=4", "--workers=2", "--set",
                                "model.num_classes=2", "--set", "train_data=" + data, "--set", "eval_data=" + data});
@@ -59,9 +59,9 @@ TEST(VocFaults, AMalformedAnnotationStopsWithItsLine) {
   AddImage(root, "good", Object("cat", 5, 5, 40, 40));
   WriteAll(root + "/Annotations/good.xml", "<annotation>\n<size>\n</annotation>\n");
   WriteAll(root + "/ImageSets/Main/train.txt", "good\n");
-  const ToolResult result = RunToolProcess(
-      "train", {"--config=" + TinyConfig(), "--out=" + NewFolder("run"), "--set",
-                absl::StrCat("train_data={[dataset/voc] {root: \"", root, "\" split: \"train\"}}")});
+  const ToolResult result =
+      RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + NewFolder("run"), "--set",
+                               absl::StrCat("train_data={[dataset/voc] {root: \"", root, "\" split: \"train\"}}")});
   EXPECT_EQ(result.exit_code, 2) << result.output;
   EXPECT_NE(result.output.find("good.xml:"), std::string::npos) << result.output;
 }
