@@ -105,24 +105,23 @@ Status GlooChannel::Connect(const std::shared_ptr<gloo::transport::Device>& devi
       if (verdict.empty()) verdict = absl::StrCat("the connection to rank ", member(p), " failed: ", error.what());
     }
   }
-  bool stranger = false;
+  // The graver first: a peer that finds its place taken sees a connection refused.
+  char gravity = verdict.empty() ? '0' : '1';
   if (verdict.empty()) {
-    const Status known = Challenge(secret, prefix, std::min(kChallengeSeconds, timeout_seconds));
-    stranger = absl::IsPermissionDenied(known);
+    const Status known = Challenge(secret, prefix, std::min(kChallengeSeconds, timeout_seconds / 4));
+    if (!known.ok()) gravity = absl::IsPermissionDenied(known) ? '3' : '2';
     verdict = std::string(known.message());
   }
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> verdicts,
-                           from_all("verdict", " to connect", absl::StrCat(stranger ? "!" : "", verdict)));
-  // That of a stranger first: it is the cause of the others.
-  Status lost;
-  for (int p = 0; p < size(); ++p) {
-    const std::string& theirs = verdicts[static_cast<size_t>(p)];
-    if (theirs.empty()) continue;
-    const std::string whose = absl::StrCat("rank ", member(p), ": ");
-    if (theirs[0] == '!') return absl::PermissionDeniedError(whose + theirs.substr(1));
-    if (lost.ok()) lost = absl::UnavailableError(whose + theirs);
+                           from_all("verdict", " to connect", gravity + verdict));
+  int worst = 0;
+  for (int p = 1; p < size(); ++p) {
+    if (verdicts[static_cast<size_t>(p)][0] > verdicts[static_cast<size_t>(worst)][0]) worst = p;
   }
-  return lost;
+  const std::string& decides = verdicts[static_cast<size_t>(worst)];
+  if (decides[0] == '0') return absl::OkStatus();
+  const std::string message = absl::StrCat("rank ", member(worst), ": ", decides.substr(1));
+  return decides[0] == '3' ? absl::PermissionDeniedError(message) : absl::UnavailableError(message);
 }
 
 Status GlooChannel::Challenge(const std::string& secret, const std::string& prefix, double seconds) {

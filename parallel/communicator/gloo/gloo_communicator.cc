@@ -2,9 +2,11 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 
+#include "absl/strings/str_join.h"
 #include "parallel/communicator/gloo/gloo_transfers.h"
 
 namespace trireme {
@@ -50,22 +52,23 @@ class GlooCommunicator : public Communicator {
 
   Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
     CheckRank(root);
-    return AmongAll(absl::StrCat(Describe("Broadcast", tensor), " from rank ", root), tensor,
+    return AmongAll(absl::StrCat(Describe("Broadcast", tensor), " from rank ", Named(root)), tensor,
                     tensor.bytes() * NumBroadcastSends(rank(), size(), root), stream,
                     [this, tensor, root](const GlooCall& call) { BroadcastByGloo(channel_, call, tensor, root); });
   }
 
   Status Send(const Tensor& tensor, int to, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("Send", tensor), " to rank ", to), tensor, to, Tensor(), -1, stream);
+    return Pass(absl::StrCat(Describe("Send", tensor), " to rank ", Named(to)), tensor, to, Tensor(), -1, stream);
   }
 
   Status Receive(const Tensor& tensor, int from, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("Receive", tensor), " from rank ", from), Tensor(), -1, tensor, from, stream);
+    return Pass(absl::StrCat(Describe("Receive", tensor), " from rank ", Named(from)), Tensor(), -1, tensor, from,
+                stream);
   }
 
   Status SendReceive(const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("SendReceive", send), " to rank ", to, " and ", receive.bytes(),
-                             " bytes from rank ", from),
+    return Pass(absl::StrCat(Describe("SendReceive", send), " to rank ", Named(to), " and ", receive.bytes(),
+                             " bytes from rank ", Named(from)),
                 send, to, receive, from, stream);
   }
 
@@ -78,11 +81,13 @@ class GlooCommunicator : public Communicator {
   }
 
   StatusOr<std::unique_ptr<Communicator>> Duplicate() override {
-    TRIREME_RETURN_IF_ERROR(job_->fault());
-    TRIREME_ASSIGN_OR_RETURN(
-        GlooChannel* const channel,
-        job_->NewChannel(absl::StrCat(channel_.name(), "-", ++channel_.num_children), channel_.members()));
-    return std::unique_ptr<Communicator>(std::make_unique<GlooCommunicator>(job_, channel));
+    std::vector<int> all(static_cast<size_t>(size()));
+    std::iota(all.begin(), all.end(), 0);
+    return Found("Duplicate", all);
+  }
+  StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>& ranks) override {
+    CheckSubset(*this, ranks);
+    return Found(absl::StrCat("Subset of ranks ", absl::StrJoin(ranks, ", ")), ranks);
   }
 
   Status status() const override { return job_->fault(); }
@@ -95,12 +100,29 @@ class GlooCommunicator : public Communicator {
   double busy_seconds() const override { return busy_nanoseconds_.load(std::memory_order_relaxed) * 1e-9; }
 
  private:
+  // Null on a rank that is not among `ranks`.
+  StatusOr<std::unique_ptr<Communicator>> Found(const std::string& what, const std::vector<int>& ranks) {
+    TRIREME_RETURN_IF_ERROR(job_->fault());
+    if (size() > 1) {
+      const GlooCall call = NextCall(what);
+      TRIREME_RETURN_IF_ERROR(job_->Call(&channel_, call, [&] { BarrierByGloo(channel_, call); }));
+    }
+    const std::string name = absl::StrCat(channel_.name(), "-", ++channel_.num_children);
+    if (std::find(ranks.begin(), ranks.end(), rank()) == ranks.end()) return std::unique_ptr<Communicator>();
+    std::vector<int> members;
+    for (int place : ranks) members.push_back(channel_.member(place));
+    TRIREME_ASSIGN_OR_RETURN(GlooChannel* const channel, job_->NewChannel(name, members));
+    return std::unique_ptr<Communicator>(std::make_unique<GlooCommunicator>(job_, channel));
+  }
+
   static void CheckReducible(const Tensor& tensor) {
     CHECK(tensor.type() != DataType::kUint8) << "a tensor of " << DataTypeName(tensor.type()) << " cannot be reduced";
   }
   void CheckDivides(const Tensor& tensor) const {
     CHECK_EQ(tensor.size() % size(), 0) << tensor.shape() << " does not divide among " << size() << " ranks";
   }
+  // For sentences. A rank that there is not is reported where it is checked.
+  int Named(int rank) const { return rank >= 0 && rank < size() ? channel_.member(rank) : rank; }
   void CheckRank(int rank) const { CHECK(rank >= 0 && rank < size()) << rank << " of " << size(); }
   void CheckPeer(int peer) const {
     CheckRank(peer);

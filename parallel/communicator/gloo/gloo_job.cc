@@ -3,8 +3,11 @@
 #include <glog/logging.h>
 #include <gloo/transport/tcp/device.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -41,6 +44,21 @@ void IgnoreBrokenPipes() {
   if (sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) signal(SIGPIPE, SIG_IGN);
 }
 
+// Gloo does not survive to be told an address that is none.
+bool CanListenOn(const std::string& address) {
+  addrinfo hints = {}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  if (getaddrinfo(address.c_str(), nullptr, &hints, &found) != 0) return false;
+  bool can = false;
+  for (const addrinfo* at = found; at != nullptr && !can; at = at->ai_next) {
+    const int file = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
+    can = file >= 0 && bind(file, at->ai_addr, at->ai_addrlen) == 0;
+    if (file >= 0) close(file);
+  }
+  freeaddrinfo(found);
+  return can;
+}
+
 }  // namespace
 
 GlooJob::GlooJob(std::shared_ptr<Store> store, const GlooJobOptions& options)
@@ -69,19 +87,18 @@ GlooJob::~GlooJob() {
 
 Status GlooJob::OpenDevice() {
   IgnoreBrokenPipes();
-  gloo::transport::tcp::attr where;
-  if (if_nametoindex(options_.listen_on.c_str()) != 0) {
-    where.iface = options_.listen_on;
-  } else {
-    where.hostname = options_.listen_on;
+  const bool is_interface = if_nametoindex(options_.listen_on.c_str()) != 0;
+  if (!is_interface && !CanListenOn(options_.listen_on)) {
+    return absl::InvalidArgumentError(absl::StrCat("listen_on is \"", options_.listen_on,
+                                                   "\", which is neither a network interface nor an address of this "
+                                                   "machine"));
   }
+  gloo::transport::tcp::attr where;
+  (is_interface ? where.iface : where.hostname) = options_.listen_on;
   try {
     device_ = gloo::transport::tcp::CreateDevice(where);
   } catch (const std::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat("listen_on is \"", options_.listen_on,
-                                                   "\", which is neither a network interface nor an address of this "
-                                                   "machine (",
-                                                   error.what(), ")"));
+    return absl::UnavailableError(absl::StrCat("listen_on is \"", options_.listen_on, "\": ", error.what()));
   }
   return absl::OkStatus();
 }

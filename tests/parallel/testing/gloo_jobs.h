@@ -41,12 +41,15 @@ inline std::vector<Status> RunGlooRanks(int world, const std::function<Status(Co
   return results;
 }
 
-// The job's outcome: the first fault, in the words of the rank that had it.
+// The job's outcome: what the worker returned that had the first fault, or else the fault.
 inline Status RunGlooJob(int world, const std::function<Status(Communicator& communicator)>& worker,
                          double timeout_seconds = 60) {
   const auto store = std::make_shared<MemoryStore>();
   const std::vector<Status> results = RunGlooRanks(world, worker, timeout_seconds, store);
-  if (const auto fault = store->fault()) return fault->status;
+  if (const auto fault = store->fault()) {
+    const Status& of_rank = results[static_cast<size_t>(fault->rank)];
+    return of_rank.ok() ? DescribeFault(*fault) : of_rank;
+  }
   for (const Status& result : results) TRIREME_RETURN_IF_ERROR(result);
   return absl::OkStatus();
 }
