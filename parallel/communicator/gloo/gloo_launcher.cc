@@ -22,6 +22,8 @@ StatusOr<std::unique_ptr<Launcher>> MakeGloo(const GlooCommunicatorConfig& confi
     GlooJobOptions mine = job;
     mine.rank = place.rank;
     mine.size = place.world_size;
+    if (mine.listen_on.empty()) mine.listen_on = place.listen_on;
+    if (mine.listen_on.empty()) mine.listen_on = GlooJobOptions().listen_on;
     return MakeGlooCommunicator(std::move(store), mine);
   });
 }
