@@ -222,7 +222,7 @@ TEST(GlooTest, RanksThatDoNotConnectAreNamed) {
   const Status status = MakeGlooCommunicator(store, options).status();
   other.join();
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
-  ExpectMentions(status, {"waited 0.3 s for rank 2 to connect"});
+  ExpectMentions(status, {"waited 0.3 s for rank 2 ", "connect"});
 }
 
 TEST(GlooTest, ALauncherRefusesWhatCannotRun) {

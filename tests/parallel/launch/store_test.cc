@@ -102,7 +102,7 @@ TEST_P(StoreTest, WaitsHaveADeadlineAndEndWithTheJobsFault) {
 }
 
 TEST_P(StoreTest, TheRankThatHadTheFaultMayAddToIt) {
-  const auto store = NewStore(GetParam());
+  const auto store = NewStore();
   const Status fault = absl::UnavailableError("the peer is gone"), told = DescribeFault({1, fault});
   EXPECT_EQ(store->ReportFault(1, fault).status, fault);
   EXPECT_EQ(store->ReportFault(1, told).status, fault);
