@@ -7,9 +7,9 @@
 
 namespace trireme {
 
-// coarse [N, h, w, C], fine [N, H, W, C], h <= H and w <= W. Returns fine[n, y, x] + coarse[n, y h / H, x w / W], rounded
-// down: where the coarse map has half as many places, rounded up, coarse[n, y / 2, x / 2]. The same as torchvision's
-// "nearest" interpolation to the size of the finer map.
+// coarse [N, h, w, C], fine [N, H, W, C], h <= H and w <= W. Returns fine[n, y, x] + coarse[n, y h / H, x w / W],
+// rounded down: where the coarse map has half as many places, rounded up, coarse[n, y / 2, x / 2]. The same as
+// torchvision's "nearest" interpolation to the size of the finer map.
 Var UpsampleAdd(Context& context, const Var& coarse, const Var& fine);
 
 }  // namespace trireme

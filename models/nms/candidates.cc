@@ -12,11 +12,12 @@ namespace {
 
 struct ScoresAbove {
   ScoredSegment scored;
+  bool has_boxes;
   float threshold;
 
   TRIREME_HD bool operator()(int64_t box, uint32_t* key) const {
     const float score = scored.Score(box);
-    if (!(score > threshold) || !HasArea(scored.BoxOf(box))) return false;
+    if (!(score > threshold) || (has_boxes && !HasArea(scored.BoxOf(box)))) return false;
     *key = SortKey(score + 0.0f);  // one zero, not two
     return true;
   }
@@ -48,7 +49,7 @@ struct FindCandidates {
 
   template <class Block>
   TRIREME_HD void Run(Block& block, Shared& shared, int64_t segment) const {
-    const ScoresAbove above{scored.Segment(segment), threshold};
+    const ScoresAbove above{scored.Segment(segment), scored.has_boxes(), threshold};
     int32_t mine = 0, total;
     for (int64_t i = block.rank(); i < scored.num_boxes(); i += block.size()) {
       uint32_t key;

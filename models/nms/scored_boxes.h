@@ -13,7 +13,8 @@
 namespace trireme {
 
 struct ScoredBoxes {
-  Tensor boxes;         // float32 [N, A, 4], or [N, A, C, 4] where each class has boxes of its own
+  Tensor boxes;         // float32 [N, A, 4], or [N, A, C, 4] where each class has boxes of its own; to be ranked by
+                        // their scores alone (candidates.h), it may be undefined
   Tensor scores;        // float32 [N, A, first_class + C]
   int first_class = 0;  // the column of the first class: 1 where column 0 is the background's
 
@@ -36,22 +37,24 @@ struct ScoredSegment {
 class ScoredBoxesView {
  public:
   explicit ScoredBoxesView(const ScoredBoxes& scored)
-      : boxes_(reinterpret_cast<const Box*>(scored.boxes.data<float>())),
+      : boxes_(scored.boxes.defined() ? reinterpret_cast<const Box*>(scored.boxes.data<float>()) : nullptr),
         scores_(scored.scores.data<float>() + scored.first_class),
         num_boxes_(scored.num_boxes()),
         num_classes_(scored.num_classes()),
         columns_(scored.scores.dim(2)),
-        boxes_per_place_(scored.boxes.shape().rank() == 4 ? num_classes_ : 1) {
+        boxes_per_place_(scored.boxes.defined() && scored.boxes.shape().rank() == 4 ? num_classes_ : 1) {
     CHECK_GT(num_classes_, 0);
-    CHECK_EQ(scored.boxes.size(), scored.num_images() * num_boxes_ * boxes_per_place_ * 4);
+    CHECK(!has_boxes() || scored.boxes.size() == scored.num_images() * num_boxes_ * boxes_per_place_ * 4)
+        << scored.boxes.shape() << " with scores " << scored.scores.shape();
   }
 
   TRIREME_HD int64_t num_boxes() const { return num_boxes_; }
+  TRIREME_HD bool has_boxes() const { return boxes_ != nullptr; }
   TRIREME_HD ScoredSegment Segment(int64_t segment) const {
     const int64_t image = segment / num_classes_, label = segment % num_classes_;
-    return {scores_ + image * num_boxes_ * columns_ + label,
-            boxes_ + image * num_boxes_ * boxes_per_place_ + (boxes_per_place_ == 1 ? 0 : label), columns_,
-            boxes_per_place_};
+    const Box* boxes = nullptr;
+    if (has_boxes()) boxes = boxes_ + image * num_boxes_ * boxes_per_place_ + (boxes_per_place_ == 1 ? 0 : label);
+    return {scores_ + image * num_boxes_ * columns_ + label, boxes, columns_, boxes_per_place_};
   }
 
  private:

@@ -55,6 +55,7 @@ Candidates SuppressOverlaps(const ScoredBoxes& scored, const Candidates& candida
                             Stream& stream) {
   const int64_t segments = candidates.keys.dim(0), width = candidates.keys.dim(1);
   CHECK_EQ(segments, scored.num_images() * scored.num_classes());
+  CHECK(scored.boxes.defined());
   const int64_t kept_width = std::min(most, width);
   CHECK_GT(kept_width, 0);
   const Tensor boxes = Tensor::Empty(stream.device(), {segments, width, 4});

@@ -1,17 +1,18 @@
 #include "models/ssd/ssd.h"
 
-#include "absl/strings/str_join.h"
 #include "core/api/backbone.h"
-#include "core/api/communicator.h"
 #include "core/base/registry.h"
 #include "core/ops/losses.h"
 #include "core/ops/pointwise.h"
+#include "models/anchors/anchor_tensors.h"
 #include "models/anchors/default_boxes.h"
+#include "models/boxes/decode_boxes.h"
+#include "models/detection/global_count.h"
+#include "models/detection/model_checks.h"
 #include "models/matching/anchor_matching.h"
 #include "models/nms/select_detections.h"
 #include "models/ssd/hard_negative_mining.h"
 #include "models/ssd/ssd_head.h"
-#include "models/ssd/ssd_kernels.h"
 
 namespace trireme {
 namespace {
@@ -30,7 +31,6 @@ class Ssd : public Detector {
   StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) override;
 
  private:
-  Status CheckImages(const Tensor& images) const;
   SsdHeadOutputs Predict(Context& context, const Tensor& images);
   // [A, 4] for these maps, on the device; made once for each.
   StatusOr<Tensor> Anchors(Device& device, const std::vector<std::pair<int64_t, int64_t>>& map_sizes);
@@ -42,19 +42,8 @@ class Ssd : public Detector {
   const BoxCoder coder_;
   Backbone* backbone_ = nullptr;
   SsdHead* head_ = nullptr;
-  std::vector<Tensor> anchors_;  // one a device
+  AnchorTensors anchors_;
 };
-
-Status Ssd::CheckImages(const Tensor& images) const {
-  const Shape& shape = images.shape();
-  if (shape.rank() == 4 && shape[1] == image_spec_.height && shape[2] == image_spec_.width && shape[3] == 3 &&
-      images.type() == DataType::kUint8) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(absl::StrCat("model/ssd takes images uint8 [N, ", image_spec_.height, ", ",
-                                                 image_spec_.width, ", 3], not ", DataTypeName(images.type()), " ",
-                                                 shape.ToString()));
-}
 
 SsdHeadOutputs Ssd::Predict(Context& context, const Tensor& images) {
   const Backbone::Normalisation normalisation = backbone_->normalisation();
@@ -63,19 +52,11 @@ SsdHeadOutputs Ssd::Predict(Context& context, const Tensor& images) {
 }
 
 StatusOr<Tensor> Ssd::Anchors(Device& device, const std::vector<std::pair<int64_t, int64_t>>& map_sizes) {
-  for (const Tensor& made : anchors_) {
-    if (&made.device() == &device) return made;
-  }
-  TRIREME_ASSIGN_OR_RETURN(const std::vector<Box> boxes,
-                           default_boxes_.Generate(image_spec_.height, image_spec_.width, map_sizes));
-  const Tensor anchors = Tensor::Empty(device, {static_cast<int64_t>(boxes.size()), 4});
-  anchors.CopyFromHost(boxes.data());
-  anchors_.push_back(anchors);
-  return anchors;
+  return anchors_.On(device, [&] { return default_boxes_.Generate(image_spec_.height, image_spec_.width, map_sizes); });
 }
 
 StatusOr<NamedLosses> Ssd::Loss(Context& context, const Batch& batch) {
-  TRIREME_RETURN_IF_ERROR(CheckImages(batch.images));
+  TRIREME_RETURN_IF_ERROR(CheckImages("model/ssd", image_spec_, batch.images));
   Stream& stream = context.stream();
   const SsdHeadOutputs outputs = Predict(context, batch.images);
   TRIREME_ASSIGN_OR_RETURN(const Tensor anchors, Anchors(context.device, outputs.map_sizes));
@@ -91,11 +72,7 @@ StatusOr<NamedLosses> Ssd::Loss(Context& context, const Batch& batch) {
   const Tensor row_losses = ops::SoftmaxCrossEntropyRows(context, logits.value(), label);
   const MinedAnchors mined = MineHardNegatives(targets.label, row_losses, config_.negatives_per_positive(), stream);
 
-  const Tensor normaliser = SumOfCounts(mined.positives, stream);
-  if (context.communicator != nullptr && context.communicator->size() > 1) {
-    TRIREME_RETURN_IF_ERROR(context.communicator->AllReduce(normaliser, ReduceOperation::kSum, stream));
-  }
-  AtLeastOne(normaliser, stream);
+  TRIREME_ASSIGN_OR_RETURN(const Tensor normaliser, GlobalCount(context, mined.positives));
 
   Var localization =
       ops::SmoothL1(context, offsets, targets.offsets.Reshape({rows, 4}), targets.positive.Reshape({rows}), normaliser);
@@ -110,7 +87,7 @@ StatusOr<NamedLosses> Ssd::Loss(Context& context, const Batch& batch) {
 }
 
 StatusOr<std::vector<Detections>> Ssd::Detect(Context& context, const Tensor& images) {
-  TRIREME_RETURN_IF_ERROR(CheckImages(images));
+  TRIREME_RETURN_IF_ERROR(CheckImages("model/ssd", image_spec_, images));
   Context inference = context;
   inference.tape = nullptr;
   inference.training = false;
@@ -135,44 +112,18 @@ StatusOr<std::vector<Detections>> Ssd::Detect(Context& context, const Tensor& im
   return ReadDetections(SelectDetections(scored, selection, context.stream()));
 }
 
-StatusOr<int> NumClasses(const SsdConfig& config, const std::vector<std::string>& names) {
-  const int named = static_cast<int>(names.size());
-  if (!config.has_num_classes()) {
-    if (named > 0) return named;
-    return absl::InvalidArgumentError("num_classes is not set, and the data names no classes");
-  }
-  if (config.num_classes() < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("num_classes is ", config.num_classes(), "; it has to be positive"));
-  }
-  if (named > 0 && named != config.num_classes()) {
-    return absl::InvalidArgumentError(absl::StrCat("num_classes is ", config.num_classes(), ", but the data names ",
-                                                   named, " classes: ", absl::StrJoin(names, ", "),
-                                                   "; set num_classes to ", named, " (the background is not counted)"));
-  }
-  return config.num_classes();
-}
-
-Status CheckRange(const char* field, double value, double least, double most) {
-  if (value >= least && value <= most) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, "; it has to be from ", least, " to ", most));
-}
-
 }  // namespace
 
 StatusOr<std::unique_ptr<Detector>> MakeSsd(const SsdConfig& config, const Detector::BuildArgs& args) {
-  TRIREME_ASSIGN_OR_RETURN(const int num_classes, NumClasses(config, args.class_names));
-  ImageSpec image_spec;
-  image_spec.height = config.has_image_height() ? config.image_height() : config.image_size();
-  image_spec.width = config.has_image_width() ? config.image_width() : config.image_size();
+  TRIREME_ASSIGN_OR_RETURN(const int num_classes, NumClassesOf(config, args.class_names));
+  TRIREME_ASSIGN_OR_RETURN(const ImageSpec image_spec, ResolveImageSpec(config));
   constexpr double kMost = 1 << 20;
-  TRIREME_RETURN_IF_ERROR(CheckRange("the images' height", image_spec.height, 1, kMost));
-  TRIREME_RETURN_IF_ERROR(CheckRange("the images' width", image_spec.width, 1, kMost));
-  TRIREME_RETURN_IF_ERROR(CheckRange("iou_threshold", config.iou_threshold(), 0, 1));
-  TRIREME_RETURN_IF_ERROR(CheckRange("nms_threshold", config.nms_threshold(), 0, 1));
-  TRIREME_RETURN_IF_ERROR(CheckRange("score_threshold", config.score_threshold(), 0, 1));
-  TRIREME_RETURN_IF_ERROR(CheckRange("negatives_per_positive", config.negatives_per_positive(), 0, kMost));
-  TRIREME_RETURN_IF_ERROR(CheckRange("top_k", config.top_k(), 1, kMost));
-  TRIREME_RETURN_IF_ERROR(CheckRange("detections_per_image", config.detections_per_image(), 1, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("iou_threshold", config.iou_threshold(), 0, 1));
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("nms_threshold", config.nms_threshold(), 0, 1));
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("score_threshold", config.score_threshold(), 0, 1));
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("negatives_per_positive", config.negatives_per_positive(), 0, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("detections_per_image", config.detections_per_image(), 1, kMost));
 
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
                            CreateComponent<Backbone>(config.backbone(), "backbone", {}));

@@ -30,11 +30,12 @@ TestModel::TestModel(const SsdConfig& config, int threads, uint64_t seed, Precis
     : TestModel(config, *MakeDevice("cpu", threads), seed, precision) {}
 
 TestModel::TestModel(const SsdConfig& config, std::unique_ptr<Device> device, uint64_t seed, Precision precision)
-    : precision_(precision), device_(std::move(device)) {
+    : TestModel(MakeSsd(config, {}).value(), std::move(device), seed, precision) {}
+
+TestModel::TestModel(std::unique_ptr<Detector> detector, std::unique_ptr<Device> device, uint64_t seed,
+                     Precision precision)
+    : precision_(precision), device_(std::move(device)), detector_(std::move(detector)) {
   device_->BindToThisThread();
-  auto detector = MakeSsd(config, {});
-  CHECK(detector.ok()) << detector.status();
-  detector_ = *std::move(detector);
   auto arena = ParameterArena::Build(detector_.get(), *device_, 1, seed, ActivationType(precision));
   CHECK(arena.ok()) << arena.status();
   arena_ = *std::move(arena);

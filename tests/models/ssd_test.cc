@@ -3,29 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numeric>
 
-#include "models/boxes/box_geometry.h"
-#include "parallel/communicator/thread/thread_communicator.h"
+#include "tests/models/detector_checks.h"
 #include "tests/models/model_fixture.h"
 
 namespace trireme {
 namespace {
-
-float Total(const std::vector<float>& losses) { return std::accumulate(losses.begin(), losses.end(), 0.0f); }
-
-void ExpectEveryParameterHasAGradient(TestModel& model) {
-  const float* gradient = model.arena().gradients().data<float>();
-  for (const Parameter* parameter : model.arena().parameters()) {
-    if (!parameter->options.trainable) continue;
-    double sum = 0;
-    for (int64_t i = 0; i < parameter->shape.size(); ++i) {
-      ASSERT_TRUE(std::isfinite(gradient[parameter->offset + i])) << parameter->name;
-      sum += std::abs(gradient[parameter->offset + i]);
-    }
-    EXPECT_GT(sum, 0) << parameter->name;
-  }
-}
 
 TEST(Ssd, LossesAreFiniteAndReachEveryParameter) {
   for (int top_down : {0, 12}) {
@@ -47,29 +30,7 @@ TEST(Ssd, LossesAndGradientsIn16BitsAreThoseOfFloat32) {
   backbone.mutable_norm()->set_mode(NormConfig::PER_WORKER);
   backbone.set_top_down_channels(12);
   const SsdConfig config = TinySsd(backbone);
-  TestModel exact(config);
-  const std::vector<float> losses = exact.Step(exact.MakeBatch({3, 1, 2}, 4, 1), true);
-  const std::vector<float> gradient = exact.arena().gradients().ToVector<float>();
-  for (const Precision precision : {Precision::kBfloat16, Precision::kFloat16}) {
-    SCOPED_TRACE(precision == Precision::kBfloat16 ? "bfloat16" : "float16");
-    TestModel model(config, 2, 1, precision);
-    const std::vector<float> actual = model.Step(model.MakeBatch({3, 1, 2}, 4, 1), true);
-    for (size_t k = 0; k < losses.size(); ++k) {
-      EXPECT_NEAR(actual[k], losses[k], 0.02 * losses[k]);
-      EXPECT_NE(actual[k], losses[k]) << "nothing was rounded";
-    }
-    ExpectEveryParameterHasAGradient(model);
-    const std::vector<float> rounded = model.arena().gradients().ToVector<float>();
-    double along = 0, square = 0, rounded_square = 0;
-    for (size_t i = 0; i < gradient.size(); ++i) {
-      along += static_cast<double>(gradient[i]) * rounded[i];
-      square += static_cast<double>(gradient[i]) * gradient[i];
-      rounded_square += static_cast<double>(rounded[i]) * rounded[i];
-    }
-    // Rounding closes relus and swaps hard negatives; bfloat16's is 8 times as coarse.
-    EXPECT_GT(along / std::sqrt(square * rounded_square), precision == Precision::kBfloat16 ? 0.95 : 0.98);
-    EXPECT_NEAR(std::sqrt(rounded_square / square), 1, 0.05);
-  }
+  Expect16BitsToBeClose([&](Precision precision) { return std::make_unique<TestModel>(config, 2, 1, precision); });
 }
 
 // At a rate at which the path depends little on rounding: at 0.02, float32 itself ends at 0.47 or 0.92 of 9.34, as the
@@ -119,7 +80,6 @@ TEST(Ssd, ImagesWithoutObjectsAreLegal) {
   EXPECT_NEAR(both[1], first[1], 1e-5 * first[1]);
 }
 
-// Along each parameter's own gradient, where the change is largest, the loss has to change by the gradient's norm.
 TEST(Ssd, GradientIsTheSlopeOfTheLoss) {
   ResNetSmallConfig backbone = TinyBackbone();
   backbone.set_top_down_channels(8);
@@ -132,29 +92,7 @@ TEST(Ssd, GradientIsTheSlopeOfTheLoss) {
   config.set_classification_weight(0.5f);
   TestModel model(config);
   const Batch batch = model.MakeBatch({4, 5}, 5, 4);
-  model.Step(batch, true);
-  const std::vector<float> gradients = model.arena().gradients().ToVector<float>();
-  float* values = model.arena().values().data<float>();
-  for (const Parameter* parameter : model.arena().parameters()) {
-    if (!parameter->options.trainable) continue;
-    const int64_t begin = parameter->offset, end = begin + parameter->shape.size();
-    double norm = 0;
-    for (int64_t i = begin; i < end; ++i) norm += static_cast<double>(gradients[i]) * gradients[i];
-    norm = std::sqrt(norm);
-    ASSERT_GT(norm, 0) << parameter->name;
-    const std::vector<float> before(values + begin, values + end);
-    const float reach = static_cast<float>(2e-3 / std::max(norm, 0.2));
-    const auto loss_at = [&](float distance) {
-      for (int64_t i = begin; i < end; ++i) {
-        values[i] = before[i - begin] + distance * gradients[i] / static_cast<float>(norm);
-      }
-      const std::vector<float> losses = model.Step(batch, false);
-      std::copy(before.begin(), before.end(), values + begin);
-      return static_cast<double>(losses[0]) + losses[1];
-    };
-    const double slope = (loss_at(reach) - loss_at(-reach)) / (2 * reach);
-    EXPECT_NEAR(slope, norm, 0.03 * norm + 2e-3) << parameter->name;
-  }
+  ExpectGradientIsTheSlope(model, batch);
 }
 
 TEST(Ssd, LearnsTwoImagesAndDetectsTheirObjects) {
@@ -168,28 +106,7 @@ TEST(Ssd, LearnsTwoImagesAndDetectsTheirObjects) {
   }
   EXPECT_LT(last, 0.1f * first);
 
-  Context context(model.device());
-  const auto detections = model.detector().Detect(context, batch.images);
-  ASSERT_TRUE(detections.ok()) << detections.status();
-  ASSERT_EQ(detections->size(), 2u);
-  const std::vector<float> boxes = batch.boxes.ToVector<float>();
-  const std::vector<int32_t> labels = batch.labels.ToVector<int32_t>();
-  for (int n = 0; n < 2; ++n) {
-    const Detections& found = (*detections)[n];
-    for (size_t i = 1; i < found.size(); ++i) EXPECT_LE(found[i].score, found[i - 1].score);
-    for (int g = 0; g < 2; ++g) {
-      if (labels[n * 2 + g] < 0) continue;
-      Box box;
-      box.x1 = boxes[(n * 2 + g) * 4];
-      box.y1 = boxes[(n * 2 + g) * 4 + 1];
-      box.x2 = boxes[(n * 2 + g) * 4 + 2];
-      box.y2 = boxes[(n * 2 + g) * 4 + 3];
-      const bool is_found = std::any_of(found.begin(), found.end(), [&](const Detection& detection) {
-        return detection.label == labels[n * 2 + g] && detection.score > 0.5f && Iou(detection.box, box) > 0.5f;
-      });
-      EXPECT_TRUE(is_found) << "object " << g << " of image " << n;
-    }
-  }
+  ExpectFindsObjects(model, batch);
 }
 
 // Adds what another worker would have sent.
@@ -263,41 +180,7 @@ TEST(Ssd, WorkersWithSynchronizedNormAddUpToOne) {
   backbone.mutable_norm()->set_mode(NormConfig::SYNCHRONIZED);
   backbone.set_top_down_channels(8);
   const SsdConfig config = TinySsd(backbone);
-  const std::vector<int> objects = {1, 0, 4, 3};
-  TestModel alone(config);
-  const std::vector<float> whole = alone.Step(alone.MakeBatch(objects, 4, 7), true);
-  const std::vector<float> whole_gradient = alone.arena().gradients().ToVector<float>();
-  const std::vector<float> whole_buffers = alone.arena().buffer_values().ToVector<float>();
-
-  for (int workers : {2, 4}) {
-    std::vector<std::vector<float>> losses(workers), gradients(workers), buffers(workers);
-    const Status status = MakeThreadLauncher(30)->Run(workers, [&](Communicator& communicator) {
-      TestModel model(config);
-      const int share = 4 / workers, rank = communicator.rank();
-      const Batch batch = SliceBatch(model.MakeBatch(objects, 4, 7), rank * share, (rank + 1) * share);
-      losses[rank] = model.Step(batch, true, &communicator);
-      gradients[rank] = model.arena().gradients().ToVector<float>();
-      buffers[rank] = model.arena().buffer_values().ToVector<float>();
-      return absl::OkStatus();
-    });
-    ASSERT_TRUE(status.ok()) << status;
-    for (size_t k = 0; k < whole.size(); ++k) {
-      float sum = 0;
-      for (const std::vector<float>& of_worker : losses) sum += of_worker[k];
-      EXPECT_NEAR(sum, whole[k], 1e-5 * whole[k]) << workers << " workers";
-    }
-    double difference = 0, norm = 0;
-    for (size_t i = 0; i < whole_gradient.size(); ++i) {
-      double sum = 0;
-      for (const std::vector<float>& of_worker : gradients) sum += of_worker[i];
-      difference += std::pow(sum - whole_gradient[i], 2);
-      norm += std::pow(whole_gradient[i], 2);
-    }
-    EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm)) << workers << " workers";
-    for (const std::vector<float>& of_worker : buffers) {
-      for (size_t i = 0; i < whole_buffers.size(); ++i) EXPECT_NEAR(of_worker[i], whole_buffers[i], 1e-5);
-    }
-  }
+  ExpectWorkersAddUp([&] { return std::make_unique<TestModel>(config); });
 }
 
 TEST(Ssd, ReportsAFaultOfTheCommunicator) {

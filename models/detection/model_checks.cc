@@ -1,0 +1,65 @@
+#include "models/detection/model_checks.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace trireme {
+
+StatusOr<int> ResolveNumClasses(std::optional<int> configured, const std::vector<std::string>& names) {
+  const int named = static_cast<int>(names.size());
+  if (!configured.has_value()) {
+    if (named > 0) return named;
+    return absl::InvalidArgumentError("num_classes is not set, and the data names no classes");
+  }
+  if (*configured < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("num_classes is ", *configured, "; it has to be positive"));
+  }
+  if (named > 0 && named != *configured) {
+    return absl::InvalidArgumentError(absl::StrCat("num_classes is ", *configured, ", but the data names ", named,
+                                                   " classes: ", absl::StrJoin(names, ", "), "; set num_classes to ",
+                                                   named, " (the background is not counted)"));
+  }
+  return *configured;
+}
+
+Status CheckFieldRange(const char* field, double value, double least, double most) {
+  if (value >= least && value <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, "; it has to be from ", least, " to ", most));
+}
+
+Status CheckSharedHead(const char* model, const std::vector<FeatureSpec>& maps) {
+  if (maps.empty()) return absl::InvalidArgumentError("the backbone gives no feature maps");
+  for (const FeatureSpec& map : maps) {
+    if (map.channels == maps[0].channels) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(model, " has one head for all maps, but the backbone's have different channels: ",
+                     absl::StrJoin(maps, ", ",
+                                   [](std::string* out, const FeatureSpec& spec) {
+                                     absl::StrAppend(out, spec.name, " (", spec.channels, ")");
+                                   }),
+                     "; put a [backbone/fpn] around it"));
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<int> SharedBoxesPerPlace(const char* model, const std::vector<int>& boxes_per_place) {
+  for (const int count : boxes_per_place) {
+    if (count == boxes_per_place[0]) continue;
+    return absl::InvalidArgumentError(absl::StrCat(model, " has one head for all maps, but anchors gives their places ",
+                                                   absl::StrJoin(boxes_per_place, ", "),
+                                                   " boxes; give each map as many"));
+  }
+  return boxes_per_place[0];
+}
+
+Status CheckImages(const char* model, const ImageSpec& spec, const Tensor& images) {
+  const Shape& shape = images.shape();
+  if (shape.rank() == 4 && shape[1] == spec.height && shape[2] == spec.width && shape[3] == 3 &&
+      images.type() == DataType::kUint8) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(model, " takes images uint8 [N, ", spec.height, ", ", spec.width,
+                                                 ", 3], not ", DataTypeName(images.type()), " ", shape.ToString()));
+}
+
+}  // namespace trireme

@@ -1,0 +1,126 @@
+// Detectors on a device that runs beside the host: their steps wait for nothing and can be recorded, and detection
+// reads nothing back but its table.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/autograd/tape.h"
+#include "models/retinanet/retinanet.h"
+#include "tests/core/testing/async_device.h"
+#include "tests/models/tiny_detectors.h"
+
+namespace trireme {
+namespace {
+
+using testing::AsyncDevice;
+using testing::AsyncOperation;
+
+struct Kind {
+  const char* name;
+  std::function<std::unique_ptr<Detector>()> make;
+};
+
+Kind Kinds[] = {
+    {"RetinaNet", [] { return MakeRetinaNet(TinyRetinaNet(), {}).value(); }},
+};
+
+class AsyncDetectors : public ::testing::TestWithParam<std::tuple<Kind, uint64_t>> {
+ protected:
+  std::unique_ptr<Detector> Make() const { return std::get<0>(GetParam()).make(); }
+  std::unique_ptr<AsyncDevice> NewDevice() const {
+    testing::AsyncDeviceOptions options;
+    options.seed = std::get<1>(GetParam());
+    options.record = true;
+    return testing::MakeAsyncDevice(options);
+  }
+};
+
+int64_t NumWaits(const AsyncDevice& device) {
+  const std::vector<testing::AsyncLogEntry> log = device.log();
+  return std::count_if(log.begin(), log.end(),
+                       [](const auto& entry) { return entry.operation == AsyncOperation::kSynchronize; });
+}
+
+TEST_P(AsyncDetectors, DetectAsTheCpuAndReadTheTableOnly) {
+  const auto cpu = MakeTestModel(Make());
+  auto device = NewDevice();
+  AsyncDevice& log = *device;
+  TestModel model(Make(), std::move(device));
+  const std::vector<int> objects = {2, 1, 0};
+  Context context(cpu->device());
+  const auto expected = cpu->detector().Detect(context, cpu->MakeBatch(objects, 2, 5).images);
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  ASSERT_GT((*expected)[0].size(), 0u);
+
+  const Batch batch = model.MakeBatch(objects, 2, 5);
+  Context async_context(model.device());
+  for (int round = 0; round < 2; ++round) {
+    log.ClearLog();
+    const auto found = model.detector().Detect(async_context, batch.images);
+    ASSERT_TRUE(found.ok()) << found.status();
+    for (size_t n = 0; n < objects.size(); ++n) {
+      ASSERT_EQ((*found)[n].size(), (*expected)[n].size()) << "image " << n;
+      for (size_t i = 0; i < (*found)[n].size(); ++i) {
+        EXPECT_EQ((*found)[n][i].score, (*expected)[n][i].score);
+        EXPECT_EQ((*found)[n][i].label, (*expected)[n][i].label);
+        EXPECT_EQ((*found)[n][i].box.x1, (*expected)[n][i].box.x1);
+        EXPECT_EQ((*found)[n][i].box.y2, (*expected)[n][i].box.y2);
+      }
+    }
+    // The rows and their counts; the first time also the anchors, to the device.
+    EXPECT_EQ(NumWaits(log), round == 0 ? 3 : 2);
+  }
+}
+
+TEST_P(AsyncDetectors, ARecordedStepHasTheLossesAndGradientsOfTheCpu) {
+  const auto cpu = MakeTestModel(Make());
+  auto device = NewDevice();
+  AsyncDevice& log = *device;
+  TestModel model(Make(), std::move(device));
+  const Batch batch = model.MakeBatch({3, 0}, 4, 1);
+  EXPECT_EQ(model.Step(batch, true), cpu->Step(cpu->MakeBatch({3, 0}, 4, 1), true));
+
+  std::vector<Tensor> kept;
+  log.ClearLog();
+  model.device().BeginCapture();
+  {
+    Tape tape(model.arena().Vars(), nullptr);
+    Context context(model.device());
+    context.training = true;
+    context.tape = &tape;
+    auto losses = model.detector().Loss(context, batch);
+    ASSERT_TRUE(losses.ok()) << losses.status();
+    std::vector<Var> scalars;
+    for (const auto& [name, loss] : *losses) {
+      kept.push_back(loss.value());
+      scalars.push_back(loss);
+    }
+    losses = NamedLosses();
+    tape.Backward(scalars, context.stream());
+  }
+  const auto graph = model.device().EndCapture();
+  EXPECT_EQ(NumWaits(log), 0);
+
+  for (uint64_t seed : {2, 3}) {
+    const std::vector<int> objects = {static_cast<int>(seed), 4};
+    const Batch next = model.MakeBatch(objects, 4, seed);
+    Stream& stream = model.device().compute_stream();
+    batch.images.CopyFrom(next.images, stream);
+    batch.boxes.CopyFrom(next.boxes, stream);
+    batch.labels.CopyFrom(next.labels, stream);
+    graph->Launch();
+    const std::vector<float> expected = cpu->Step(cpu->MakeBatch(objects, 4, seed), true);
+    for (size_t k = 0; k < kept.size(); ++k) EXPECT_EQ(kept[k].ToVector<float>()[0], expected[k]);
+    EXPECT_EQ(model.arena().gradients().ToVector<float>(), cpu->arena().gradients().ToVector<float>());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, AsyncDetectors,
+                         ::testing::Combine(::testing::ValuesIn(Kinds), ::testing::Range<uint64_t>(1, 7)),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param).name) + "Seed" +
+                                  std::to_string(std::get<1>(info.param));
+                         });
+
+}  // namespace
+}  // namespace trireme

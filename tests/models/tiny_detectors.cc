@@ -1,0 +1,41 @@
+#include "tests/models/tiny_detectors.h"
+
+namespace trireme {
+
+FpnConfig TinyPyramid(NormConfig::Mode norm) {
+  ResNetSmallConfig body = TinyBackbone();
+  body.mutable_norm()->set_mode(norm);
+  FpnConfig pyramid;
+  pyramid.mutable_backbone()->set_type_url("backbone/resnet_small");
+  pyramid.mutable_backbone()->set_value(body.SerializeAsString());
+  pyramid.set_channels(8);
+  pyramid.set_extra(FpnConfig::POOL);
+  return pyramid;
+}
+
+RetinaNetConfig TinyRetinaNet(NormConfig::Mode norm) {
+  RetinaNetConfig config;
+  config.set_num_classes(2);
+  config.set_image_size(64);
+  config.mutable_backbone()->set_type_url("backbone/fpn");
+  config.mutable_backbone()->set_value(TinyPyramid(norm).SerializeAsString());
+  for (float size : {14.0f, 24.0f, 36.0f}) config.mutable_anchors()->add_map()->add_sizes(size);
+  config.set_head_convs(1);
+  config.set_prior_probability(0.1f);
+  return config;
+}
+
+std::unique_ptr<TestModel> MakeTestModel(std::unique_ptr<Detector> detector, Precision precision) {
+  return std::make_unique<TestModel>(std::move(detector), *MakeDevice("cpu", 1), 1, precision);
+}
+
+void ScaleWeights(TestModel* model, const std::string& prefix, float factor) {
+  float* values = model->arena().values().data<float>();
+  for (const Parameter* parameter : model->arena().parameters()) {
+    if (parameter->name.rfind(prefix, 0) != 0 || parameter->shape.rank() < 2) continue;
+    for (int64_t i = 0; i < parameter->shape.size(); ++i) values[parameter->offset + i] *= factor;
+  }
+  model->arena().RefreshRounded();
+}
+
+}  // namespace trireme

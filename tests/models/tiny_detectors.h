@@ -1,0 +1,27 @@
+// Detectors small enough for many steps in a second: 64 x 64 images, two classes.
+#ifndef TRIREME_TESTS_MODELS_TINY_DETECTORS_H_
+#define TRIREME_TESTS_MODELS_TINY_DETECTORS_H_
+
+#include <memory>
+
+#include "models/backbones/fpn.pb.h"
+#include "models/retinanet/retinanet.pb.h"
+#include "tests/models/model_fixture.h"
+
+namespace trireme {
+
+// A pyramid of 8 channels on TinyBackbone.
+FpnConfig TinyPyramid(NormConfig::Mode norm);
+
+RetinaNetConfig TinyRetinaNet(NormConfig::Mode norm = NormConfig::FROZEN);
+
+// On one thread of the CPU.
+std::unique_ptr<TestModel> MakeTestModel(std::unique_ptr<Detector> detector, Precision precision = Precision::kFloat32);
+
+// Multiplies the weights of filters and matrices whose names begin so: heads start with weights so small that little
+// gets through them.
+void ScaleWeights(TestModel* model, const std::string& prefix, float factor);
+
+}  // namespace trireme
+
+#endif  // TRIREME_TESTS_MODELS_TINY_DETECTORS_H_
