@@ -33,11 +33,7 @@ Status Try(const MemoryTrial& trial, int64_t images, int64_t* bytes) {
     context.tape = &tape;
     context.training = true;
     context.precision = trial.precision;
-    Batch part;
-    part.images = trial.batch->images.Slice(0, images);
-    part.boxes = trial.batch->boxes.Slice(0, images);
-    part.labels = trial.batch->labels.Slice(0, images);
-    part.image_ids.assign(trial.batch->image_ids.begin(), trial.batch->image_ids.begin() + images);
+    const Batch part = trial.batch->Slice(0, images);
     {
       TRIREME_ASSIGN_OR_RETURN(const NamedLosses losses, trial.detector->Loss(context, part));
       std::vector<Var> scalars;

@@ -57,13 +57,14 @@ Status TrainStep::EnqueueOrLaunch(int64_t step, const Batch& batch, const std::f
     ++recording.steps_before;
     return Enqueue(step, batch, note);
   }
-  const void* addresses[3] = {batch.images.raw(), batch.boxes.raw(), batch.labels.raw()};
-  if (recording.graph != nullptr && !std::equal(addresses, addresses + 3, recording.addresses)) {
+  const std::array<const void*, 4> addresses = {batch.images.raw(), batch.boxes.raw(), batch.labels.raw(),
+                                                batch.random_keys.defined() ? batch.random_keys.raw() : nullptr};
+  if (recording.graph != nullptr && addresses != recording.addresses) {
     ForgetRecording(&recording);
   }
   if (recording.graph == nullptr) {
     TRIREME_RETURN_IF_ERROR(Record(step, batch, &recording));
-    std::copy(addresses, addresses + 3, recording.addresses);
+    recording.addresses = addresses;
   }
   const TraceSpan span(TraceKind::kStep, "launch the recorded step");
   recording.graph->Launch();

@@ -8,6 +8,7 @@
 #ifndef TRIREME_CORE_TRAIN_TRAIN_STEP_H_
 #define TRIREME_CORE_TRAIN_TRAIN_STEP_H_
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -57,7 +58,7 @@ class TrainStep {
   struct Recording {
     Shape images, boxes;
     int steps_before = 0;
-    const void* addresses[3] = {};
+    std::array<const void*, 4> addresses = {};
     std::unique_ptr<Graph> graph;
   };
 

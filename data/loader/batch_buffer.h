@@ -43,7 +43,10 @@ class BatchBuffer {
   // Of one image: 4 * objects, and objects. They move with Finish.
   float* boxes(int64_t place) { return boxes_ + 4 * size_.objects * place; }
   int32_t* labels(int64_t place) { return labels_ + size_.objects * place; }
-  void set_id(int64_t place, int64_t id) { ids_[static_cast<size_t>(place)] = id; }
+  void set_id(int64_t place, int64_t id, int64_t random_key) {
+    ids_[static_cast<size_t>(place)] = id;
+    keys_[place] = random_key;
+  }
   virtual void Put(int64_t place, const Sample& sample) = 0;
   virtual void Finish() {}
   virtual void Deliver(Batch* batch) = 0;
@@ -56,6 +59,7 @@ class BatchBuffer {
   const BatchSize size_;
   float* boxes_ = nullptr;
   int32_t* labels_ = nullptr;
+  int64_t* keys_ = nullptr;
   std::vector<int64_t> ids_;
 };
 

@@ -48,7 +48,8 @@ class DeviceBatchBuffer : public BatchBuffer {
         lane_(lane),
         device_(lane.device_),
         labels_at_(Aligned(size.images * size.objects * 4 * 4)),
-        jobs_at_(labels_at_ + Aligned(size.images * size.objects * 4)),
+        keys_at_(labels_at_ + Aligned(size.images * size.objects * 4)),
+        jobs_at_(keys_at_ + Aligned(size.images * 8)),
         pixels_at_(jobs_at_ + Aligned(size.images * static_cast<int64_t>(sizeof(RenderJob)))),
         images_(Tensor::Empty(device_, {size.images * image_bytes()}, DataType::kUint8)),
         annotations_(Tensor::Empty(device_, {jobs_at_}, DataType::kUint8)),
@@ -124,6 +125,7 @@ class DeviceBatchBuffer : public BatchBuffer {
     copy(batch->images, images_, 0);
     copy(batch->boxes, annotations_, 0);
     copy(batch->labels, annotations_, labels_at_);
+    copy(batch->random_keys, annotations_, keys_at_);
     compute.Record(*taken_);
   }
 
@@ -144,6 +146,7 @@ class DeviceBatchBuffer : public BatchBuffer {
     capacity_ = bytes;
     boxes_ = reinterpret_cast<float*>(host());
     labels_ = reinterpret_cast<int32_t*>(host() + labels_at_);
+    keys_ = reinterpret_cast<int64_t*>(host() + keys_at_);
   }
 
   // Holding the lane's mutex.
@@ -160,8 +163,8 @@ class DeviceBatchBuffer : public BatchBuffer {
 
   RenderLane& lane_;
   Device& device_;
-  // The page-locked memory: boxes, labels, jobs, packed regions.
-  const int64_t labels_at_, jobs_at_, pixels_at_;
+  // The page-locked memory: boxes, labels, random keys, jobs, packed regions.
+  const int64_t labels_at_, keys_at_, jobs_at_, pixels_at_;
   std::shared_ptr<void> buffer_;
   int64_t capacity_ = 0;
 

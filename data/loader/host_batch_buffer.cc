@@ -13,9 +13,11 @@ class HostBatchBuffer : public BatchBuffer {
         device_(device),
         images_(static_cast<size_t>(size.images * image_bytes())),
         all_boxes_(static_cast<size_t>(size.images * size.objects * 4)),
-        all_labels_(static_cast<size_t>(size.images * size.objects)) {
+        all_labels_(static_cast<size_t>(size.images * size.objects)),
+        all_keys_(static_cast<size_t>(size.images)) {
     boxes_ = all_boxes_.data();
     labels_ = all_labels_.data();
+    keys_ = all_keys_.data();
   }
 
   void Put(int64_t place, const Sample& sample) override {
@@ -27,6 +29,7 @@ class HostBatchBuffer : public BatchBuffer {
     batch->images.CopyFromHost(images_.data());
     batch->boxes.CopyFromHost(all_boxes_.data());
     batch->labels.CopyFromHost(all_labels_.data());
+    batch->random_keys.CopyFromHost(all_keys_.data());
   }
 
  private:
@@ -34,6 +37,7 @@ class HostBatchBuffer : public BatchBuffer {
   std::vector<uint8_t> images_;
   std::vector<float> all_boxes_;
   std::vector<int32_t> all_labels_;
+  std::vector<int64_t> all_keys_;
 };
 
 }  // namespace
@@ -48,6 +52,7 @@ void BatchBuffer::FitTensors(Device& device, Batch* batch) const {
   fit({size_.images, size_.height, size_.width, 3}, DataType::kUint8, &batch->images);
   fit({size_.images, size_.objects, 4}, DataType::kFloat32, &batch->boxes);
   fit({size_.images, size_.objects}, DataType::kInt32, &batch->labels);
+  fit({size_.images}, DataType::kInt64, &batch->random_keys);
   batch->image_ids = ids_;
 }
 

@@ -128,7 +128,7 @@ Status Loader::Fill(const Job& job) {
   BatchBuffer& buffer = *job.slot->buffer;
   buffer.WaitUntilFree();
   PutObjects(sample, buffer.boxes(job.place), buffer.labels(job.place));
-  buffer.set_id(job.place, sample.id);
+  buffer.set_id(job.place, sample.id, RandomKey(job.step, sample.id));
   buffer.Put(job.place, sample);
   return absl::OkStatus();
 }

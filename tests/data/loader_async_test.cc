@@ -107,11 +107,16 @@ class LoaderBesideHost : public ::testing::Test {
         copy.images = aside(batch.images);
         copy.boxes = aside(batch.boxes);
         copy.labels = aside(batch.labels);
+        copy.random_keys = aside(batch.random_keys);
         kept.push_back(std::move(copy));
       }
     }  // the loader goes before its last batches have been looked at
     std::vector<Taken> all;
-    for (const Batch& batch : kept) {
+    for (size_t i = 0; i < kept.size(); ++i) {
+      const Batch& batch = kept[i];
+      std::vector<int64_t> keys;
+      for (const int64_t id : batch.image_ids) keys.push_back(RandomKey(steps[i], id));
+      EXPECT_EQ(batch.random_keys.ToVector<int64_t>(), keys);
       all.push_back({batch.images.ToVector<uint8_t>(), batch.boxes.ToVector<float>(), batch.labels.ToVector<int32_t>(),
                      batch.image_ids});
     }

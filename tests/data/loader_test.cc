@@ -135,6 +135,9 @@ TEST_F(LoaderTest, FillsABatch) {
   EXPECT_EQ(batch.boxes.shape(), (Shape{6, 3, 4}));
   EXPECT_EQ(batch.labels.shape(), (Shape{6, 3}));
   EXPECT_THAT(batch.image_ids, ElementsAre(100, 101, 102, 103, 104, 105));
+  EXPECT_THAT(batch.random_keys.ToVector<int64_t>(),
+              ElementsAre(RandomKey(0, 100), RandomKey(0, 101), RandomKey(0, 102), RandomKey(0, 103), RandomKey(0, 104),
+                          RandomKey(0, 105)));
   EXPECT_EQ(batch.images.Slice(3, 4).ToVector<uint8_t>(), std::vector<uint8_t>(kHeight * kWidth * 3, 3));
   EXPECT_THAT(batch.labels.Slice(2, 3).ToVector<int32_t>(), ElementsAre(0, 1, -1));
   // The image is twice as wide as the batch.

@@ -97,7 +97,7 @@ void ExpectWorkersAddUp(const std::function<std::unique_ptr<TestModel>()>& make)
     const Status status = MakeThreadLauncher(30)->Run(workers, [&](Communicator& communicator) {
       const auto model = make();
       const int share = 4 / workers, rank = communicator.rank();
-      const Batch batch = SliceBatch(model->MakeBatch(objects, 4, 7), rank * share, (rank + 1) * share);
+      const Batch batch = model->MakeBatch(objects, 4, 7).Slice(rank * share, (rank + 1) * share);
       losses[rank] = model->Step(batch, true, &communicator);
       gradients[rank] = model->arena().gradients().ToVector<float>();
       buffers[rank] = model->arena().buffer_values().ToVector<float>();

@@ -69,6 +69,9 @@ Batch TestModel::MakeBatch(const std::vector<int>& objects, int places, uint64_t
   batch.images = Tensor::From(*device_, {count, height, width, 3}, pixels);
   batch.boxes = Tensor::From(*device_, {count, places, 4}, boxes);
   batch.labels = Tensor::From(*device_, {count, places}, labels);
+  std::vector<int64_t> keys;
+  for (int64_t n = 0; n < count; ++n) keys.push_back(RandomKey(static_cast<int64_t>(seed), n));
+  batch.random_keys = Tensor::From(*device_, {count}, keys);
   return batch;
 }
 
@@ -97,14 +100,6 @@ void TestModel::Descend(float learning_rate) {
   const float* gradient = arena_->gradients().data<float>();
   for (int64_t i = 0; i < arena_->size(); ++i) value[i] -= learning_rate * gradient[i];
   arena_->RefreshRounded();
-}
-
-Batch SliceBatch(const Batch& batch, int64_t begin, int64_t end) {
-  Batch slice;
-  slice.images = batch.images.Slice(begin, end);
-  slice.boxes = batch.boxes.Slice(begin, end);
-  slice.labels = batch.labels.Slice(begin, end);
-  return slice;
 }
 
 }  // namespace trireme

@@ -47,9 +47,6 @@ class TestModel {
   std::unique_ptr<ParameterArena> arena_;
 };
 
-// Images [begin, end) of a batch.
-Batch SliceBatch(const Batch& batch, int64_t begin, int64_t end);
-
 }  // namespace trireme
 
 #endif  // TRIREME_TESTS_MODELS_MODEL_FIXTURE_H_

@@ -175,8 +175,8 @@ TEST(RetinaNet, ImagesWithoutObjectsAreLegal) {
   }
   const Batch batch = model->MakeBatch({2, 0}, 3, 3);
   const std::vector<float> both = model->Step(batch, true);
-  const std::vector<float> first = model->Step(SliceBatch(batch, 0, 1), false);
-  const std::vector<float> second = model->Step(SliceBatch(batch, 1, 2), false);
+  const std::vector<float> first = model->Step(batch.Slice(0, 1), false);
+  const std::vector<float> second = model->Step(batch.Slice(1, 2), false);
   for (int k = 0; k < 2; ++k) EXPECT_NEAR(both[k], (first[k] + second[k]) / 2, 1e-5 * both[k]);
 }
 

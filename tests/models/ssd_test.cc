@@ -75,7 +75,7 @@ TEST(Ssd, ImagesWithoutObjectsAreLegal) {
   }
   // An empty image beside another changes nothing.
   const Batch batch = model.MakeBatch({2, 0}, 3, 3);
-  const std::vector<float> both = model.Step(batch, false), first = model.Step(SliceBatch(batch, 0, 1), false);
+  const std::vector<float> both = model.Step(batch, false), first = model.Step(batch.Slice(0, 1), false);
   EXPECT_NEAR(both[0], first[0], 1e-5 * first[0]);
   EXPECT_NEAR(both[1], first[1], 1e-5 * first[1]);
 }
@@ -148,7 +148,7 @@ TEST(Ssd, LossesAndGradientsOfTwoWorkersAddUpToThoseOfOne) {
   const std::vector<float> whole = model.Step(batch, true);
   const std::vector<float> whole_gradient = model.arena().gradients().ToVector<float>();
 
-  const Batch halves[] = {SliceBatch(batch, 0, 2), SliceBatch(batch, 2, 4)};
+  const Batch halves[] = {batch.Slice(0, 2), batch.Slice(2, 4)};
   float positives[2];
   for (int worker = 0; worker < 2; ++worker) {
     TwoWorkers communicator;
