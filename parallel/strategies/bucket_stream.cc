@@ -10,6 +10,13 @@ namespace {
 
 int64_t Bytes(double megabytes) { return static_cast<int64_t>(megabytes * (1 << 20)); }
 
+BucketPlan Plan(const ParameterArena& arena, const BucketConfig& config, int64_t alignment) {
+  BucketPlan plan = PlanBuckets(arena, Bytes(config.first_size_mb()), Bytes(config.size_mb()));
+  CHECK_EQ(arena.size() % alignment, 0);
+  if (alignment > 1) AlignBuckets(alignment, &plan);
+  return plan;
+}
+
 }  // namespace
 
 Status CheckBuckets(const BucketConfig& config) {
@@ -22,28 +29,28 @@ Status CheckBuckets(const BucketConfig& config) {
   return absl::OkStatus();
 }
 
-BucketStream::BucketStream(std::string owner, const BucketConfig& config, const ParameterArena& arena, Reduce reduce)
+BucketStream::BucketStream(std::string owner, const BucketConfig& config, const ParameterArena& arena,
+                           Collective reduce, int64_t alignment)
     : owner_(std::move(owner)),
       overlap_(config.overlap()),
       arena_(arena),
       device_(arena.device()),
       compute_(device_.compute_stream()),
       reduce_(std::move(reduce)),
-      plan_(PlanBuckets(arena, Bytes(config.first_size_mb()), Bytes(config.size_mb()))),
+      plan_(Plan(arena, config, alignment)),
       states_(plan_.buckets.size()) {}
 
 BucketStream::~BucketStream() {
-  if (communicator_ != nullptr && next_to_finish_ < next_to_launch_) {
+  if (communicator_ != nullptr && (next_to_finish_ < next_to_launch_ || !gathering_.empty())) {
     communicator_->Abort(absl::CancelledError(absl::StrCat("stopped in the middle of step ", step_)));
   }
 }
 
 Status BucketStream::Setup(Communicator& communicator) {
   TRIREME_ASSIGN_OR_RETURN(communicator_, communicator.Duplicate());
-  for (State& state : states_) {
-    state.ready = device_.NewEvent();
-    state.done = device_.NewEvent();
-  }
+  for (State& state : states_) state.done = device_.NewEvent();
+  ready_ = device_.NewEvent();
+  gathered_ = device_.NewEvent();
   stream_ = device_.NewStream("comm");
   return absl::OkStatus();
 }
@@ -52,6 +59,7 @@ void BucketStream::BeginStep(int64_t step) {
   step_ = step;
   next_to_launch_ = 0;
   next_to_finish_ = 0;
+  gathering_.clear();
   exposed_seconds_ = 0;
   for (size_t k = 0; k < states_.size(); ++k) states_[k].pending = plan_.buckets[k].num_trained;
 }
@@ -71,13 +79,42 @@ void BucketStream::LaunchRest() {
 
 Status BucketStream::FinishNext() {
   const int k = next_to_finish_++;
+  WaitFor(*states_[k].done, k);
+  return Named(states_[k].status, "", k);
+}
+
+void BucketStream::LaunchGather(int k, const Collective& gather) {
+  const Bucket& bucket = plan_.buckets[k];
+  const Tensor values = arena_.values().Flat(bucket.begin, bucket.end);
+  gathering_.push_back(k);
+  RunBeside(
+      [&] {
+        const StreamSpan span(*stream_, TraceKind::kCommunication, "gather bucket", k + 1, values.bytes());
+        return gather(*communicator_, values, *stream_);
+      },
+      &states_[k].gathered);
+}
+
+Status BucketStream::FinishGathers() {
+  if (gathering_.empty()) return absl::OkStatus();
+  stream_->Record(*gathered_);
+  WaitFor(*gathered_, gathering_.back());
+  const std::vector<int> finished = std::move(gathering_);
+  gathering_.clear();
+  for (const int k : finished) TRIREME_RETURN_IF_ERROR(Named(states_[k].gathered, "values of ", k));
+  return absl::OkStatus();
+}
+
+void BucketStream::WaitFor(Event& done, int bucket) {
   const auto start = std::chrono::steady_clock::now();
-  const TraceSpan span(TraceKind::kWait, "wait for bucket", k + 1);
-  compute_.Wait(*states_[k].done);
+  const TraceSpan span(TraceKind::kWait, "wait for bucket", bucket + 1);
+  compute_.Wait(done);
   exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return Annotate(states_[k].status,
-                  absl::StrCat(owner_, ": rank ", communicator_->rank(), ", step ", step_, ", bucket ", k + 1, " of ",
-                               num_buckets(), " (", plan_.buckets[k].name, ")"));
+}
+
+Status BucketStream::Named(const Status& status, const char* what, int k) const {
+  return Annotate(status, absl::StrCat(owner_, ": rank ", communicator_->rank(), ", step ", step_, ", ", what,
+                                       "bucket ", k + 1, " of ", num_buckets(), " (", plan_.buckets[k].name, ")"));
 }
 
 void BucketStream::LaunchReady() {
@@ -86,20 +123,25 @@ void BucketStream::LaunchReady() {
 
 void BucketStream::Launch(int k) {
   State& state = states_[k];
-  const Bucket& bucket = plan_.buckets[k];
-  compute_.Record(*state.ready);
-  stream_->Wait(*state.ready);
-  {
-    const Tensor gradients = arena_.gradients().Flat(bucket.begin, bucket.end);
-    const StreamSpan span(*stream_, TraceKind::kCommunication, "reduce bucket", k + 1, gradients.bytes());
-    state.status = reduce_(*communicator_, gradients, *stream_);
-  }
+  const Tensor gradients = arena_.gradients().Flat(plan_.buckets[k].begin, plan_.buckets[k].end);
+  RunBeside(
+      [&] {
+        const StreamSpan span(*stream_, TraceKind::kCommunication, "reduce bucket", k + 1, gradients.bytes());
+        return reduce_(*communicator_, gradients, *stream_);
+      },
+      &state.status);
+  stream_->Record(*state.done);
+}
+
+void BucketStream::RunBeside(const std::function<Status()>& work, Status* status) {
+  compute_.Record(*ready_);
+  stream_->Wait(*ready_);
+  *status = work();
   // What goes wrong later, on the stream's own thread, belongs to the bucket that it goes wrong in. Where the compute
   // stream does not run at once, nobody waits for that: it shows in the communicator's status.
-  if (compute_.is_inline() && state.status.ok()) {
-    stream_->Enqueue([this, &state] { state.status = communicator_->status(); });
+  if (compute_.is_inline() && status->ok()) {
+    stream_->Enqueue([this, status] { *status = communicator_->status(); });
   }
-  stream_->Record(*state.done);
 }
 
 Status FinishAndUpdate(BucketStream* buckets, const ParameterArena& arena, Optimizer* optimizer, GradientGuard& guard) {

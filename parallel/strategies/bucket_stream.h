@@ -1,5 +1,5 @@
-// Sums gradients over workers bucket by bucket, while the backward pass goes on: what strategies have in common whose
-// workers all see all sums.
+// Sums gradients over workers bucket by bucket, while the backward pass goes on: what strategies have in common that
+// reduce buckets.
 //
 // Buckets start in one order on all workers: bucket k once its gradients and those of all buckets before it are
 // complete. They run on a stream and a communicator of their own. FinishNext takes them in the same order.
@@ -26,11 +26,14 @@ Status CheckBuckets(const BucketConfig& config);
 
 class BucketStream {
  public:
-  // Sums `gradients`, in place, over all workers, in order of the stream.
-  using Reduce = std::function<Status(Communicator& communicator, const Tensor& gradients, Stream& stream)>;
+  // Works on a bucket's elements in place, with all workers, in order of the stream: sums its gradients (all of them,
+  // or this worker's part), or gathers its values.
+  using Collective = std::function<Status(Communicator& communicator, const Tensor& elements, Stream& stream)>;
 
-  // `owner` is the strategy's key, for messages. CheckBuckets(config) has to be OK.
-  BucketStream(std::string owner, const BucketConfig& config, const ParameterArena& arena, Reduce reduce);
+  // `owner` is the strategy's key, for messages. CheckBuckets(config) has to be OK. Buckets begin and end at multiples
+  // of `alignment` (see AlignBuckets); 1: with their parameters.
+  BucketStream(std::string owner, const BucketConfig& config, const ParameterArena& arena, Collective reduce,
+               int64_t alignment = 1);
   // A step that ended half-way is a fault: then the job is aborted, so that the stream does not wait for peers.
   ~BucketStream();
   BucketStream(const BucketStream&) = delete;
@@ -47,33 +50,46 @@ class BucketStream {
   // Later work of the compute stream comes after the next bucket. A fault names the rank, the bucket and the step.
   Status FinishNext();
 
+  // For strategies whose workers update a part of each bucket: gathers the values of bucket k, behind what the compute
+  // stream has been given so far.
+  void LaunchGather(int k, const Collective& gather);
+  // Later work of the compute stream comes after all of them. Faults as of FinishNext.
+  Status FinishGathers();
+
   const std::vector<Bucket>& buckets() const { return plan_.buckets; }
-  // Seconds since BeginStep that this worker has waited in FinishNext.
+  // Seconds since BeginStep that this worker has waited in FinishNext and FinishGathers.
   double exposed_seconds() const { return exposed_seconds_; }
 
  private:
   struct State {
     int pending = 0;  // gradients that are not complete
-    std::unique_ptr<Event> ready, done;
+    std::unique_ptr<Event> done;
     Status status;
+    Status gathered;
   };
 
   int num_buckets() const { return static_cast<int>(plan_.buckets.size()); }
   void LaunchReady();
   void Launch(int k);
+  // `work` in the stream, behind what the compute stream has been given; its fault, whenever it is met, is *status.
+  void RunBeside(const std::function<Status()>& work, Status* status);
+  void WaitFor(Event& done, int bucket);
+  Status Named(const Status& status, const char* what, int k) const;
 
   const std::string owner_;
   const bool overlap_;
   const ParameterArena& arena_;
   Device& device_;
   Stream& compute_;
-  const Reduce reduce_;
+  const Collective reduce_;
   const BucketPlan plan_;
   std::vector<State> states_;
   int64_t step_ = 0;
   int next_to_launch_ = 0;
   int next_to_finish_ = 0;
+  std::vector<int> gathering_;  // buckets
   double exposed_seconds_ = 0;
+  std::unique_ptr<Event> ready_, gathered_;
   std::unique_ptr<Communicator> communicator_;
   // The last member: its work refers to all others and ends when it is destroyed.
   std::unique_ptr<Stream> stream_;

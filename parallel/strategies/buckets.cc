@@ -1,5 +1,7 @@
 #include "parallel/strategies/buckets.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace trireme {
@@ -27,6 +29,18 @@ BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes, 
     if ((bucket.end - bucket.begin) * static_cast<int64_t>(sizeof(float)) >= limit) open = false;
   }
   return plan;
+}
+
+void AlignBuckets(int64_t alignment, BucketPlan* plan) {
+  const auto round_up = [&](int64_t n) { return (n + alignment - 1) / alignment * alignment; };
+  if (plan->buckets.empty()) return;
+  int64_t end = round_up(plan->buckets.front().end);
+  for (Bucket& bucket : plan->buckets) {
+    const bool last = &bucket == &plan->buckets.back();
+    bucket.begin = last ? bucket.begin / alignment * alignment : std::min(round_up(bucket.begin), end);
+    bucket.end = end;
+    end = bucket.begin;
+  }
 }
 
 }  // namespace trireme

@@ -34,6 +34,11 @@ struct BucketPlan {
 // divided.
 BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes, int64_t bucket_bytes);
 
+// Moves the bounds of all buckets to multiples of `alignment` elements, which divides the arena, so that each bucket
+// has equal parts. They then cover all between the first and the last, without gaps; what is cut off a parameter is in
+// the next bucket. A bucket may end up empty.
+void AlignBuckets(int64_t alignment, BucketPlan* plan);
+
 }  // namespace trireme
 
 #endif  // TRIREME_PARALLEL_STRATEGIES_BUCKETS_H_

@@ -13,6 +13,7 @@
 #include "parallel/strategies/hierarchical/hierarchical.pb.h"
 #include "parallel/strategies/hierarchical/hosts.h"
 #include "parallel/strategies/ring_all_reduce/ring_all_reduce.pb.h"
+#include "parallel/strategies/sharded/sharded.pb.h"
 #include "parallel/strategies/single/single.pb.h"
 #include "tests/parallel/strategies/toy_model.h"
 #include "tests/parallel/testing/jobs.h"
@@ -117,6 +118,13 @@ Setting Hierarchical(int workers_per_host, double bucket_bytes, bool overlap, bo
   return {"strategy/hierarchical", config, adam};
 }
 
+Setting Sharded(ShardedConfig::Collectives collectives, double bucket_bytes, bool overlap, bool adam) {
+  auto config = std::make_shared<ShardedConfig>();
+  config->set_collectives(collectives);
+  *config->mutable_buckets() = Buckets(bucket_bytes, overlap);
+  return {"strategy/sharded", config, adam};
+}
+
 // All synchronous strategies that `world` workers can have.
 std::vector<Setting> AllSettings(int world, bool adam) {
   std::vector<Setting> settings = {GatherToOne(adam)};
@@ -124,6 +132,8 @@ std::vector<Setting> AllSettings(int world, bool adam) {
     for (bool overlap : {true, false}) {
       settings.push_back(RingSetting(bucket_bytes, overlap, adam));
       settings.push_back(AllReduce(bucket_bytes, overlap, adam));
+      settings.push_back(Sharded(ShardedConfig::COMMUNICATOR, bucket_bytes, overlap, adam));
+      if (overlap) settings.push_back(Sharded(ShardedConfig::RING, bucket_bytes, overlap, adam));
       for (int workers_per_host : {0, 1, 2}) {
         if (workers_per_host > 0 && world % workers_per_host != 0) continue;
         settings.push_back(Hierarchical(workers_per_host, bucket_bytes, overlap, adam));
@@ -215,8 +225,10 @@ TEST(StrategiesTest, HostRingsFollowTheHostsNamesWhateverTheOrderOfRanks) {
 
 // Rank 1 dies half-way through the backward pass of step 2.
 TEST(StrategiesTest, ADeadPeerIsNamedWithStepAndBucket) {
-  for (const Setting& setting : {RingSetting(300, true, false), RingSetting(300, false, false),
-                                 AllReduce(300, true, false), Hierarchical(1, 300, true, false)}) {
+  for (const Setting& setting :
+       {RingSetting(300, true, false), RingSetting(300, false, false), AllReduce(300, true, false),
+        Hierarchical(1, 300, true, false), Sharded(ShardedConfig::COMMUNICATOR, 300, true, false),
+        Sharded(ShardedConfig::RING, 300, false, false)}) {
     Status survivor;
     std::atomic<int64_t> survivor_step{0};
     const Status status = RunJob(2, [&](Communicator& communicator, Device& device) -> Status {
@@ -284,6 +296,39 @@ TEST(BucketsTest, RunFromTheEndAndCoverEveryTrainedParameterOnce) {
   ASSERT_EQ(two.buckets.size(), 2u);
   EXPECT_EQ(two.buckets[0].name, "p8 to p9");
   EXPECT_EQ(two.buckets[1].name, "p1 to p7");
+}
+
+TEST(BucketsTest, AlignedOnesCoverTheTrainedParametersInEqualParts) {
+  const auto device = TestDevice();
+  for (int world : {1, 2, 3, 5}) {
+    ToyModel model;
+    const auto arena = ParameterArena::Build(&model, *device, world, 1);
+    const int64_t alignment = 16 * world;
+    for (int64_t first : {0, 100, 1000000}) {
+      for (int64_t later : {0, 200, 4000, 1000000}) {
+        BucketPlan plan = PlanBuckets(**arena, first, later);
+        const std::vector<Bucket> before = plan.buckets;
+        AlignBuckets(alignment, &plan);
+        ASSERT_EQ(plan.buckets.size(), before.size());
+        EXPECT_LE(plan.buckets.front().end, (*arena)->size());
+        EXPECT_GE(plan.buckets.front().end, before.front().end);
+        EXPECT_LE(plan.buckets.back().begin, before.back().begin);
+        for (size_t k = 0; k < plan.buckets.size(); ++k) {
+          const Bucket& bucket = plan.buckets[k];
+          EXPECT_EQ(bucket.begin % alignment, 0);
+          EXPECT_EQ(bucket.end % alignment, 0);
+          EXPECT_LE(bucket.begin, bucket.end);
+          if (k > 0) {
+            EXPECT_EQ(bucket.end, plan.buckets[k - 1].begin);
+          }
+          // Nothing that the bucket does not wait for, but what earlier ones have waited for, and frozen parameters.
+          if (k + 1 < plan.buckets.size()) {
+            EXPECT_GE(bucket.begin, std::min(before[k].begin, bucket.end));
+          }
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

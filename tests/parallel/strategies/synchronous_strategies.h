@@ -20,6 +20,8 @@ inline std::vector<std::string> SynchronousStrategies(
       absl::StrCat("[strategy/data_parallel] { buckets { ", buckets, " } }"),
       "[strategy/data_parallel] { reduction: GATHER_TO_ONE }",
       absl::StrCat("[strategy/hierarchical] { buckets { ", buckets, " } }"),
+      absl::StrCat("[strategy/sharded] { buckets { ", buckets, " } }"),
+      absl::StrCat("[strategy/sharded] { collectives: RING buckets { ", buckets, " } }"),
   };
   if (world == 1) strategies.push_back("[strategy/single] {}");
   if (world % 2 == 0) {
