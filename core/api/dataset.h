@@ -31,6 +31,9 @@ class Dataset {
   // call from several threads at once. An image that cannot be read is a status that names the file.
   virtual Status Get(int64_t index, Sample* sample) const = 0;
 
+  // The same, where the image is a JPEG and the data set can, not decoded: for loaders that have a device decode it.
+  virtual Status GetEncoded(int64_t index, Sample* sample) const { return Get(index, sample); }
+
   // Labels are indices into this list.
   virtual const std::vector<std::string>& class_names() const = 0;
 

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/image/render.h"
 
 namespace trireme {
@@ -13,7 +14,29 @@ void Sample::SetImage(Image image) {
   source = std::make_shared<const Image>(std::move(image));
 }
 
+void Sample::SetEncoded(EncodedImage image) {
+  plan = AugmentationPlan(image.width, image.height);
+  source = nullptr;
+  encoded = std::make_shared<const EncodedImage>(std::move(image));
+}
+
+Status Sample::Decode() {
+  if (source != nullptr) return absl::OkStatus();
+  CHECK(encoded != nullptr) << "a sample without an image";
+  StatusOr<Image> image = encoded->decode(encoded->jpeg, name);
+  if (image.ok() && (image->width != encoded->width || image->height != encoded->height)) {
+    image = absl::InvalidArgumentError(absl::StrCat(name, ": its size is not the one in its header"));
+  }
+  if (!image.ok()) return image.status();
+  source = std::make_shared<const Image>(*std::move(image));
+  return absl::OkStatus();
+}
+
 const Image& Sample::Materialise() {
+  if (const Status status = Decode(); !status.ok()) {
+    fault = status;
+    source = std::make_shared<const Image>(encoded->width, encoded->height);
+  }
   CHECK(source != nullptr) << "a sample without an image";
   if (!plan.is_identity()) {
     Image image(plan.width(), plan.height());

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/status.h"
 #include "core/image/augmentation_plan.h"
 #include "core/image/image.h"
 
@@ -18,10 +19,19 @@ struct Object {
   bool difficult = false;  // counted neither for nor against in VOC's evaluation
 };
 
+// A JPEG that nobody has decoded yet.
+struct EncodedImage {
+  std::string jpeg;
+  int width = 0, height = 0;
+  // Decodes `jpeg`, on the CPU.
+  StatusOr<Image> (*decode)(absl::string_view jpeg, const std::string& name) = nullptr;
+};
+
 // The image is kept as it was decoded, with the plan of what is to become of it: transforms change the plan, and the
 // pixels of the result are made once, at the detector's size (core/image/render.h). Copies share the source.
 struct Sample {
-  std::shared_ptr<const Image> source;  // as decoded; others may hold it, so it never changes
+  std::shared_ptr<const Image> source;          // as decoded; others may hold it, so it never changes
+  std::shared_ptr<const EncodedImage> encoded;  // where `source` is null: of Dataset::GetEncoded
   AugmentationPlan plan;
   std::vector<Object> objects;  // in pixels of the image so far
   int64_t id = 0;               // unique within its data set and stable between runs
@@ -33,9 +43,15 @@ struct Sample {
 
   // `image` becomes the source, with nothing to be done to it.
   void SetImage(Image image);
+  // Likewise, and it is left to others to decode it.
+  void SetEncoded(EncodedImage image);
+  // Makes `source` of `encoded` where there is none.
+  Status Decode();
   // Materialises the plan: the pixels of the image so far, which then are the source. For transforms that need pixels;
   // the reference holds until the next change.
+  // An image that does not decode is black then, and that is its `fault`.
   const Image& Materialise();
+  Status fault;
 
   // As the plan's; where the plan cannot take them, it is materialised first. Boxes are the caller's business.
   void ShowWindow(const Box& window, int width, int height, const Colour& fill);

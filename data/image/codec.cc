@@ -39,6 +39,26 @@ StatusOr<Image> ReadImage(const std::string& path) {
   return DecodeImage(bytes, path);
 }
 
+Status SetEncodedImage(std::string bytes, Sample* sample) {
+  if (!IsJpeg(bytes)) {
+    TRIREME_ASSIGN_OR_RETURN(Image image, DecodeImage(bytes, sample->name));
+    sample->SetImage(std::move(image));
+    return absl::OkStatus();
+  }
+  TRIREME_ASSIGN_OR_RETURN(const ImageSize size, JpegSize(bytes, sample->name));
+  if (size.width < 1 || size.height < 1 || int64_t{size.width} * size.height > kMaxPixels) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(sample->name, ": no image has ", size.width, " x ", size.height, " pixels"));
+  }
+  EncodedImage encoded;
+  encoded.jpeg = std::move(bytes);
+  encoded.width = size.width;
+  encoded.height = size.height;
+  encoded.decode = DecodeJpeg;
+  sample->SetEncoded(std::move(encoded));
+  return absl::OkStatus();
+}
+
 StatusOr<ImageSize> ReadImageSize(const std::string& path) {
   // Nearly every header fits; the others carry a colour profile or a thumbnail before it.
   constexpr size_t kUsual = 8 << 10;

@@ -17,6 +17,8 @@
 
 namespace trireme {
 
+inline constexpr int64_t kMaxPixels = int64_t{1} << 28;
+
 struct ImageSize {
   int width = 0, height = 0;
 };
@@ -24,6 +26,9 @@ struct ImageSize {
 // The format is told by the first bytes, not by the name; `name` is for messages.
 StatusOr<Image> DecodeImage(absl::string_view bytes, const std::string& name);
 StatusOr<Image> ReadImage(const std::string& path);
+
+// The bytes of a JPEG become the sample's encoded image; other formats are decoded. The sample has its name.
+Status SetEncodedImage(std::string bytes, Sample* sample);
 
 // From the header only; reads no more of the file than that needs.
 StatusOr<ImageSize> ReadImageSize(const std::string& path);

@@ -9,8 +9,6 @@
 namespace trireme {
 namespace {
 
-constexpr int64_t kMaxPixels = int64_t{1} << 28;
-
 struct DestroyHandle {
   void operator()(void* handle) const { tjDestroy(handle); }
 };

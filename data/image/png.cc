@@ -8,8 +8,6 @@
 namespace trireme {
 namespace {
 
-constexpr int64_t kMaxPixels = int64_t{1} << 28;
-
 // libpng's simplified interface, freed on every path.
 struct PngImage {
   png_image png;

@@ -6,7 +6,9 @@
 //
 // On a device whose compute stream is inline (the CPU), Put renders the sample, and Deliver copies. On others:
 //   * Put copies the part of the source that is needed into page-locked memory, beside the plan of its rendering.
-//   * Finish enqueues, on a stream of the loader's own: the copy to the device, and one kernel that renders all images.
+//   * PutEncoded has a JpegDecoder do the host's half of decoding, into memory of its own.
+//   * Finish enqueues, on a stream of the loader's own: the copy to the device, the device's half of decoding, and one
+//     kernel that renders all images.
 //   * Deliver makes the compute stream wait for that, and copy the result into the batch.
 // No one waits on the host but WaitUntilFree, until the device has done with the buffer's page-locked memory; its
 // memory on the device is kept from being overwritten too early by an event alone. The device's memory is allocated by
@@ -22,6 +24,7 @@
 #include "core/api/batch.h"
 #include "core/api/sample.h"
 #include "core/device/device.h"
+#include "data/loader/jpeg_decoder.h"
 
 namespace trireme {
 
@@ -48,6 +51,8 @@ class BatchBuffer {
     keys_[place] = random_key;
   }
   virtual void Put(int64_t place, const Sample& sample) = 0;
+  // For a sample that nobody has decoded. A status: the decoder does not take it, and Put has to, decoded.
+  virtual Status PutEncoded(int64_t place, const Sample& sample);
   virtual void Finish() {}
   virtual void Deliver(Batch* batch) = 0;
 
@@ -66,7 +71,8 @@ class BatchBuffer {
 // The loader's stream, and the device's memory for the sources of the batch that it is at.
 class RenderLane {
  public:
-  explicit RenderLane(Device& device);
+  // `decoder` may be null, and outlives the lane.
+  RenderLane(Device& device, JpegDecoder* decoder);
   // Waits until the stream is idle; before any of its buffers is destroyed.
   void Drain();
 
@@ -77,10 +83,11 @@ class RenderLane {
   void MakeRoom(int64_t bytes);
 
   Device& device_;
+  JpegDecoder* const decoder_;
   std::mutex mutex_;  // of all that follows
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Event> allocated_, idle_;
-  Tensor sources_;  // the jobs, then packed regions; sources_.size() is the room
+  Tensor sources_;  // the jobs, then packed regions, then what is decoded; sources_.size() is the room
 };
 
 std::unique_ptr<BatchBuffer> MakeHostBatchBuffer(const BatchSize& size, Device& device);

@@ -21,6 +21,8 @@ class CachedDataset : public Dataset {
 
   int64_t size() const override { return dataset_->size(); }
   Status Get(int64_t index, Sample* sample) const override;
+  // What is kept then is the file: a run asks for the one or the other.
+  Status GetEncoded(int64_t index, Sample* sample) const override;
   const std::vector<std::string>& class_names() const override { return dataset_->class_names(); }
   int max_objects() const override { return dataset_->max_objects(); }
 
@@ -28,11 +30,14 @@ class CachedDataset : public Dataset {
   int64_t cached_bytes() const;
 
  private:
+  using Samples = std::unordered_map<int64_t, std::shared_ptr<const Sample>>;
+  Status Find(int64_t index, Samples* samples, Status (Dataset::*get)(int64_t, Sample*) const, Sample* sample) const;
+
   const std::unique_ptr<Dataset> dataset_;
   const int64_t capacity_;
   mutable std::mutex mutex_;
   mutable int64_t bytes_ = 0;
-  mutable std::unordered_map<int64_t, std::shared_ptr<const Sample>> samples_;
+  mutable Samples samples_, encoded_;
 };
 
 }  // namespace trireme

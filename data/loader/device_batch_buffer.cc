@@ -8,8 +8,9 @@
 
 namespace trireme {
 
-RenderLane::RenderLane(Device& device)
+RenderLane::RenderLane(Device& device, JpegDecoder* decoder)
     : device_(device),
+      decoder_(decoder),
       stream_(device.NewStream("loader")),
       allocated_(device.NewEvent()),
       idle_(device.NewEvent()),
@@ -54,7 +55,8 @@ class DeviceBatchBuffer : public BatchBuffer {
         images_(Tensor::Empty(device_, {size.images * image_bytes()}, DataType::kUint8)),
         annotations_(Tensor::Empty(device_, {jobs_at_}, DataType::kUint8)),
         rendered_(device_.NewEvent()),
-        taken_(device_.NewEvent()) {
+        taken_(device_.NewEvent()),
+        decoded_(static_cast<size_t>(size.images)) {
     device_.compute_stream().Record(*taken_);
     // Sources are rarely smaller than what is made of them.
     Reserve(pixels_at_ + size.images * image_bytes());
@@ -64,6 +66,8 @@ class DeviceBatchBuffer : public BatchBuffer {
     pixels_used_ = 0;
     homeless_.clear();
     waits_for_room_ = false;
+    decoded_bytes_ = 0;
+    for (Decoded& decoded : decoded_) decoded.is_used = false;
   }
 
   void WaitUntilFree() override { rendered_->Synchronize(); }
@@ -90,6 +94,18 @@ class DeviceBatchBuffer : public BatchBuffer {
     homeless_.push_back(std::move(region));
   }
 
+  Status PutEncoded(int64_t place, const Sample& sample) override {
+    if (lane_.decoder_ == nullptr) return BatchBuffer::PutEncoded(place, sample);
+    Decoded& decoded = decoded_[static_cast<size_t>(place)];
+    if (decoded.image == nullptr) decoded.image = lane_.decoder_->NewImage();
+    TRIREME_RETURN_IF_ERROR(lane_.decoder_->DecodeOnHost(sample.encoded, decoded.image.get()));
+    jobs()[place] = MakeRenderJob(sample.plan, size_.width, size_.height);
+    decoded.width = sample.encoded->width;
+    decoded.height = sample.encoded->height;
+    decoded.is_used = true;
+    return absl::OkStatus();
+  }
+
   void Finish() override {
     if (!homeless_.empty()) {
       const std::shared_ptr<void> before = buffer_;
@@ -101,8 +117,9 @@ class DeviceBatchBuffer : public BatchBuffer {
       }
       homeless_.clear();
     }
+    PlaceDecoded();
     std::lock_guard<std::mutex> lock(lane_.mutex_);
-    if (source_bytes() <= lane_.sources_.size()) {
+    if (source_bytes() + decoded_bytes_ <= lane_.sources_.size()) {
       Enqueue();
     } else {
       waits_for_room_ = true;
@@ -113,7 +130,7 @@ class DeviceBatchBuffer : public BatchBuffer {
     FitTensors(device_, batch);
     if (waits_for_room_) {
       std::lock_guard<std::mutex> lock(lane_.mutex_);
-      lane_.MakeRoom(source_bytes());
+      lane_.MakeRoom(source_bytes() + decoded_bytes_);
       Enqueue();
       waits_for_room_ = false;
     }
@@ -136,6 +153,14 @@ class DeviceBatchBuffer : public BatchBuffer {
     std::vector<uint8_t> pixels;
   };
 
+  // A whole image that the device decodes, behind what is copied.
+  struct Decoded {
+    std::unique_ptr<JpegDecoder::Image> image;
+    bool is_used = false;
+    int width = 0, height = 0;
+    int64_t begin = 0;
+  };
+
   uint8_t* host() const { return static_cast<uint8_t*>(buffer_.get()); }
   RenderJob* jobs() const { return reinterpret_cast<RenderJob*>(host() + jobs_at_); }
   int64_t source_bytes() const { return pixels_at_ + pixels_used_ - jobs_at_; }
@@ -149,15 +174,32 @@ class DeviceBatchBuffer : public BatchBuffer {
     keys_ = reinterpret_cast<int64_t*>(host() + keys_at_);
   }
 
+  void PlaceDecoded() {
+    for (size_t place = 0; place < decoded_.size(); ++place) {
+      Decoded& decoded = decoded_[place];
+      if (!decoded.is_used) continue;
+      decoded.begin = pixels_used_ + decoded_bytes_;
+      const int64_t row_bytes = 3 * static_cast<int64_t>(decoded.width), bytes = row_bytes * decoded.height;
+      RenderJob& job = jobs()[place];
+      const int64_t first = row_bytes * job.region.top + 3 * static_cast<int64_t>(job.region.left);
+      job.PlaceSource(decoded.begin + first, row_bytes, bytes - first);
+      decoded_bytes_ += Aligned(bytes);
+    }
+  }
+
   // Holding the lane's mutex.
   void Enqueue() {
     Stream& stream = *lane_.stream_;
     stream.Wait(*taken_);
     device_.Copy(annotations_.raw(), host(), static_cast<size_t>(jobs_at_), stream);
     device_.Copy(lane_.sources_.raw(), host() + jobs_at_, static_cast<size_t>(source_bytes()), stream);
-    const uint8_t* sources = lane_.sources_.data<uint8_t>();
-    RenderBatch(reinterpret_cast<const RenderJob*>(sources), size_.images, sources + (pixels_at_ - jobs_at_),
-                size_.width, size_.height, images_.data<uint8_t>(), stream);
+    uint8_t* const sources = lane_.sources_.data<uint8_t>();
+    uint8_t* const pixels = sources + (pixels_at_ - jobs_at_);
+    for (const Decoded& decoded : decoded_) {
+      if (decoded.is_used) lane_.decoder_->DecodeOnDevice(decoded.image.get(), pixels + decoded.begin, stream);
+    }
+    RenderBatch(reinterpret_cast<const RenderJob*>(sources), size_.images, pixels, size_.width, size_.height,
+                images_.data<uint8_t>(), stream);
     stream.Record(*rendered_);
   }
 
@@ -176,6 +218,9 @@ class DeviceBatchBuffer : public BatchBuffer {
   const Tensor images_, annotations_;
   // The device has done with the page-locked memory, and images_ is there; the compute stream has copied it.
   const std::unique_ptr<Event> rendered_, taken_;
+
+  std::vector<Decoded> decoded_;  // by place
+  int64_t decoded_bytes_ = 0;
 };
 
 std::unique_ptr<BatchBuffer> MakeDeviceBatchBuffer(const BatchSize& size, RenderLane& lane) {

@@ -42,6 +42,10 @@ class HostBatchBuffer : public BatchBuffer {
 
 }  // namespace
 
+Status BatchBuffer::PutEncoded(int64_t, const Sample&) {
+  return absl::UnimplementedError("images are decoded on the CPU here");
+}
+
 void BatchBuffer::FitTensors(Device& device, Batch* batch) const {
   const auto fit = [&device](const Shape& shape, DataType type, Tensor* tensor) {
     if (!tensor->defined() || tensor->shape() != shape || tensor->type() != type || &tensor->device() != &device ||

@@ -44,7 +44,8 @@ Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms,
   const Status checked = Check(dataset_, options_);
   CHECK(checked.ok()) << checked;
   const BatchSize size{share_, options_.height, options_.width, max_objects_};
-  if (!device_.compute_stream().is_inline()) lane_ = std::make_unique<RenderLane>(device_);
+  CHECK(options_.decoder == nullptr || !device_.compute_stream().is_inline()) << "nothing to decode beside the host";
+  if (!device_.compute_stream().is_inline()) lane_ = std::make_unique<RenderLane>(device_, options_.decoder);
   for (int i = 0; i < options_.prefetch; ++i) {
     auto slot = std::make_unique<Slot>();
     slot->buffer = lane_ == nullptr ? MakeHostBatchBuffer(size, device_) : MakeDeviceBatchBuffer(size, *lane_);
@@ -97,39 +98,52 @@ void Loader::Work(const std::shared_ptr<Trace>& trace) {
   }
 }
 
-Status Loader::Read(int64_t index, Sample* sample) const {
+Status Loader::Fill(const Job& job) {
+  const TraceSpan span(TraceKind::kInput, "image of step", job.step);
+  const int64_t position = job.step * options_.global_batch_size + options_.rank * share_ + job.place;
+  const Sampler::Place turn = sampler_.At(position);
   Status first;
   for (int64_t i = 0; i < dataset_.size(); ++i) {
-    *sample = Sample();
-    Status status = dataset_.Get((index + i) % dataset_.size(), sample);
-    if (status.ok() && (sample->source == nullptr || sample->source->empty())) {
-      status = absl::InternalError("the data set gave an image without pixels");
-    }
+    const int64_t index = (turn.index + i) % dataset_.size();
+    Sample sample;
+    const Status status = FillWith(index, turn, job, &sample);
     if (status.ok()) return status;
-    faults_.Add("image does not decode",
-                sample->name.empty() ? absl::StrCat("image ", (index + i) % dataset_.size()) : sample->name,
+    faults_.Add("image does not decode", sample.name.empty() ? absl::StrCat("image ", index) : sample.name,
                 absl::StrCat(status.message(), "; the next one takes its place"));
     first.Update(status);
   }
   return Annotate(first, "no image of the data set can be read; the first");
 }
 
-Status Loader::Fill(const Job& job) {
-  const TraceSpan span(TraceKind::kInput, "image of step", job.step);
-  const int64_t position = job.step * options_.global_batch_size + options_.rank * share_ + job.place;
-  const Sampler::Place place = sampler_.At(position);
-  Sample sample;
-  TRIREME_RETURN_IF_ERROR(Read(place.index, &sample));
-  Random random(options_.seed, RandomUse::kAugmentation, static_cast<uint64_t>(place.epoch),
-                static_cast<uint64_t>(place.index));
-  for (const Transform* transform : transforms_) transform->Apply(&sample, &random);
-  CHECK(sample.source != nullptr && !sample.source->empty()) << "a transform left no image";
+Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& job, Sample* sample) {
+  const bool encoded = options_.decoder != nullptr;
+  TRIREME_RETURN_IF_ERROR(encoded ? dataset_.GetEncoded(index, sample) : dataset_.Get(index, sample));
+  if ((sample->source == nullptr || sample->source->empty()) && (!encoded || sample->encoded == nullptr)) {
+    return absl::InternalError("the data set gave an image without pixels");
+  }
+  Random random(options_.seed, RandomUse::kAugmentation, static_cast<uint64_t>(turn.epoch),
+                static_cast<uint64_t>(turn.index));
+  for (const Transform* transform : transforms_) transform->Apply(sample, &random);
+  TRIREME_RETURN_IF_ERROR(sample->fault);
 
   BatchBuffer& buffer = *job.slot->buffer;
   buffer.WaitUntilFree();
-  PutObjects(sample, buffer.boxes(job.place), buffer.labels(job.place));
-  buffer.set_id(job.place, sample.id, RandomKey(job.step, sample.id));
-  buffer.Put(job.place, sample);
+  bool is_put = false;
+  if (sample->source == nullptr) {
+    const Status taken = buffer.PutEncoded(job.place, *sample);
+    is_put = taken.ok();
+    if (!is_put) {
+      TRIREME_RETURN_IF_ERROR(sample->Decode());
+      faults_.Add(absl::StrCat(options_.decoder->name(), " does not take an image"), sample->name,
+                  absl::StrCat(taken.message(), "; it is decoded on the CPU"));
+    }
+  }
+  if (!is_put) {
+    CHECK(!sample->source->empty()) << "a transform left no image";
+    buffer.Put(job.place, *sample);
+  }
+  PutObjects(*sample, buffer.boxes(job.place), buffer.labels(job.place));
+  buffer.set_id(job.place, sample->id, RandomKey(job.step, sample->id));
   return absl::OkStatus();
 }
 

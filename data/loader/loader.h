@@ -7,6 +7,9 @@
 // that runs beside the host they decode into page-locked memory, and the device renders on a stream of the loader's own
 // (batch_buffer.h). Next then never waits for the device, and its batch is there in the order of the compute stream.
 //
+// With a decoder, data sets are asked for JPEGs as they are (Dataset::GetEncoded) and the device decodes them; what the
+// decoder does not take, the CPU decodes, and the fault log counts it.
+//
 // Faults: an image that cannot be read goes to the fault log, and the next index of the data set that can be read takes
 // its place. Where none can, Next returns that status. Boxes are clipped to the image, and objects of which nothing is
 // left are dropped. Objects for which the batch has no room (max_objects) are left out and counted.
@@ -55,6 +58,8 @@ struct LoaderOptions {
   int64_t total_steps = 0;
   // Room for objects in an image, the same on every worker; 0 takes the data set's.
   int max_objects = 0;
+  // For devices that run beside the host. Null: threads decode. Outlives the loader, which is its only user.
+  JpegDecoder* decoder = nullptr;
 };
 
 class Loader : public BatchSource {
@@ -95,10 +100,11 @@ class Loader : public BatchSource {
   };
 
   void Work(const std::shared_ptr<Trace>& trace);
+  // With the image whose turn it is, or the first readable one after it.
   Status Fill(const Job& job);
+  // With image `index`, augmented as its turn asks for.
+  Status FillWith(int64_t index, const Sampler::Place& turn, const Job& job, Sample* sample);
   void PutObjects(const Sample& sample, float* boxes, int32_t* labels);
-  // Reads `index`, or the first readable one after it.
-  Status Read(int64_t index, Sample* sample) const;
   bool WillCome(int64_t step) const { return options_.total_steps == 0 || step < options_.total_steps; }
   // Hands the slot out for `step`; holding mutex_.
   void Schedule(Slot* slot, int64_t step);

@@ -37,16 +37,27 @@ class VocDataset : public Dataset {
   int max_objects() const override { return max_objects_; }
 
   Status Get(int64_t index, Sample* sample) const override {
-    const Entry& entry = entries_[index];
-    sample->id = entry.id;
-    sample->name = entry.image_path;
-    sample->objects = entry.objects;
-    TRIREME_ASSIGN_OR_RETURN(Image image, ReadImage(entry.image_path));
+    const std::string& path = Describe(index, sample);
+    TRIREME_ASSIGN_OR_RETURN(Image image, ReadImage(path));
     sample->SetImage(std::move(image));
     return absl::OkStatus();
   }
 
+  Status GetEncoded(int64_t index, Sample* sample) const override {
+    TRIREME_ASSIGN_OR_RETURN(std::string bytes, ReadFile(Describe(index, sample)));
+    return SetEncodedImage(std::move(bytes), sample);
+  }
+
  private:
+  // All but the pixels; returns the path of these.
+  const std::string& Describe(int64_t index, Sample* sample) const {
+    const Entry& entry = entries_[index];
+    sample->id = entry.id;
+    sample->name = entry.image_path;
+    sample->objects = entry.objects;
+    return entry.image_path;
+  }
+
   const std::vector<Entry> entries_;
   const std::vector<std::string> class_names_;
   int max_objects_ = 0;

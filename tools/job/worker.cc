@@ -7,6 +7,7 @@
 #include "core/config/config_file.h"
 #include "core/nn/parameter_arena.h"
 #include "data/loader/loader.h"
+#include "data/loader/nvjpeg/nvjpeg_decoder.h"
 #include "parallel/communicator/traced/traced_communicator.h"
 #include "parallel/launch/process_rank.h"
 #include "tools/job/evaluate.h"
@@ -72,6 +73,11 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   loader_options.threads = config.loader().threads();
   loader_options.prefetch = config.loader().prefetch();
   TRIREME_RETURN_IF_ERROR(Loader::Check(*job.train_data, loader_options));
+  std::unique_ptr<JpegDecoder> decoder;
+  if (config.loader().decode() == LoaderConfig::NVJPEG) {
+    TRIREME_ASSIGN_OR_RETURN(decoder, Annotate(MakeNvjpegDecoder(device), "loader.decode"));
+    loader_options.decoder = decoder.get();
+  }
   Loader loader(job.train_data.get(), transforms, job.faults.get(), &device, loader_options);
 
   TrainerOptions options;

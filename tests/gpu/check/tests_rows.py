@@ -175,7 +175,8 @@ def parallel(check):
     return run_group(check, "parallel", "parallel")
 
 
-@row("input", "copies beside the step, augmentation on the GPU", 40, instead="the same cases on the CPU")
+@row("input", "copies beside the step, augmentation on the GPU; nvJPEG's pixels against the CPU's, where libnvjpeg.so.13 is",
+     40, instead="the same cases on the CPU; the loader around nvJPEG with a decoder that stands in for it")
 def input_(check):
     return run_group(check, "input", "input")
 
