@@ -266,6 +266,35 @@ TEST_P(ConformanceTest, CallsMayFollowOneAnotherWithoutTheHostWaiting) {
   });
 }
 
+// More than sockets and segments hold.
+TEST_P(ConformanceTest, SixtyFourMegabytesAreReducedAndPassedOn) {
+  if (world() > 3 || (place().kind != "cpu" && place().kind != "gloo")) GTEST_SKIP() << "for what moves bytes here";
+  Run([](Communicator& communicator, Device& device, Stream& stream) {
+    const int rank = communicator.rank(), n = communicator.size();
+    constexpr int64_t kSize = 16 << 20;
+    // Not a multiple of anything that it is cut by.
+    const Tensor whole = Zeros(device, {kSize}), values = whole.Flat(0, kSize - 7);
+    float* const memory = values.data<float>();
+    for (int64_t i = 0; i < values.size(); ++i) memory[i] = static_cast<float>(ValueAt(rank, i));
+    ASSERT_TRUE(communicator.AllReduce(values, ReduceOperation::kSum, stream).ok());
+    stream.Synchronize();
+    for (int64_t i = 0; i < values.size(); ++i) {
+      ASSERT_EQ(memory[i], Combined(n, i, ReduceOperation::kSum)) << i;
+    }
+    ASSERT_EQ(whole.data<float>()[kSize - 7], 0.0f);
+    if (n == 1) return;
+    const Tensor from_left = Zeros(device, {kSize});
+    std::fill_n(whole.data<float>(), kSize, static_cast<float>(1 + rank));
+    ASSERT_TRUE(communicator.SendReceive(whole, (rank + 1) % n, from_left, (rank + n - 1) % n, stream).ok());
+    ASSERT_TRUE(communicator.Broadcast(whole, n - 1, stream).ok());
+    stream.Synchronize();
+    for (int64_t i = 0; i < kSize; ++i) {
+      ASSERT_EQ(from_left.data<float>()[i], static_cast<float>(1 + (rank + n - 1) % n)) << i;
+      ASSERT_EQ(whole.data<float>()[i], static_cast<float>(n)) << i;
+    }
+  });
+}
+
 template <class T>
 void ExpectReduceScatter(Communicator& communicator, Device& device, Stream& stream) {
   for (int64_t part : kSizes) {

@@ -6,7 +6,6 @@
 
 #include "parallel/communicator/thread/thread_communicator.pb.h"
 #include "tests/parallel/testing/gloo_jobs.h"
-#include "tests/parallel/testing/jobs.h"
 
 namespace trireme {
 namespace {
@@ -24,14 +23,7 @@ class FaultsTest : public ::testing::TestWithParam<std::string> {
  protected:
   static Status Run(int world, const std::function<Status(Communicator& communicator, Device& device)>& worker,
                     double timeout_seconds = 60) {
-    if (GetParam() == "threads") return RunJob(world, worker, timeout_seconds);
-    return RunGlooJob(
-        world,
-        [&](Communicator& communicator) {
-          const auto device = TestDevice();
-          return worker(communicator, *device);
-        },
-        timeout_seconds);
+    return RunJobOver(GetParam(), world, worker, timeout_seconds);
   }
 };
 

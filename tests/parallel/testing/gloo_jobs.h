@@ -9,6 +9,7 @@
 
 #include "parallel/communicator/gloo/gloo_communicator.h"
 #include "parallel/launch/store.h"
+#include "tests/parallel/testing/jobs.h"
 
 namespace trireme {
 
@@ -52,6 +53,21 @@ inline Status RunGlooJob(int world, const std::function<Status(Communicator& com
   }
   for (const Status& result : results) TRIREME_RETURN_IF_ERROR(result);
   return absl::OkStatus();
+}
+
+// RunJob over each communicator that needs no hardware, by name: "threads", "gloo".
+inline Status RunJobOver(const std::string& communicator, int world,
+                         const std::function<Status(Communicator& communicator, Device& device)>& worker,
+                         double timeout_seconds = 60) {
+  if (communicator == "threads") return RunJob(world, worker, timeout_seconds);
+  CHECK_EQ(communicator, "gloo");
+  return RunGlooJob(
+      world,
+      [&](Communicator& of_rank) {
+        const auto device = TestDevice();
+        return worker(of_rank, *device);
+      },
+      timeout_seconds);
 }
 
 }  // namespace trireme
