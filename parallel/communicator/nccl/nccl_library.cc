@@ -11,6 +11,8 @@
 #include <fstream>
 #include <thread>
 
+#include "core/device/cuda/cuda_error.h"
+
 namespace trireme {
 namespace {
 
@@ -19,7 +21,7 @@ constexpr auto kDestroySeconds = std::chrono::seconds(5);
 Status FromCuda(cudaError_t error, absl::string_view what) {
   if (error == cudaSuccess) return absl::OkStatus();
   cudaGetLastError();
-  return absl::InternalError(absl::StrCat(what, ": ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")"));
+  return StatusOfCuda(error, what, CurrentCudaPlace());
 }
 
 // NCCL's last error says more than the code, but is process-wide and may be empty.
@@ -28,6 +30,11 @@ Status FromNccl(ncclResult_t result, ncclComm_t comm = nullptr) {
   const char* detail = ncclGetLastError(comm);
   const std::string message = absl::StrCat("NCCL: ", ncclGetErrorString(result), detail != nullptr ? ": " : "",
                                            detail != nullptr ? detail : "", "; NCCL_DEBUG=WARN says more");
+  if (result == ncclUnhandledCudaError) {
+    return absl::UnavailableError(
+        absl::StrCat(message, "; this process's GPU may have failed or be gone, which nvidia-smi ",
+                     "and the system's log tell; start the job again, --resume goes on from ", "the last checkpoint"));
+  }
   if (result == ncclRemoteError || result == ncclSystemError) return absl::UnavailableError(message);
   return absl::InternalError(message);
 }
@@ -186,6 +193,8 @@ class SystemNcclLibrary : public NcclLibrary {
     TRIREME_RETURN_IF_ERROR(FromCuda(cudaMalloc(&pointer, bytes), "allocating memory"));
     std::shared_ptr<void> memory(pointer, [](void* p) { cudaFree(p); });
     TRIREME_RETURN_IF_ERROR(FromCuda(cudaMemset(pointer, 0, bytes), "filling memory"));
+    // The host need not have waited for it, nor do the streams that the memory is for.
+    TRIREME_RETURN_IF_ERROR(FromCuda(cudaStreamSynchronize(cudaStreamLegacy), "filling memory"));
     return memory;
   }
 };
