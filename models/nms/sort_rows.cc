@@ -3,22 +3,18 @@
 #include <algorithm>
 #include <limits>
 
-#include "absl/strings/str_cat.h"
 #include "core/device/parallel_for.h"
 
 #ifdef __CUDACC__
 #include <cub/device/device_segmented_radix_sort.cuh>
+
+#include "core/device/cuda/cuda_error.h"
 #endif
 
 namespace trireme {
 namespace {
 
 #ifdef __CUDACC__
-void ThrowIfError(cudaError_t error) {
-  if (error == cudaSuccess) return;
-  throw DeviceError(absl::InternalError(absl::StrCat("sorting: ", cudaGetErrorString(error))));
-}
-
 void SortRowsCuda(const Tensor& keys, const Tensor& counts, const Tensor& sorted, Stream& stream) {
   const int64_t num_rows = keys.dim(0), width = keys.dim(1);
   CHECK_LE(keys.size(), std::numeric_limits<int>::max());
@@ -37,11 +33,14 @@ void SortRowsCuda(const Tensor& keys, const Tensor& counts, const Tensor& sorted
   const int items = static_cast<int>(keys.size()), segments = static_cast<int>(num_rows);
   const cudaStream_t native = static_cast<cudaStream_t>(stream.native());
   size_t bytes = 0;
-  ThrowIfError(
-      cub::DeviceSegmentedRadixSort::SortKeys(nullptr, bytes, from, to, items, segments, begin, end, 0, 64, native));
+  constexpr char kDoing[] = "sorting";
+  CheckCuda(
+      cub::DeviceSegmentedRadixSort::SortKeys(nullptr, bytes, from, to, items, segments, begin, end, 0, 64, native),
+      kDoing);
   const Tensor scratch = Tensor::Empty(device, {std::max<int64_t>(1, static_cast<int64_t>(bytes))}, DataType::kUint8);
-  ThrowIfError(cub::DeviceSegmentedRadixSort::SortKeys(scratch.raw(), bytes, from, to, items, segments, begin, end, 0,
-                                                       64, native));
+  CheckCuda(cub::DeviceSegmentedRadixSort::SortKeys(scratch.raw(), bytes, from, to, items, segments, begin, end, 0, 64,
+                                                    native),
+            kDoing);
 }
 #endif
 
