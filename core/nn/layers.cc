@@ -1,5 +1,7 @@
 #include "core/nn/layers.h"
 
+#include <cmath>
+
 namespace trireme {
 namespace {
 
@@ -41,6 +43,15 @@ Conv2d::Conv2d(int64_t inputs, int64_t outputs, int kernel, const ops::ConvOptio
 
 Var Conv2d::Forward(Context& context, const Var& x) const {
   return ops::Conv2d(context, x, weight_.var, bias_ ? bias_->var : Var(), options_);
+}
+
+Linear::Linear(int64_t inputs, int64_t outputs, bool relu)
+    : relu_(relu),
+      weight_(AddParameter("weight", {outputs, inputs}, init::TorchDefaultUniform())),
+      bias_(AddParameter("bias", {outputs}, init::Uniform(1.0f / std::sqrt(static_cast<float>(inputs))))) {}
+
+Var Linear::Forward(Context& context, const Var& x) const {
+  return ops::Linear(context, x, weight_.var, bias_.var, relu_);
 }
 
 BatchNorm2d::BatchNorm2d(int64_t channels, const NormConfig& config, bool relu, float initial_gamma)

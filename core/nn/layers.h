@@ -25,6 +25,19 @@ class Conv2d : public Module {
   Parameter* bias_ = nullptr;
 };
 
+// y = x weight^T + bias, then relu if told. Weights and biases start as torch's dense layers do.
+class Linear : public Module {
+ public:
+  Linear(int64_t inputs, int64_t outputs, bool relu = false);
+  // x [M, inputs].
+  Var Forward(Context& context, const Var& x) const;
+
+ private:
+  const bool relu_;
+  Parameter& weight_;
+  Parameter& bias_;
+};
+
 // gamma `initial_gamma`, beta 0, running mean 0, running variance 1 at the start.
 class BatchNorm2d : public Module {
  public:

@@ -47,6 +47,18 @@ TEST(RandomTest, AStreamIsBlocksOfItsCounter) {
   }
 }
 
+TEST(RandomTest, SkipsToAnyBlock) {
+  Random whole(3, RandomUse::kSampling, 1, 2);
+  std::vector<uint32_t> numbers;
+  for (int i = 0; i < 40; ++i) numbers.push_back(whole.NextUint32());
+  Random random(3, RandomUse::kSampling, 1, 2);
+  random.NextUint32();
+  for (uint32_t block : {7, 0, 3}) {
+    random.SkipTo(block);
+    for (uint32_t i = 0; i < 6; ++i) EXPECT_EQ(random.NextUint32(), numbers[4 * block + i]);
+  }
+}
+
 TEST(RandomTest, StreamsOfDifferentNamesDiffer) {
   std::set<uint64_t> firsts;
   int streams = 0;
