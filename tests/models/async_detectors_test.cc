@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/autograd/tape.h"
+#include "models/faster_rcnn/faster_rcnn.h"
 #include "models/retinanet/retinanet.h"
 #include "tests/core/testing/async_device.h"
 #include "tests/models/tiny_detectors.h"
@@ -21,6 +22,7 @@ struct Kind {
 };
 
 Kind Kinds[] = {
+    {"FasterRcnn", [] { return MakeFasterRcnn(TinyFasterRcnn(), {}).value(); }},
     {"RetinaNet", [] { return MakeRetinaNet(TinyRetinaNet(), {}).value(); }},
 };
 
@@ -108,6 +110,7 @@ TEST_P(AsyncDetectors, ARecordedStepHasTheLossesAndGradientsOfTheCpu) {
     batch.images.CopyFrom(next.images, stream);
     batch.boxes.CopyFrom(next.boxes, stream);
     batch.labels.CopyFrom(next.labels, stream);
+    batch.random_keys.CopyFrom(next.random_keys, stream);
     graph->Launch();
     const std::vector<float> expected = cpu->Step(cpu->MakeBatch(objects, 4, seed), true);
     for (size_t k = 0; k < kept.size(); ++k) EXPECT_EQ(kept[k].ToVector<float>()[0], expected[k]);

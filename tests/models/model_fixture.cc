@@ -33,10 +33,10 @@ TestModel::TestModel(const SsdConfig& config, std::unique_ptr<Device> device, ui
     : TestModel(MakeSsd(config, {}).value(), std::move(device), seed, precision) {}
 
 TestModel::TestModel(std::unique_ptr<Detector> detector, std::unique_ptr<Device> device, uint64_t seed,
-                     Precision precision)
+                     Precision precision, int world_size)
     : precision_(precision), device_(std::move(device)), detector_(std::move(detector)) {
   device_->BindToThisThread();
-  auto arena = ParameterArena::Build(detector_.get(), *device_, 1, seed, ActivationType(precision));
+  auto arena = ParameterArena::Build(detector_.get(), *device_, world_size, seed, ActivationType(precision));
   CHECK(arena.ok()) << arena.status();
   arena_ = *std::move(arena);
 }

@@ -26,7 +26,7 @@ class TestModel {
             Precision precision = Precision::kFloat32);
   // Any detector, of at least two classes.
   TestModel(std::unique_ptr<Detector> detector, std::unique_ptr<Device> device, uint64_t seed = 1,
-            Precision precision = Precision::kFloat32);
+            Precision precision = Precision::kFloat32, int world_size = 1);
 
   // Random pixels with bright boxes of a class of their own colour; `objects` in each image, up to `places` of them.
   Batch MakeBatch(const std::vector<int>& objects, int places, uint64_t seed) const;

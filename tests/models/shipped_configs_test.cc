@@ -22,7 +22,7 @@ TEST(ShippedConfigs, HaveModelsThatCanBeBuilt) {
     EXPECT_TRUE(model.ok()) << model.status();
     ++count;
   }
-  EXPECT_GE(count, 7);
+  EXPECT_GE(count, 10);
 }
 
 }  // namespace

@@ -25,6 +25,28 @@ RetinaNetConfig TinyRetinaNet(NormConfig::Mode norm) {
   return config;
 }
 
+FasterRcnnConfig TinyFasterRcnn(NormConfig::Mode norm) {
+  FasterRcnnConfig config;
+  config.set_num_classes(2);
+  config.set_image_size(64);
+  config.mutable_backbone()->set_type_url("backbone/fpn");
+  config.mutable_backbone()->set_value(TinyPyramid(norm).SerializeAsString());
+  for (float size : {14.0f, 24.0f, 36.0f}) config.mutable_anchors()->add_map()->add_sizes(size);
+  RpnConfig* rpn = config.mutable_rpn();
+  rpn->set_sample(32);
+  rpn->set_pre_nms_top_k_training(40);
+  rpn->set_pre_nms_top_k_testing(40);
+  rpn->set_proposals_training(30);
+  rpn->set_proposals_testing(20);
+  RoiConfig* roi = config.mutable_roi();
+  roi->set_maps(2);
+  roi->set_size(4);
+  roi->set_canonical_size(32);
+  roi->set_features(16);
+  roi->set_sample(24);
+  return config;
+}
+
 std::unique_ptr<TestModel> MakeTestModel(std::unique_ptr<Detector> detector, Precision precision) {
   return std::make_unique<TestModel>(std::move(detector), *MakeDevice("cpu", 1), 1, precision);
 }

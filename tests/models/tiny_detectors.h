@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "models/backbones/fpn.pb.h"
+#include "models/faster_rcnn/faster_rcnn.pb.h"
 #include "models/retinanet/retinanet.pb.h"
 #include "tests/models/model_fixture.h"
 
@@ -14,6 +15,8 @@ namespace trireme {
 FpnConfig TinyPyramid(NormConfig::Mode norm);
 
 RetinaNetConfig TinyRetinaNet(NormConfig::Mode norm = NormConfig::FROZEN);
+
+FasterRcnnConfig TinyFasterRcnn(NormConfig::Mode norm = NormConfig::FROZEN);
 
 // On one thread of the CPU.
 std::unique_ptr<TestModel> MakeTestModel(std::unique_ptr<Detector> detector, Precision precision = Precision::kFloat32);
