@@ -71,6 +71,9 @@ class Strategy : public GradientSink {
   // size, and leaves them as they are otherwise (more workers than before, or another strategy).
   virtual std::vector<std::pair<std::string, Tensor>> State() const { return {}; }
 
+  // What a step exchanges, in its order, in words that are the same on all workers that fit together.
+  virtual std::vector<std::string> schedule() const { return {}; }
+
   // Seconds of the last step in which this worker could do nothing but wait for communication.
   virtual double exposed_communication_seconds() const = 0;
 };

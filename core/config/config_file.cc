@@ -188,7 +188,44 @@ Status SetPath(const std::vector<PathElement>& path, size_t at, const std::strin
   return absl::OkStatus();
 }
 
+using FieldList = std::vector<std::pair<std::string, std::string>>;
+
+void AddFields(const Message& message, const std::string& path, FieldList* list) {
+  if (const auto* any = dynamic_cast<const Any*>(&message)) {
+    const auto entry = ComponentRegistry::Global().Find(any->type_url());
+    list->emplace_back(path, any->type_url());
+    if (!entry.ok()) return;
+    std::unique_ptr<Message> inner((*entry)->prototype->New());
+    if (inner->ParseFromString(any->value())) AddFields(*inner, path, list);
+    return;
+  }
+  const Reflection& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const bool repeated = field->is_repeated();
+    for (int i = 0; i < (repeated ? reflection.FieldSize(message, field) : 1); ++i) {
+      const std::string here =
+          absl::StrCat(path, path.empty() ? "" : ".", field->name(), repeated ? absl::StrCat("[", i, "]") : "");
+      if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        AddFields(repeated ? reflection.GetRepeatedMessage(message, field, i) : reflection.GetMessage(message, field),
+                  here, list);
+      } else {
+        std::string value;
+        TextFormat::PrintFieldValueToString(message, field, repeated ? i : -1, &value);
+        list->emplace_back(here, value);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+FieldList ListFields(const Message& message) {
+  FieldList list;
+  AddFields(message, "", &list);
+  return list;
+}
 
 Status ParseText(const std::string& text, const std::string& name, Message* message) {
   return Parse(text, name, false, message);

@@ -9,6 +9,7 @@
 #include <google/protobuf/message.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/status.h"
@@ -35,6 +36,9 @@ StatusOr<std::vector<std::string>> PluginsNamedIn(const std::string& text, const
 // quotes around a string may be left out; a message is written in braces. InvalidArgument names the field
 // that does not exist and those that do; `message` is unchanged then.
 Status ApplyOverride(const std::string& assignment, google::protobuf::Message* message);
+
+// Every value that `message` sets, by its path as ApplyOverride takes it; a component also by its key.
+std::vector<std::pair<std::string, std::string>> ListFields(const google::protobuf::Message& message);
 
 }  // namespace trireme
 

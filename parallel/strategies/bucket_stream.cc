@@ -55,6 +55,14 @@ Status BucketStream::Setup(Communicator& communicator) {
   return absl::OkStatus();
 }
 
+std::vector<std::string> BucketStream::schedule() const {
+  std::vector<std::string> lines;
+  for (const Bucket& bucket : plan_.buckets) {
+    lines.push_back(absl::StrCat("a bucket from ", bucket.name, ", elements ", bucket.begin, " to ", bucket.end));
+  }
+  return lines;
+}
+
 void BucketStream::BeginStep(int64_t step) {
   step_ = step;
   next_to_launch_ = 0;

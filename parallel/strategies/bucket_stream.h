@@ -57,6 +57,8 @@ class BucketStream {
   Status FinishGathers();
 
   const std::vector<Bucket>& buckets() const { return plan_.buckets; }
+  // See Strategy::schedule.
+  std::vector<std::string> schedule() const;
   // Seconds since BeginStep that this worker has waited in FinishNext and FinishGathers.
   double exposed_seconds() const { return exposed_seconds_; }
 

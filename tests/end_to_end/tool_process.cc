@@ -97,19 +97,26 @@ std::string NewFolder(const std::string& name) {
   return path;
 }
 
+std::vector<pid_t> ProcessesOf(const std::string& text, const std::string& in_environment) {
+  std::vector<pid_t> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator("/proc", error)) {
+    const pid_t pid = atoi(entry.path().filename().c_str());
+    if (pid <= 0 || pid == getpid()) continue;
+    const std::string folder = entry.path().string();
+    if (ReadAll(folder + "/cmdline").find(text) == std::string::npos) continue;
+    if (ReadAll(folder + "/environ").find(in_environment) != std::string::npos) found.push_back(pid);
+  }
+  return found;
+}
+
 bool WaitForNoProcessOf(const std::string& text, double seconds) {
   const auto start = Clock::now();
-  while (true) {
-    bool found = false;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator("/proc", error)) {
-      if (entry.path().filename().string() == std::to_string(getpid())) continue;
-      found = found || ReadAll(entry.path().string() + "/cmdline").find(text) != std::string::npos;
-    }
-    if (!found) return true;
+  while (!ProcessesOf(text).empty()) {
     if (SecondsSince(start) > seconds) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+  return true;
 }
 
 std::string ReadAll(const std::string& path) {

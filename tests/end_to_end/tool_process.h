@@ -43,7 +43,9 @@ class ToolProcess {
 // Starts and waits.
 ToolResult RunToolProcess(const std::string& tool, const std::vector<std::string>& arguments);
 
-// False if after `seconds` there is still a process that has `text` among its arguments.
+// Other processes that have `text` among their arguments and `in_environment` in their environment.
+std::vector<pid_t> ProcessesOf(const std::string& text, const std::string& in_environment = "");
+// False if after `seconds` there is still one.
 bool WaitForNoProcessOf(const std::string& text, double seconds = 10);
 
 // An empty folder of its own, below TEST_TMPDIR.

@@ -11,6 +11,7 @@
 #include "parallel/communicator/traced/traced_communicator.h"
 #include "parallel/launch/process_rank.h"
 #include "tools/job/evaluate.h"
+#include "tools/job/job_facts.h"
 #include "tools/job/learning_rate.h"
 #include "tools/job/local_device.h"
 #include "tools/job/precision.h"
@@ -39,6 +40,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   const Config& config = job.config;
   const int rank = communicator.rank(), world = communicator.size();
   const Precision precision = PrecisionOf(config);
+  TRIREME_RETURN_IF_ERROR(AgreeOn(FactsOf(job), communicator, device));
   TRIREME_ASSIGN_OR_RETURN(auto detector,
                            CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}));
   TRIREME_ASSIGN_OR_RETURN(
@@ -53,6 +55,9 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   }
   TRIREME_ASSIGN_OR_RETURN(auto strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
                                                                     {arena.get(), optimizer.get(), &communicator}));
+  std::vector<Fact> facts = FactsOf(*arena);
+  for (Fact& fact : FactsOf(*strategy)) facts.push_back(std::move(fact));
+  TRIREME_RETURN_IF_ERROR(AgreeOn(facts, communicator, device));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
   StepGuard guard(*arena, communicator, GuardOptionsOf(config));
   const CheckpointParts checkpoint_parts = {arena.get(), optimizer.get(), strategy.get(), RunStateOf(guard, precision)};

@@ -39,6 +39,7 @@ class Hierarchical : public Strategy {
     return FinishAndUpdate(&buckets_, *args_.arena, args_.optimizer, guard);
   }
   bool synchronous() const override { return true; }
+  std::vector<std::string> schedule() const override { return buckets_.schedule(); }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
 
  private:

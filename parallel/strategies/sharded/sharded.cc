@@ -63,6 +63,7 @@ class Sharded : public Strategy {
     return buckets_.FinishGathers();
   }
   bool synchronous() const override { return true; }
+  std::vector<std::string> schedule() const override { return buckets_.schedule(); }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
 
  private:

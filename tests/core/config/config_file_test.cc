@@ -241,5 +241,24 @@ TEST(PluginsNamedInTest, SaysWhereTheTextIsNoText) {
   EXPECT_THAT(Message(status), StartsWith("my.pbtxt:2:"));
 }
 
+TEST(ListFields, NamesEachValueAsOverridesDo) {
+  using Field = std::pair<std::string, std::string>;
+  const Config config = Parsed();
+  EXPECT_THAT(
+      ListFields(config),
+      ElementsAre(Field("model", "thing/nest"), Field("model.inner", "thing/leaf"), Field("model.inner.size", "3"),
+                  Field("model.inner.name", "\"three\""), Field("transforms[0]", "thing/leaf"),
+                  Field("transforms[0].numbers[0]", "1"), Field("transforms[0].numbers[1]", "2"),
+                  Field("transforms[0].numbers[2]", "3"), Field("transforms[1]", "thing/leaf"),
+                  Field("transforms[1].color", "GREEN"), Field("steps", "70"), Field("loader.threads", "2")));
+  // What is listed can be set.
+  for (const auto& [path, value] : ListFields(config)) {
+    if (value.rfind("thing/", 0) == 0) continue;
+    Config again = config;
+    EXPECT_TRUE(ApplyOverride(path + "=" + value, &again).ok()) << path;
+    EXPECT_TRUE(MessageDifferencer::Equals(again, config)) << path;
+  }
+}
+
 }  // namespace
 }  // namespace trireme
