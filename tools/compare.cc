@@ -11,6 +11,7 @@
 #include "tools/cli/command_line.h"
 #include "tools/comparison/comparison.h"
 #include "tools/comparison/comparison_output.h"
+#include "tools/comparison/comparison_table.h"
 
 DEFINE_string(config, "", "");
 DEFINE_string(strategies, "all", "");
@@ -23,9 +24,12 @@ DEFINE_string(device, "", "");
 DEFINE_string(plugin, "", "");
 DEFINE_string(json, "", "");
 DEFINE_string(out, "", "");
+DEFINE_string(trace, "", "");
 
 namespace trireme {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr char kHelp[] =
     R"(Compares parallel strategies by measurement, on the model and data of a config.
@@ -34,8 +38,8 @@ constexpr char kHelp[] =
 
 What to compare
   --config=FILE        as for train; its strategy, workers and steps are replaced
-  --strategies=LIST    all, or ring_all_reduce,data_parallel{reduction: GATHER_TO_ONE}; one worker of `single` is always
-                       the first row, and what the others are compared with
+  --strategies=LIST    all, or ring_all_reduce,data_parallel{reduction: GATHER_TO_ONE}, or both: all,sharded{stage: 2};
+                       one worker of `single` is always the first row, and what the others are compared with
   --workers=LIST       1,2,4
   --set PATH=VALUE     overrides a field of the config; any number
   --plugin=A.so,B.so   shared objects with further components
@@ -50,6 +54,7 @@ How to measure
 Where it goes
   --out=DIR            runs, logs and comparison.html; comparisons/<config> if left out
   --json=FILE          all numbers, too
+  --trace=FILE         where the time of some steps goes, of one more run of each row, for ui.perfetto.dev
 
 A strategy that fails is a row with its sentence. Ends with 0 when all rows were measured, 1 when one failed, 2 when the
 input was wrong.
@@ -80,9 +85,13 @@ Status RunComparison() {
   options.warmup_steps = FLAGS_warmup;
   options.rounds = FLAGS_rounds;
   options.timeout_seconds = FLAGS_timeout;
-  const std::string name = std::filesystem::path(path).stem().string();
+  const std::string name = fs::path(path).stem().string();
   options.folder = FLAGS_out.empty() ? absl::StrCat("comparisons/", name) : FLAGS_out;
+  options.trace = FLAGS_trace;
   TRIREME_RETURN_IF_ERROR(MakeFolder(options.folder));
+  if (const fs::path folder = fs::path(FLAGS_trace).parent_path(); !folder.empty()) {
+    TRIREME_RETURN_IF_ERROR(MakeFolder(folder.string()));
+  }
   StopRequested();  // so that Ctrl-C ends the run under way, too
 
   TRIREME_ASSIGN_OR_RETURN(const Comparison comparison, Compare(config, plan, options, [](const std::string& what) {
@@ -93,6 +102,7 @@ Status RunComparison() {
   TRIREME_RETURN_IF_ERROR(WriteFileAtomically(page, ComparisonPage(comparison, options, name, PrintText(config))));
   if (!FLAGS_json.empty()) TRIREME_RETURN_IF_ERROR(WriteFileAtomically(FLAGS_json, ComparisonJson(comparison)));
   absl::PrintF("\n%s\n  page        %s\n", ComparisonTable(comparison), page);
+  if (!FLAGS_trace.empty()) absl::PrintF("  trace       %s\n", FLAGS_trace);
   int failed = 0;
   for (const Row& row : comparison.rows) failed += row.failure.empty() ? 0 : 1;
   if (failed == 0) return absl::OkStatus();

@@ -74,8 +74,12 @@ class Strategy : public GradientSink {
   // What a step exchanges, in its order, in words that are the same on all workers that fit together.
   virtual std::vector<std::string> schedule() const { return {}; }
 
-  // Seconds of the last step in which this worker could do nothing but wait for communication.
+  // Seconds of the last step in which this worker could do nothing but wait for communication; those aside that the
+  // communicator of BuildArgs counts itself (busy_seconds).
   virtual double exposed_communication_seconds() const = 0;
+  // Seconds of the last step in which its gradients or parameters were on their way, hidden behind other work or not; 0
+  // where that is not known.
+  virtual double communication_seconds() const { return 0; }
 };
 
 }  // namespace trireme

@@ -10,7 +10,7 @@ namespace trireme {
 namespace {
 
 struct NoteValues {
-  float stop, data_wait, peer_wait;
+  float stop, data_wait, peer_wait, communication, bytes_sent;
 };
 
 void WriteNote(const NoteValues& values, float* to, Stream& stream) {
@@ -18,6 +18,8 @@ void WriteNote(const NoteValues& values, float* to, Stream& stream) {
     to[0] = values.stop;
     to[1] = values.data_wait;
     to[2] = values.peer_wait;
+    to[3] = values.communication;
+    to[4] = values.bytes_sent;
   });
 }
 
@@ -39,9 +41,13 @@ StepResults::~StepResults() {
 }
 
 void StepResults::Note(const WorkerNote& note, Stream& stream) {
-  WriteNote(
-      {note.stop ? 1.0f : 0.0f, static_cast<float>(note.data_wait_seconds), static_cast<float>(note.peer_wait_seconds)},
-      note_.data<float>(), stream);
+  NoteValues values;
+  values.stop = note.stop ? 1.0f : 0.0f;
+  values.data_wait = static_cast<float>(note.data_wait_seconds);
+  values.peer_wait = static_cast<float>(note.peer_wait_seconds);
+  values.communication = static_cast<float>(note.communication_seconds);
+  values.bytes_sent = static_cast<float>(note.bytes_sent);
+  WriteNote(values, note_.data<float>(), stream);
 }
 
 Status StepResults::Allocate(const NamedLosses& losses) {
@@ -93,7 +99,7 @@ StepOutcome StepResults::Read() {
   const int64_t columns = rows_.dim(1);
   for (int64_t worker = 0; worker < rows_.dim(0); ++worker) {
     const float* row = values + worker * columns;
-    outcome.notes.push_back({row[0] != 0, row[1], row[2]});
+    outcome.notes.push_back({row[0] != 0, row[1], row[2], row[3], static_cast<int64_t>(row[4])});
     outcome.losses.emplace_back(row + kNoteSize, row + columns);
   }
   const float* summary = values + rows_.size();

@@ -17,11 +17,14 @@
 
 namespace trireme {
 
-// What the host of a worker adds to its row.
+// What the host of a worker adds to its row; see StepClock.
 struct WorkerNote {
   bool stop = false;
   double data_wait_seconds = 0;
   double peer_wait_seconds = 0;
+  // Of the step before.
+  double communication_seconds = 0;
+  int64_t bytes_sent = 0;
 };
 
 // Of one step, as all ranks see it.
@@ -61,7 +64,7 @@ class StepResults {
   int64_t num_unread() const { return num_sent_ - num_read_; }
 
  private:
-  static constexpr int64_t kNoteSize = 3;
+  static constexpr int64_t kNoteSize = 5;
   struct Slot {
     std::shared_ptr<void> host;
     std::unique_ptr<Event> copied;

@@ -22,6 +22,7 @@ Trainer::Trainer(const Parts& parts, const TrainerOptions& options)
     : parts_(parts),
       options_(options),
       lag_(parts.device->compute_stream().is_inline() ? 0 : 1),
+      clock_(*parts.communicator, *parts.strategy, lag_ == 0),
       results_(*parts.device, *parts.communicator),
       step_(parts, &results_, options.step) {}
 
@@ -103,20 +104,12 @@ Status Trainer::EnqueueStep(int64_t step) {
   pending.image_ids = batch_.image_ids;
   const double data_wait = parts_.batches->wait_seconds() - data_wait_before;
 
-  // What a device that runs beside the host waits for is known a step later.
-  const bool inline_stream = lag_ == 0;
-  if (inline_stream) peer_wait_before_ = parts_.communicator->busy_seconds();
-  const auto note = [&] {
-    WorkerNote note;
-    note.stop = parts_.stop_requested != nullptr && parts_.stop_requested->load();
-    note.data_wait_seconds = data_wait;
-    note.peer_wait_seconds = parts_.communicator->busy_seconds() - peer_wait_before_;
-    return note;
-  };
+  clock_.BeginStep(data_wait);
+  const auto note = [&] { return clock_.Note(parts_.stop_requested != nullptr && parts_.stop_requested->load()); };
   const Status status = CatchDeviceError([&] { return step_.Run(step, learning_rate, batch_, note); });
   if (absl::IsResourceExhausted(status)) return OutOfMemory(step, status);
   TRIREME_RETURN_IF_ERROR(status);
-  if (!inline_stream) peer_wait_before_ = parts_.communicator->busy_seconds();
+  clock_.EndStep();
   pending_.push_back(std::move(pending));
   return absl::OkStatus();
 }
@@ -189,13 +182,13 @@ void Trainer::Report(const PendingStep& step, const StepOutcome& outcome) {
     report.losses.emplace_back(outcome.loss_names[i], sum);
     report.loss += sum;
   }
+  const double workers = static_cast<double>(outcome.notes.size());
   for (const WorkerNote& note : outcome.notes) {
-    report.data_wait_seconds = std::max(report.data_wait_seconds, note.data_wait_seconds);
-    report.peer_wait_seconds = std::max(report.peer_wait_seconds, note.peer_wait_seconds);
+    report.data_wait_seconds += note.data_wait_seconds / workers;
+    report.peer_wait_seconds += note.peer_wait_seconds / workers;
+    report.communication_seconds += note.communication_seconds / workers;
+    report.bytes_sent = std::max(report.bytes_sent, note.bytes_sent);
   }
-  report.bytes_sent = parts_.communicator->bytes_sent() - bytes_sent_before_;
-  bytes_sent_before_ += report.bytes_sent;
-  report.peer_wait_seconds += parts_.strategy->exposed_communication_seconds();
   parts_.observer->OnStep(report);
 }
 

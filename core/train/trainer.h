@@ -20,6 +20,7 @@
 #include "core/api/detector.h"
 #include "core/api/schedule.h"
 #include "core/api/strategy.h"
+#include "core/train/step_clock.h"
 #include "core/train/step_guard.h"
 #include "core/train/step_results.h"
 #include "core/train/train_step.h"
@@ -33,10 +34,12 @@ struct StepReport {
   std::vector<std::pair<std::string, double>> losses;
   double learning_rate = 0;
   double seconds = 0;            // of this step, on rank 0
-  double data_wait_seconds = 0;  // of these, waiting for the loader; the largest over workers
-  double peer_wait_seconds = 0;  // of these, waiting for peers or moving bytes; the largest over workers
-  int64_t bytes_sent = 0;        // by rank 0, since the step before
-  bool applied = true;           // false: its gradients overflowed, and the weights are those of the step before
+  double data_wait_seconds = 0;  // of these, waiting for the loader; mean over workers
+  double peer_wait_seconds = 0;  // of these, waiting for peers or moving bytes and nothing else; mean over workers
+  // Of the step before.
+  double communication_seconds = 0;  // in which the strategy moved gradients or parameters, hidden or not; mean
+  int64_t bytes_sent = 0;            // by the worker that sent most
+  bool applied = true;               // false: its gradients overflowed, and the weights are those of the step before
   double loss_scale = 1;
   double gradient_norm = 0;  // over all trained parameters, before clipping; 0 where it is not known
 };
@@ -121,13 +124,12 @@ class Trainer {
   const Parts parts_;
   const TrainerOptions options_;
   const size_t lag_;  // steps that the host lets the device be behind
+  StepClock clock_;
   StepResults results_;
   TrainStep step_;
   Batch batch_;
   std::deque<PendingStep> pending_;
   double last_read_ = 0;
-  double peer_wait_before_ = 0;  // the communicator's clock when the present step began
-  int64_t bytes_sent_before_ = 0;
   int skipped_in_a_row_ = 0;
 };
 

@@ -69,6 +69,7 @@ void BucketStream::BeginStep(int64_t step) {
   next_to_finish_ = 0;
   gathering_.clear();
   exposed_seconds_ = 0;
+  communication_nanoseconds_.store(0, std::memory_order_relaxed);
   for (size_t k = 0; k < states_.size(); ++k) states_[k].pending = plan_.buckets[k].num_trained;
 }
 
@@ -144,11 +145,18 @@ void BucketStream::Launch(int k) {
 void BucketStream::RunBeside(const std::function<Status()>& work, Status* status) {
   compute_.Record(*ready_);
   stream_->Wait(*ready_);
+  const bool on_host = compute_.is_inline();
+  if (on_host) stream_->Enqueue([this] { began_ = std::chrono::steady_clock::now(); });
   *status = work();
   // What goes wrong later, on the stream's own thread, belongs to the bucket that it goes wrong in. Where the compute
   // stream does not run at once, nobody waits for that: it shows in the communicator's status.
-  if (compute_.is_inline() && status->ok()) {
-    stream_->Enqueue([this, status] { *status = communicator_->status(); });
+  if (on_host && status->ok()) {
+    stream_->Enqueue([this, status] {
+      const auto spent = std::chrono::steady_clock::now() - began_;
+      communication_nanoseconds_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
+                                           std::memory_order_relaxed);
+      *status = communicator_->status();
+    });
   }
 }
 

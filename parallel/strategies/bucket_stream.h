@@ -8,6 +8,8 @@
 #ifndef TRIREME_PARALLEL_STRATEGIES_BUCKET_STREAM_H_
 #define TRIREME_PARALLEL_STRATEGIES_BUCKET_STREAM_H_
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -61,6 +63,9 @@ class BucketStream {
   std::vector<std::string> schedule() const;
   // Seconds since BeginStep that this worker has waited in FinishNext and FinishGathers.
   double exposed_seconds() const { return exposed_seconds_; }
+  // Seconds of the last step in which the stream reduced and gathered buckets, where its work is the host's (CPU); else
+  // 0. Waiting for peers that are late is part of it.
+  double communication_seconds() const { return communication_nanoseconds_.load(std::memory_order_relaxed) * 1e-9; }
 
  private:
   struct State {
@@ -92,6 +97,8 @@ class BucketStream {
   std::vector<int> gathering_;  // buckets
   double exposed_seconds_ = 0;
   std::unique_ptr<Event> ready_, gathered_;
+  std::atomic<int64_t> communication_nanoseconds_{0};
+  std::chrono::steady_clock::time_point began_;  // what the stream does at present; the stream's own
   std::unique_ptr<Communicator> communicator_;
   // The last member: its work refers to all others and ends when it is destroyed.
   std::unique_ptr<Stream> stream_;

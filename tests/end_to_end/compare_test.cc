@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/end_to_end/tool_process.h"
 
@@ -21,7 +22,9 @@ std::vector<std::string> Arguments(const std::string& folder, const std::string&
 
 TEST(CompareTest, MeasuresEachStrategyAndWritesAPage) {
   const std::string folder = NewFolder("compare");
-  const ToolResult result = RunToolProcess("compare", Arguments(folder, "ring_all_reduce,data_parallel"));
+  std::vector<std::string> arguments = Arguments(folder, "ring_all_reduce,data_parallel{reduction: GATHER_TO_ONE}");
+  arguments.push_back("--trace=" + folder + "/trace.json");
+  const ToolResult result = RunToolProcess("compare", arguments);
   ASSERT_EQ(result.exit_code, 0) << result.output;
   const auto json = nlohmann::json::parse(ReadAll(folder + "/numbers.json"));
   ASSERT_EQ(json["rows"].size(), 3u);
@@ -29,14 +32,37 @@ TEST(CompareTest, MeasuresEachStrategyAndWritesAPage) {
     EXPECT_EQ(row["runs"], 2);
     EXPECT_GT(row["images_per_second"]["median"], 0);
     EXPECT_GT(row["peak_bytes"]["total"], 0);
+    for (const char* kind : {"parameters", "gradients", "optimizer", "activations"}) {
+      EXPECT_GT(row["peak_bytes"][kind], 0) << kind;
+      EXPECT_LE(row["peak_bytes"][kind], row["peak_bytes"]["total"]) << kind;
+    }
     EXPECT_EQ(row["losses"].size(), 4u);
-    if (row["workers"] == 1) continue;
-    EXPECT_GE(row["bytes_sent_a_step"], 0.9 * row["bytes_bound"].get<double>());
+    const double step = row["step_ms"], exposed = row["exposed_communication_ms"];
+    EXPECT_GT(row["compute_ms"], 0);
+    if (row["workers"] == 1) {
+      EXPECT_LT(exposed, 0.01 * step);
+      EXPECT_EQ(row["algorithm_bandwidth"], 0);
+      continue;
+    }
+    EXPECT_GT(exposed, 0);
+    EXPECT_LT(exposed, step);
+    EXPECT_GT(row["communication_ms"], 0);
+    EXPECT_GT(row["algorithm_bandwidth"], 0);
+    EXPECT_DOUBLE_EQ(row["bus_bandwidth"], row["algorithm_bandwidth"]);  // of two workers
+    EXPECT_GE(row["bytes_sent_a_step"], row["bytes_bound"]);
     EXPECT_LT(row["weight_difference"], 1e-2);
   }
   EXPECT_EQ(json["rows"][0]["weight_difference"], 0);
+  const auto trace = nlohmann::json::parse(ReadAll(folder + "/trace.json"));
+  std::set<std::string> processes;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["name"] == "process_name") processes.insert(event["args"]["name"].get<std::string>());
+  }
+  EXPECT_EQ(processes.size(), 5u);
+  EXPECT_EQ(processes.count("ring_all_reduce, 2 workers: rank 1 on cpu (1 thread)"), 1u);
   const std::string page = ReadAll(folder + "/comparison.html");
-  for (const char* part : {"ring_all_reduce", "Speed-up over one worker", "Time of a step", "</html>"}) {
+  for (const char* part :
+       {"ring_all_reduce", "Loss, one run over the other", "Time of a step", "Peak memory of a worker", "</html>"}) {
     EXPECT_NE(page.find(part), std::string::npos) << part;
   }
 }

@@ -1,5 +1,6 @@
 #include "tools/comparison/comparison.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -7,6 +8,7 @@
 #include "core/base/files.h"
 #include "core/config/config_file.h"
 #include "tools/comparison/run_train.h"
+#include "tools/trace/trace_file.h"
 
 namespace trireme {
 namespace {
@@ -34,21 +36,58 @@ struct Progress {
   std::string last_run_folder;
 };
 
+struct RunFiles {
+  std::string config, log, folder;
+};
+
+StatusOr<RunFiles> PrepareRun(const Config& config, const Combination& combination, const ComparisonOptions& options,
+                              const std::string& folder, const std::string& name) {
+  TRIREME_RETURN_IF_ERROR(MakeFolder(folder));
+  const RunFiles files = {folder + "/compare.pbtxt", absl::StrCat(folder, "/", name, ".log"),
+                          absl::StrCat(folder, "/", name)};
+  TRIREME_ASSIGN_OR_RETURN(const std::string text, ConfigText(config, combination, options));
+  TRIREME_RETURN_IF_ERROR(WriteFileAtomically(files.config, text));
+  std::error_code error;
+  fs::remove_all(files.folder, error);
+  return files;
+}
+
 Status RunOnce(const std::string& train, const Config& config, const Combination& combination,
                const ComparisonOptions& options, const std::string& folder, Progress* progress) {
-  TRIREME_RETURN_IF_ERROR(MakeFolder(folder));
-  const std::string config_path = folder + "/compare.pbtxt";
-  TRIREME_ASSIGN_OR_RETURN(const std::string text, ConfigText(config, combination, options));
-  TRIREME_RETURN_IF_ERROR(WriteFileAtomically(config_path, text));
-  const std::string run_folder = folder + "/run";
-  std::error_code error;
-  fs::remove_all(run_folder, error);
-  TRIREME_RETURN_IF_ERROR(RunTrain(train, {"--config=" + config_path, "--out=" + run_folder}, folder + "/train.log",
-                                   options.timeout_seconds));
-  TRIREME_ASSIGN_OR_RETURN(RunMeasurement run, ReadRun(run_folder, options.warmup_steps));
+  TRIREME_ASSIGN_OR_RETURN(const RunFiles files, PrepareRun(config, combination, options, folder, "run"));
+  TRIREME_RETURN_IF_ERROR(
+      RunTrain(train, {"--config=" + files.config, "--out=" + files.folder}, files.log, options.timeout_seconds));
+  TRIREME_ASSIGN_OR_RETURN(RunMeasurement run, ReadRun(files.folder, options.warmup_steps));
   progress->runs.push_back(std::move(run));
-  progress->last_run_folder = run_folder;
+  progress->last_run_folder = files.folder;
   return absl::OkStatus();
+}
+
+std::string RunFolder(const ComparisonOptions& options, size_t index) {
+  return absl::StrCat(options.folder, "/runs/", index);
+}
+
+// Of the steps that are measured elsewhere, as far as a trace goes by default.
+Status TraceAll(const std::string& train, const Config& config, const std::vector<Combination>& plan,
+                const ComparisonOptions& options, const std::vector<Progress>& done,
+                const std::function<void(const std::string& what)>& progress) {
+  constexpr int64_t kSteps = 20;
+  const std::string steps =
+      absl::StrCat(options.warmup_steps, ":", options.warmup_steps + std::min(options.steps, kSteps));
+  std::vector<NamedTraceFile> traces;
+  for (size_t i = 0; i < plan.size(); ++i) {
+    if (!done[i].failure.empty()) continue;
+    progress(absl::StrCat("trace: ", plan[i].Describe()));
+    TRIREME_ASSIGN_OR_RETURN(const RunFiles files,
+                             PrepareRun(config, plan[i], options, RunFolder(options, i), "trace"));
+    traces.push_back({plan[i].Describe(), files.folder + "/trace.json"});
+    const Status status = RunTrain(train,
+                                   {"--config=" + files.config, "--out=" + files.folder,
+                                    "--trace=" + traces.back().path, "--trace_steps=" + steps},
+                                   files.log, options.timeout_seconds);
+    TRIREME_RETURN_IF_ERROR(Annotate(status, absl::StrCat("tracing ", plan[i].Describe())));
+  }
+  return MergeTraces(traces, "a comparison; each job begins at zero", options.trace);
 }
 
 Row MakeRow(const Combination& combination, const Progress& progress, const Row* baseline,
@@ -83,11 +122,13 @@ StatusOr<Comparison> Compare(const Config& config, const std::vector<Combination
       const size_t i = (place + static_cast<size_t>(round)) % plan.size();
       if (!done[i].failure.empty()) continue;
       progress(absl::StrFormat("round %d of %d: %s", round + 1, options.rounds, plan[i].Describe()));
-      const Status status =
-          RunOnce(train, config, plan[i], options, absl::StrCat(options.folder, "/runs/", i), &done[i]);
+      const Status status = RunOnce(train, config, plan[i], options, RunFolder(options, i), &done[i]);
       if (status.code() == absl::StatusCode::kCancelled) return status;
       if (!status.ok()) done[i].failure = std::string(status.message());
     }
+  }
+  if (!options.trace.empty()) {
+    TRIREME_RETURN_IF_ERROR(TraceAll(train, config, plan, options, done, progress));
   }
   Comparison comparison;
   StatusOr<SafetensorsContent> baseline_weights = absl::NotFoundError("");

@@ -18,6 +18,7 @@ struct ComparisonOptions {
   int rounds = 3;                // runs of each combination
   double timeout_seconds = 600;  // of a run
   std::string folder;            // runs, logs and results
+  std::string trace;             // a file that gets a trace of each combination; empty: none
 };
 
 struct Comparison {
@@ -30,6 +31,8 @@ struct Comparison {
 // Each round runs every combination once, in an order that the round turns, so that a machine that is slower for a
 // while favours none. All runs train from the same seed on the same images. A combination that fails is a row with its
 // sentence, and is not run again; the others go on. `progress` is told before each run.
+//
+// A trace is of one more run of each combination, which is not measured.
 //
 // InvalidArgument if `config` cannot run; Cancelled if this program was asked to stop.
 StatusOr<Comparison> Compare(const Config& config, const std::vector<Combination>& plan,

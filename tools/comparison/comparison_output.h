@@ -1,4 +1,4 @@
-// A comparison for people (a table, a page) and for programs (JSON).
+// A comparison as a page for people and as JSON for programs; comparison_table.h has it for the terminal.
 #ifndef TRIREME_TOOLS_COMPARISON_COMPARISON_OUTPUT_H_
 #define TRIREME_TOOLS_COMPARISON_COMPARISON_OUTPUT_H_
 
@@ -8,9 +8,7 @@
 
 namespace trireme {
 
-// For the terminal; a line a row, sentences of failures below.
-std::string ComparisonTable(const Comparison& comparison);
-
+// Times in milliseconds, sizes in bytes, bandwidths in bytes a second.
 std::string ComparisonJson(const Comparison& comparison);
 
 // One HTML file that needs nothing else.

@@ -12,11 +12,19 @@ namespace {
 
 double Median(std::vector<double> values) { return SpreadOf(std::move(values)).median; }
 
-template <class Member>
-double MedianOverRuns(const std::vector<RunMeasurement>& runs, Member member) {
+double MedianOverRuns(const std::vector<RunMeasurement>& runs, double RunMeasurement::*member) {
   std::vector<double> all;
-  for (const RunMeasurement& run : runs) all.insert(all.end(), (run.*member).begin(), (run.*member).end());
+  for (const RunMeasurement& run : runs) all.push_back(run.*member);
   return Median(std::move(all));
+}
+
+std::map<std::string, double> LargestWorker(const nlohmann::ordered_json& workers) {
+  std::map<std::string, double> largest;
+  for (const auto& worker : workers) {
+    if (!largest.empty() && worker.value("total", 0.0) <= largest["total"]) continue;
+    for (const auto& [kind, bytes] : worker.items()) largest[kind] = bytes;
+  }
+  return largest;
 }
 
 }  // namespace
@@ -25,7 +33,7 @@ StatusOr<RunMeasurement> ReadRun(const std::string& run_folder, int64_t warmup_s
   TRIREME_ASSIGN_OR_RETURN(const auto events, ReadMetrics(run_folder + "/metrics.jsonl"));
   RunMeasurement run;
   std::string status = "it did not end";
-  double bytes = 0;
+  double steps = 0;
   for (const auto& event : events) {
     const std::string kind = event.value("event", "");
     if (kind == "start") {
@@ -36,20 +44,23 @@ StatusOr<RunMeasurement> ReadRun(const std::string& run_folder, int64_t warmup_s
       run.losses.push_back(event.value("loss", std::nan("")));
       if (event.value("step", int64_t{0}) <= warmup_steps) continue;
       const double seconds = run.global_batch_size / event.value("images_per_second", std::nan(""));
-      run.step_seconds.push_back(seconds);
-      run.data_wait_seconds.push_back(seconds * event.value("data_wait", 0.0));
-      run.peer_wait_seconds.push_back(seconds * event.value("peer_wait", 0.0));
-      bytes += event.value("bytes_sent", 0.0);
+      ++steps;
+      run.step_seconds += seconds;
+      run.data_wait_seconds += seconds * event.value("data_wait", 0.0);
+      run.peer_wait_seconds += seconds * event.value("peer_wait", 0.0);
+      run.communication_seconds += seconds * event.value("communication", 0.0);
+      run.bytes_sent_a_step += event.value("bytes_sent", 0.0);
     } else if (kind == "end") {
       status = event.value("status", "");
-      if (event.contains("peak_bytes_of_rank_0")) {
-        for (const auto& [name, value] : event["peak_bytes_of_rank_0"].items()) run.peak_bytes[name] = value;
-      }
+      if (event.contains("peak_bytes")) run.peak_bytes = LargestWorker(event["peak_bytes"]);
     }
   }
   if (status != "done") return absl::FailedPreconditionError(status);
-  if (run.step_seconds.empty()) return absl::FailedPreconditionError("it left no step after the warm-up");
-  run.bytes_sent_a_step = bytes / static_cast<double>(run.step_seconds.size());
+  if (steps == 0) return absl::FailedPreconditionError("it left no step after the warm-up");
+  for (double* sum : {&run.step_seconds, &run.data_wait_seconds, &run.peer_wait_seconds, &run.communication_seconds,
+                      &run.bytes_sent_a_step}) {
+    *sum /= steps;
+  }
   return run;
 }
 
@@ -98,10 +109,9 @@ Row Summarise(const Combination& combination, const std::vector<RunMeasurement>&
   row.combination = combination;
   row.runs = static_cast<int>(runs.size());
   const RunMeasurement& first = runs.front();
-  std::vector<double> speeds, bytes;
+  std::vector<double> speeds;
   for (const RunMeasurement& run : runs) {
-    speeds.push_back(run.global_batch_size / Median(run.step_seconds));
-    bytes.push_back(run.bytes_sent_a_step);
+    speeds.push_back(run.global_batch_size / run.step_seconds);
     for (const auto& [kind, peak] : run.peak_bytes) row.peak_bytes[kind] = std::max(row.peak_bytes[kind], peak);
   }
   row.images_per_second = SpreadOf(speeds);
@@ -109,9 +119,15 @@ Row Summarise(const Combination& combination, const std::vector<RunMeasurement>&
   row.data_wait_ms = 1e3 * MedianOverRuns(runs, &RunMeasurement::data_wait_seconds);
   row.exposed_communication_ms = 1e3 * MedianOverRuns(runs, &RunMeasurement::peer_wait_seconds);
   row.compute_ms = std::max(0.0, row.step_ms - row.data_wait_ms - row.exposed_communication_ms);
-  row.bytes_sent_a_step = Median(bytes);
-  const double n = combination.workers;
-  row.bytes_bound = 2 * (n - 1) / n * static_cast<double>(first.parameters) * sizeof(float);
+  row.communication_ms = 1e3 * MedianOverRuns(runs, &RunMeasurement::communication_seconds);
+  row.bytes_sent_a_step = MedianOverRuns(runs, &RunMeasurement::bytes_sent_a_step);
+  const double n = combination.workers, gradient_bytes = static_cast<double>(first.parameters) * sizeof(float);
+  const double least_share = 2 * (n - 1) / n;
+  row.bytes_bound = least_share * gradient_bytes;
+  if (n > 1 && row.communication_ms > 0) {
+    row.algorithm_bandwidth = gradient_bytes / (1e-3 * row.communication_ms);
+    row.bus_bandwidth = least_share * row.algorithm_bandwidth;
+  }
   row.losses = first.losses;
   row.weight_difference = std::nan("");
   return row;

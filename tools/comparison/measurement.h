@@ -12,12 +12,13 @@
 
 namespace trireme {
 
-// One run's steps after the warm-up. Seconds are of rank 0's steps; waits are the longest over the workers.
+// One run's steps after the warm-up: means over steps, as steps of one run may differ (those of local_sgd that average).
+// Seconds are of rank 0's steps; the others are means over the workers, too.
 struct RunMeasurement {
-  std::vector<double> step_seconds, data_wait_seconds, peer_wait_seconds;
-  double bytes_sent_a_step = 0;              // by rank 0, mean
+  double step_seconds = 0, data_wait_seconds = 0, peer_wait_seconds = 0, communication_seconds = 0;
+  double bytes_sent_a_step = 0;              // by the worker that sent most
   std::vector<double> losses;                // of every step, warm-up included
-  std::map<std::string, double> peak_bytes;  // of rank 0, by kind
+  std::map<std::string, double> peak_bytes;  // of the worker that took most, by kind
   int64_t parameters = 0;
   std::string device;
   int global_batch_size = 0;
@@ -44,13 +45,18 @@ struct Row {
   std::string failure;  // a sentence; then all else is empty
   int runs = 0;
 
-  Spread images_per_second;  // over runs, each by the median of its steps
+  Spread images_per_second;  // over runs
   double speedup = 0;        // against the first row
   double efficiency = 0;     // speedup / workers
-  // Of a step, by medians over all steps of all runs, milliseconds.
+  // Of a step, by medians over runs, milliseconds.
   double step_ms = 0, data_wait_ms = 0, exposed_communication_ms = 0, compute_ms = 0;
+  double communication_ms = 0;  // in which gradients or parameters were on their way, exposed or hidden; 0: not known
   double bytes_sent_a_step = 0;
   double bytes_bound = 0;  // 2 (n - 1) / n of the gradients
+  // As nccl-tests define them for an all-reduce: the gradients' bytes over communication_ms, and that times
+  // 2 (n - 1) / n, which can be held against what the hardware moves. Bytes a second; 0: not known. Other than there,
+  // the time is that of a training step, with backward beside it and peers that come late.
+  double algorithm_bandwidth = 0, bus_bandwidth = 0;
   std::map<std::string, double> peak_bytes;
   std::vector<double> losses;    // of the first run
   double weight_difference = 0;  // from the first row's weights; NaN if there are none

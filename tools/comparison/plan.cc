@@ -47,12 +47,17 @@ std::vector<std::string> AllStrategies() {
 }
 
 StatusOr<std::vector<std::string>> ParseStrategies(const std::string& text) {
-  if (text == "all") return AllStrategies();
-  TRIREME_ASSIGN_OR_RETURN(std::vector<std::string> strategies, SplitOutsideBraces(text));
-  for (std::string& strategy : strategies) {
-    strategy = std::string(absl::StripPrefix(strategy, kKind));
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> parts, SplitOutsideBraces(text));
+  std::vector<std::string> strategies;
+  for (const std::string& part : parts) {
+    if (part == "all") {
+      const std::vector<std::string> all = AllStrategies();
+      strategies.insert(strategies.end(), all.begin(), all.end());
+      continue;
+    }
+    strategies.push_back(std::string(absl::StripPrefix(part, kKind)));
     TRIREME_RETURN_IF_ERROR(
-        Annotate(ComponentRegistry::Global().Find(kKind + NameOf(strategy)).status(), "--strategies"));
+        Annotate(ComponentRegistry::Global().Find(kKind + NameOf(strategies.back())).status(), "--strategies"));
   }
   return strategies;
 }

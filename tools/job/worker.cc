@@ -35,6 +35,27 @@ RunState RunStateOf(const StepGuard& guard, Precision precision) {
   return {{"loss_scale", guard.state()}};
 }
 
+// Of all workers, by rank. Collective.
+StatusOr<std::vector<MemoryStats>> GatherMemory(Device& device, Communicator& communicator) {
+  constexpr int64_t kColumns = kNumMemoryKinds + 1;
+  const MemoryStats mine = device.memory();
+  std::vector<int64_t> peaks(static_cast<size_t>(communicator.size() * kColumns), 0);
+  int64_t* const row = peaks.data() + communicator.rank() * kColumns;
+  std::copy(mine.peak, mine.peak + kNumMemoryKinds, row);
+  row[kNumMemoryKinds] = mine.peak_total;
+  const Tensor all = Tensor::From(device, {communicator.size(), kColumns}, peaks);
+  TRIREME_RETURN_IF_ERROR(communicator.AllGather(all, device.compute_stream()));
+  peaks = all.ToVector<int64_t>();
+  TRIREME_RETURN_IF_ERROR(communicator.status());
+  std::vector<MemoryStats> memory(static_cast<size_t>(communicator.size()));
+  for (size_t rank = 0; rank < memory.size(); ++rank) {
+    const int64_t* const of_rank = peaks.data() + static_cast<int64_t>(rank) * kColumns;
+    std::copy(of_rank, of_rank + kNumMemoryKinds, memory[rank].peak);
+    memory[rank].peak_total = of_rank[kNumMemoryKinds];
+  }
+  return memory;
+}
+
 Status Train(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
              const std::atomic<bool>* stop_requested) {
   const Config& config = job.config;
@@ -127,13 +148,14 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
         {device.name(), WhyThisDevice(config.device(), device), arena->NumTrainedValues(), options.first_step});
   }
   TRIREME_RETURN_IF_ERROR(Trainer(parts, options).Run());
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<MemoryStats> memory, GatherMemory(device, communicator));
   if (rank == 0) {
     if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
       TRIREME_RETURN_IF_ERROR(WritePictures(*detector, *job.eval_data, config.evaluation().pictures(), 0.4f, precision,
                                             device, job.run_folder + "/pictures")
                                   .status());
     }
-    observer->OnEnd(device.memory());
+    observer->OnEnd(memory);
   }
   return absl::OkStatus();
 }

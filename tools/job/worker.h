@@ -20,7 +20,8 @@ class JobObserver : public TrainObserver {
     int64_t first_step = 0;
   };
   virtual void OnStart(const Setup& setup) = 0;
-  virtual void OnEnd(const MemoryStats& memory) = 0;
+  // What the workers' devices gave out at most, by rank.
+  virtual void OnEnd(const std::vector<MemoryStats>& memory) = 0;
 };
 
 // Runs on the worker's own thread. `observer` is used on rank 0 only.

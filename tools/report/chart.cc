@@ -131,6 +131,9 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
       x1 = std::max(x1, x);
       values.push_back(y);
     }
+    for (const auto& [low, high] : one.spread) {
+      if (std::isfinite(low) && std::isfinite(high)) values.insert(values.end(), {low, high});
+    }
   }
   std::string svg = absl::StrFormat(
       "<svg class=\"chart\" viewBox=\"0 0 %g %g\" role=\"img\" aria-label=\"%s\">"
@@ -147,6 +150,11 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
   if (options.y_from_zero) y0 = std::min(y0, 0.0);
   if (options.y_to != 0) y1 = options.y_to;
   if (x1 <= x0) x1 = x0 + 1;
+  if (options.x_integers) {
+    const double margin = 0.06 * (x1 - x0);
+    x0 -= margin;
+    x1 += margin;
+  }
   if (y1 <= y0) y1 = y0 + std::max(1e-12, std::abs(y0) * 0.1);
   const Legend legend(series);
   const double top = kTop + legend.height + (series.size() > 1 ? 10 : 0);
@@ -160,6 +168,7 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
                           Number(tick));
   }
   for (double tick : RoundTicks(x0, x1, 6)) {
+    if (options.x_integers && tick != std::round(tick)) continue;
     absl::StrAppendFormat(&svg, "<text class=\"tick\" text-anchor=\"middle\" x=\"%.1f\" y=\"%g\">%s</text>",
                           frame.X(tick), kHeight - kBottom + 16, Number(tick));
   }
@@ -181,6 +190,14 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
       absl::StrAppendFormat(&svg, "<path class=\"line\" stroke=\"%s\" d=\"%s\"/>", colour, Path(Smooth(points), frame));
     } else {
       absl::StrAppendFormat(&svg, "<path class=\"line\" stroke=\"%s\" d=\"%s\"/>", colour, Path(points, frame));
+    }
+    for (size_t i = 0; i < one.spread.size(); ++i) {
+      const auto& [low, high] = one.spread[i];
+      if (!std::isfinite(low) || !std::isfinite(high)) continue;
+      const double x = frame.X(one.points[i].first);
+      absl::StrAppendFormat(&svg,
+                            "<line stroke=\"%s\" opacity=\"0.6\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>",
+                            colour, x, x, frame.Y(low), frame.Y(high));
     }
     // Invisible dots carry the hover text where they are not shown.
     const bool sparse = one.markers || points.size() <= 2;

@@ -12,6 +12,7 @@ struct ChartSeries {
   std::string name;
   std::vector<std::pair<double, double>> points;  // x increases; points that are not finite leave a gap
   bool markers = false;                           // a dot at every point, for few points
+  std::vector<std::pair<double, double>> spread;  // empty, or for each point the ends of a line through it
 };
 
 struct ChartOptions {
@@ -20,8 +21,9 @@ struct ChartOptions {
   std::string y_label;
   bool x_from_zero = true;
   bool y_from_zero = true;
-  double y_to = 0;         // the upper end; 0 fits the data
-  bool smooth = false;     // a running mean in full colour over the raw line in a pale one
+  bool x_integers = false;  // no ticks between whole numbers
+  double y_to = 0;          // the upper end; 0 fits the data
+  bool smooth = false;      // a running mean in full colour over the raw line in a pale one
 };
 
 // `<svg>...</svg>`; says "no data yet" if no series has a point. Long series are thinned to what the width can show.

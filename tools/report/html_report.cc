@@ -39,7 +39,7 @@ std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::st
     for (const auto& [key, value] : event.items()) {
       if (!value.is_number() || !wanted(key)) continue;
       auto found = std::find_if(series.begin(), series.end(), [&k = key](const ChartSeries& s) { return s.name == k; });
-      if (found == series.end()) found = series.insert(series.end(), {key, {}, markers});
+      if (found == series.end()) found = series.insert(series.end(), {key, {}, markers, {}});
       found->points.emplace_back(step, value.template get<double>());
     }
   }
@@ -47,8 +47,8 @@ std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::st
 }
 
 bool IsLossName(const std::string& key) {
-  static const char* const kOther[] = {"step",      "epoch",      "loss",       "lr",           "images_per_second",
-                                       "data_wait", "peer_wait",  "bytes_sent", "loss_scale",   "steps_skipped",
+  static const char* const kOther[] = {"step",         "epoch",     "loss",       "lr",         "images_per_second",
+                                       "data_wait",    "peer_wait", "bytes_sent", "loss_scale", "steps_skipped",
                                        "gradient_norm"};
   return std::find(std::begin(kOther), std::end(kOther), key) == std::end(kOther);
 }
@@ -72,9 +72,8 @@ std::string Charts(const std::vector<Json>& events) {
   map.y_to = 1;
   html += LineChart(SeriesOf(events, "eval", true, [](const std::string& key) { return absl::StartsWith(key, "mAP"); }),
                     map);
-  const std::vector<ChartSeries> classes = SeriesOf(events, "eval", true, [](const std::string& key) {
-    return absl::StartsWith(key, "AP50/");
-  });
+  const std::vector<ChartSeries> classes =
+      SeriesOf(events, "eval", true, [](const std::string& key) { return absl::StartsWith(key, "AP50/"); });
   if (classes.size() > 1 && classes.size() <= 8) {
     ChartOptions by_class = Options("Average precision by class");
     by_class.y_to = 1;
@@ -94,9 +93,9 @@ std::string Charts(const std::vector<Json>& events) {
   ChartOptions waits = Options("Waiting");
   waits.y_label = "share of the step";
   waits.smooth = true;
-  html += LineChart(SeriesOf(events, "step", false,
-                             [](const std::string& key) { return key == "data_wait" || key == "peer_wait"; }),
-                    waits);
+  html += LineChart(
+      SeriesOf(events, "step", false, [](const std::string& key) { return key == "data_wait" || key == "peer_wait"; }),
+      waits);
   return html + "</div>";
 }
 
@@ -133,11 +132,17 @@ std::string Faults(const FaultLog& faults) {
 }
 
 std::string Memory(const Json& end) {
-  if (!end.contains("peak_bytes_of_rank_0")) return "";
-  std::string html = "<h2>Peak memory of rank 0</h2><table>";
-  for (const auto& [kind, bytes] : end["peak_bytes_of_rank_0"].items()) {
-    absl::StrAppend(&html, "<tr><td>", EscapeHtml(kind), "</td><td class=\"number\">",
-                    absl::StrFormat("%.1f MiB", bytes.get<double>() / (1 << 20)), "</td></tr>");
+  if (!end.contains("peak_bytes") || end["peak_bytes"].empty()) return "";
+  std::string html = "<h2>Peak memory</h2><table><tr><th></th>";
+  for (size_t rank = 0; rank < end["peak_bytes"].size(); ++rank) absl::StrAppend(&html, "<th>rank ", rank, "</th>");
+  html += "</tr>";
+  for (const auto& [kind, unused] : end["peak_bytes"][0].items()) {
+    absl::StrAppend(&html, "<tr><td>", EscapeHtml(kind), "</td>");
+    for (const Json& of_rank : end["peak_bytes"]) {
+      absl::StrAppend(&html, "<td class=\"number\">", absl::StrFormat("%.1f MiB", of_rank.value(kind, 0.0) / (1 << 20)),
+                      "</td>");
+    }
+    html += "</tr>";
   }
   return html + "</table>";
 }
@@ -156,7 +161,8 @@ std::string Summary(const std::vector<Json>& events, const Json& start, const Js
   for (const auto& [key, value] : last_eval.items()) {
     if (absl::StartsWith(key, "mAP")) html += Card(absl::StrFormat("%.3f", value.get<double>()), key);
   }
-  html += Card(std::to_string(end.value("step", int64_t{0})), absl::StrCat("of ", start.value("total_steps", int64_t{0}), " steps"));
+  html += Card(std::to_string(end.value("step", int64_t{0})),
+               absl::StrCat("of ", start.value("total_steps", int64_t{0}), " steps"));
   html += Card(FormatDuration(end.value("seconds", 0.0)), "in all");
   if (seconds > 0) html += Card(absl::StrFormat("%.1f", images / seconds), "images/s");
   html += Card(std::to_string(start.value("workers", 1)), absl::StrCat("workers, ", start.value("device", "")));
@@ -181,7 +187,8 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
       HtmlHead(title, ""), "<h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
       EscapeHtml(absl::StrCat(start.value("model", ""), " with ", start.value("strategy", ""), ", seed ",
                               start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
-      "</div>", Soft(start.value("lr_scaling", "")), status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
+      "</div>", Soft(start.value("lr_scaling", "")),
+      status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
       Summary(events, start, end), "<h2>Curves</h2>", Charts(events), pictures, Faults(faults), Memory(end),
       "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
   return WriteFileAtomically(path, html);

@@ -28,6 +28,15 @@ std::string Thousands(int64_t n) {
   return digits;
 }
 
+nlohmann::ordered_json PeaksOf(const MemoryStats& stats) {
+  nlohmann::ordered_json peaks;
+  for (int kind = 0; kind < kNumMemoryKinds; ++kind) {
+    peaks[MemoryKindName(static_cast<MemoryKind>(kind))] = stats.peak[kind];
+  }
+  peaks["total"] = stats.peak_total;
+  return peaks;
+}
+
 std::string PrecisionName(const Config& config) { return Config::Precision_Name(config.precision()); }
 
 }  // namespace
@@ -90,6 +99,7 @@ void RunRecorder::OnStep(const StepReport& report) {
   event["images_per_second"] = job_.config.global_batch_size() / report.seconds;
   event["data_wait"] = report.data_wait_seconds / report.seconds;
   event["peer_wait"] = report.peer_wait_seconds / report.seconds;
+  event["communication"] = report.communication_seconds / report.seconds;
   event["bytes_sent"] = report.bytes_sent;
   if (job_.config.has_clip_gradient_norm()) event["gradient_norm"] = report.gradient_norm;
   if (job_.config.precision() == Config::FP16) {
@@ -113,19 +123,14 @@ void RunRecorder::OnEvaluation(int64_t steps_done, const EvaluationReport& repor
 
 void RunRecorder::OnCheckpoint(int64_t steps_done) { last_checkpoint_ = steps_done; }
 
-void RunRecorder::OnEnd(const MemoryStats& memory) { memory_ = memory; }
+void RunRecorder::OnEnd(const std::vector<MemoryStats>& memory) { memory_ = memory; }
 
 Status RunRecorder::Finish(const Status& trained) {
   if (progress_ != nullptr) progress_->Finish();
   const double seconds = Now() - started_;
   nlohmann::ordered_json event = {{"event", "end"}, {"time", UtcTime()}, {"step", steps_done_}, {"seconds", seconds}};
   event["status"] = trained.ok() ? "done" : std::string(trained.message());
-  nlohmann::ordered_json memory;
-  for (int kind = 0; kind < kNumMemoryKinds; ++kind) {
-    memory[MemoryKindName(static_cast<MemoryKind>(kind))] = memory_.peak[kind];
-  }
-  memory["total"] = memory_.peak_total;
-  if (memory_.peak_total > 0) event["peak_bytes_of_rank_0"] = memory;
+  for (const MemoryStats& of_worker : memory_) event["peak_bytes"].push_back(PeaksOf(of_worker));
   if (job_.config.precision() == Config::FP16) event["steps_skipped"] = steps_skipped_;
   if (!job_.faults->empty()) event["faults"] = job_.faults->counts();
   metrics_->Write(event);

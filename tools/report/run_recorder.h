@@ -21,7 +21,7 @@ class RunRecorder : public JobObserver {
   void OnStep(const StepReport& report) override;
   void OnEvaluation(int64_t steps_done, const EvaluationReport& report) override;
   void OnCheckpoint(int64_t steps_done) override;
-  void OnEnd(const MemoryStats& memory) override;
+  void OnEnd(const std::vector<MemoryStats>& memory) override;
 
   // Writes the last event and the report, and prints what was reached and where it is.
   Status Finish(const Status& trained);
@@ -38,7 +38,7 @@ class RunRecorder : public JobObserver {
   int64_t last_checkpoint_ = 0;
   int64_t steps_skipped_ = 0;
   EvaluationReport last_evaluation_;
-  MemoryStats memory_;
+  std::vector<MemoryStats> memory_;  // by rank
 };
 
 }  // namespace trireme

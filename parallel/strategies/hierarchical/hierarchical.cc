@@ -41,6 +41,7 @@ class Hierarchical : public Strategy {
   bool synchronous() const override { return true; }
   std::vector<std::string> schedule() const override { return buckets_.schedule(); }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
+  double communication_seconds() const override { return buckets_.communication_seconds(); }
 
  private:
   StatusOr<std::vector<std::string>> HostOfEachRank() {

@@ -40,6 +40,7 @@ class RingAllReduceStrategy : public Strategy {
   bool synchronous() const override { return true; }
   std::vector<std::string> schedule() const override { return buckets_.schedule(); }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
+  double communication_seconds() const override { return buckets_.communication_seconds(); }
 
  private:
   const BuildArgs args_;

@@ -65,6 +65,7 @@ class Sharded : public Strategy {
   bool synchronous() const override { return true; }
   std::vector<std::string> schedule() const override { return buckets_.schedule(); }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
+  double communication_seconds() const override { return buckets_.communication_seconds(); }
 
  private:
   int num_buckets() const { return static_cast<int>(buckets_.buckets().size()); }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tools/comparison/comparison_output.h"
+#include "tools/comparison/comparison_table.h"
 #include "tools/comparison/measurement.h"
 #include "tools/comparison/plan.h"
 
@@ -23,6 +24,13 @@ TEST(PlanTest, AllHasEveryRegisteredStrategy) {
        {"data_parallel", "data_parallel { reduction: GATHER_TO_ONE }", "hierarchical", "ring_all_reduce"}) {
     EXPECT_NE(std::find(plan->begin(), plan->end(), Combination{name, 2}), plan->end()) << name;
   }
+}
+
+TEST(PlanTest, AllMayStandInAList) {
+  const auto all = MakePlan("all", "2"), more = MakePlan("all,hierarchical{workers_per_host: 1}", "2");
+  ASSERT_TRUE(more.ok()) << more.status();
+  EXPECT_EQ(more->size(), all->size() + 1);
+  EXPECT_EQ(more->back().strategy, "hierarchical{workers_per_host: 1}");
 }
 
 TEST(PlanTest, OptionsKeepTheirCommas) {
@@ -72,9 +80,9 @@ TEST(MeasurementTest, TheLargestRelativeDifferenceIsFoundAndNamed) {
 
 RunMeasurement MakeRun(double step_seconds, double peer_wait) {
   RunMeasurement run;
-  run.step_seconds = {step_seconds, step_seconds, 10 * step_seconds};
-  run.data_wait_seconds = {0, 0, 0};
-  run.peer_wait_seconds = {peer_wait, peer_wait, peer_wait};
+  run.step_seconds = step_seconds;
+  run.peer_wait_seconds = peer_wait;
+  run.communication_seconds = 0.01;
   run.bytes_sent_a_step = 400;
   run.parameters = 100;
   run.global_batch_size = 8;
@@ -93,12 +101,24 @@ TEST(MeasurementTest, ARowSumsUpItsRuns) {
   EXPECT_EQ(row.bytes_bound, 400);
 }
 
+// nccl-tests, doc/PERFORMANCE.md: for an all-reduce, algbw = S / t and busbw = algbw * 2 (n - 1) / n.
+TEST(MeasurementTest, BandwidthsAreThoseOfNcclTests) {
+  const Row row = Summarise({"ring_all_reduce", 4}, {MakeRun(0.1, 0.02)});
+  EXPECT_NEAR(row.communication_ms, 10, 1e-9);
+  EXPECT_NEAR(row.algorithm_bandwidth, 400 / 0.01, 1e-6);
+  EXPECT_NEAR(row.bus_bandwidth, 1.5 * 400 / 0.01, 1e-6);
+  EXPECT_EQ(Summarise({"single", 1}, {MakeRun(0.1, 0)}).algorithm_bandwidth, 0);
+}
+
 TEST(ComparisonOutputTest, AFailureIsARowWithItsSentence) {
   Comparison comparison;
   comparison.rows = {Summarise({"single", 1}, {MakeRun(0.1, 0)}), Row()};
   comparison.rows[1].combination = {"mine", 2};
   comparison.rows[1].failure = "rank 1 is <gone>";
   const std::string table = ComparisonTable(comparison);
+  for (const TableGroup& group : TableGroups()) {
+    for (const std::string& column : group.header) EXPECT_NE(table.find(column), std::string::npos) << column;
+  }
   EXPECT_NE(table.find("mine, 2 workers: rank 1 is <gone>"), std::string::npos) << table;
   EXPECT_NE(ComparisonPage(comparison, {}, "title", "").find("rank 1 is &lt;gone&gt;"), std::string::npos);
   EXPECT_NE(ComparisonJson(comparison).find("\"failure\": \"rank 1 is <gone>\""), std::string::npos);
