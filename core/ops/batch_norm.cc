@@ -144,7 +144,8 @@ Tensor GatherSums(Stream& stream, const Tensor& sums, double count, Communicator
   const int64_t width = sums.size() + 1;
   const int workers = communicator != nullptr ? communicator->size() : 1;
   const int rank = communicator != nullptr ? communicator->rank() : 0;
-  // Gathered, and added up here: ranks meet twice for that, where so large a reduction takes them three times.
+  // Gathered, and added up here: ranks that are threads meet once for that, where so large a reduction takes them three
+  // times.
   Tensor gathered = Tensor::Empty(stream.device(), {workers, width}, DataType::kFloat64);
   double* all = gathered.data<double>();
   double* mine = all + rank * width;

@@ -21,8 +21,7 @@
 namespace trireme {
 namespace {
 
-// Up to here every rank reduces all by itself, which takes a meeting less than
-// to divide the work.
+// Up to here every rank reduces all by itself, which takes two meetings less than to divide the work.
 constexpr int64_t kSmallBytes = 4096;
 
 const char* Name(ReduceOperation operation) { return operation == ReduceOperation::kSum ? "sum" : "max"; }
@@ -82,6 +81,7 @@ class ThreadCommunicator : public Communicator {
                        [&](ThreadCall call) { return exchange_.AllGather(std::move(call), tensor, stream); });
     }
     return Run(Describe("AllGather", tensor), {tensor}, stream, [this, part](ThreadCall call, void* const* memory) {
+      if (part <= ThreadMeeting::kMostExchanged) return SmallAllGather(call, static_cast<char*>(memory[0]), part);
       TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
       for (int i = 1; i < size_; ++i) {
         const int peer = (rank_ + i) % size_;
@@ -206,13 +206,22 @@ class ThreadCommunicator : public Communicator {
     return meeting_.Depart(rank_, *call);
   }
 
-  Status SmallAllReduce(ThreadCall call, void* memory, int64_t n, DataType type, ReduceOperation operation) {
-    alignas(64) char reduced[kSmallBytes];
-    TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory));
-    ReduceInRankOrder(type, operation, meeting_.offered(), 0, n, reduced);
+  Status SmallAllGather(const ThreadCall& call, char* memory, int64_t part) {
+    if (size_ == 1) return absl::OkStatus();
+    std::vector<void*> parts;
+    TRIREME_RETURN_IF_ERROR(meeting_.Exchange(rank_, call, memory + part * rank_, part, &parts));
+    for (int peer = 0; peer < size_; ++peer) {
+      if (peer != rank_ && part > 0) std::memcpy(memory + part * peer, parts[peer], static_cast<size_t>(part));
+    }
+    CountSent(part * (size_ - 1));
+    return absl::OkStatus();
+  }
+
+  Status SmallAllReduce(const ThreadCall& call, void* memory, int64_t n, DataType type, ReduceOperation operation) {
+    std::vector<void*> sources;
+    TRIREME_RETURN_IF_ERROR(meeting_.Exchange(rank_, call, memory, n * SizeOf(type), &sources));
+    ReduceInRankOrder(type, operation, sources, 0, n, memory);
     CountSent(n * SizeOf(type) * (size_ - 1));
-    TRIREME_RETURN_IF_ERROR(EndReading(&call));
-    Copy(memory, reduced, 0, n * SizeOf(type));
     return absl::OkStatus();
   }
 

@@ -2,6 +2,7 @@
 
 #include <glog/logging.h>
 
+#include <cstring>
 #include <numeric>
 
 #include "absl/strings/str_join.h"
@@ -70,7 +71,8 @@ ThreadMeeting::ThreadMeeting(ThreadJob& job, std::vector<int> members)
       wake_(members_.size()),
       arrivals_(members_.size()),
       offered_(members_.size(), nullptr),
-      messages_(members_.size() * members_.size()) {}
+      messages_(members_.size() * members_.size()),
+      letters_(members_.size()) {}
 
 std::string ThreadMeeting::Names(const std::vector<int>& ranks) const {
   std::vector<int> in_job;
@@ -166,6 +168,25 @@ void ThreadMeeting::DoneReading() {
 Status ThreadMeeting::Depart(int rank, const ThreadCall& call) {
   Lock lock(job_.mutex_);
   return AwaitReadersIfFault(lock, rank, Meet(lock, rank, call, nullptr, /*reads=*/false));
+}
+
+Status ThreadMeeting::Exchange(int rank, const ThreadCall& call, const void* mine, int64_t bytes,
+                               std::vector<void*>* of_all) {
+  CHECK_LE(bytes, kMostExchanged);
+  {
+    // After a fault ranks are no longer in step, and this one's bytes may still be read.
+    Lock lock(job_.mutex_);
+    TRIREME_RETURN_IF_ERROR(job_.fault_);
+  }
+  const int64_t turn = letters_[rank].num_sent++ % 2;
+  std::vector<char>& letter = letters_[rank].bytes[turn];
+  if (static_cast<int64_t>(letter.size()) < bytes) letter.resize(static_cast<size_t>(bytes));
+  if (bytes > 0) std::memcpy(letter.data(), mine, static_cast<size_t>(bytes));
+  Lock lock(job_.mutex_);
+  TRIREME_RETURN_IF_ERROR(Meet(lock, rank, call, nullptr, /*reads=*/false));
+  of_all->clear();
+  for (Letters& letters : letters_) of_all->push_back(letters.bytes[turn].data());
+  return absl::OkStatus();
 }
 
 Status ThreadMeeting::MeetWhileReading(int rank, const ThreadCall& call, void* offered) {

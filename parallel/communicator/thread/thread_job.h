@@ -89,6 +89,12 @@ class ThreadMeeting {
   // The last meeting of a call: nobody reads afterwards.
   Status Depart(int rank, const ThreadCall& call);
 
+  // Little bytes of every rank for all, in one meeting, as they are copied to the meeting's own memory. What `*of_all`
+  // points to, by rank, stays until this rank's next call but one of this function: that one needs the next, which no
+  // rank makes before it has read. All ranks give as many bytes, and at most kMostExchanged.
+  static constexpr int64_t kMostExchanged = int64_t{64} << 10;
+  Status Exchange(int rank, const ThreadCall& call, const void* mine, int64_t bytes, std::vector<void*>* of_all);
+
   // A further meeting of ranks which all read, and go on to. After a fault the caller does not wait for the other
   // readers: it lets go of what it reads, and then calls DoneReading and AwaitReaders.
   Status MeetWhileReading(int rank, const ThreadCall& call, void* offered);
@@ -156,6 +162,12 @@ class ThreadMeeting {
   std::vector<void*> offered_;  // by rank, of the generation that met last
   std::vector<Message> messages_;
   int readers_ = 0;
+  // Of Exchange; a rank writes its own only.
+  struct Letters {
+    std::vector<char> bytes[2];  // every other call's
+    int64_t num_sent = 0;
+  };
+  std::vector<Letters> letters_;  // by rank
   ThreadMeeting* founded_ = nullptr;
 };
 
