@@ -78,11 +78,15 @@ std::multiset<std::string> Names(const std::vector<Span>& spans) {
   return names;
 }
 
-TEST(TraceTest, TrainWritesEveryRanksStepsOnOneClock) {
+// Workers as threads of one process, and as processes.
+class TraceOfWorkers : public testing::TestWithParam<std::string> {};
+
+TEST_P(TraceOfWorkers, HasEveryRanksStepsOnOneClock) {
   const std::string folder = NewFolder("trace"), file = folder + "/new/trace.json";
-  const ToolResult result =
-      RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + folder + "/run", "--workers=2", "--steps=6",
-                               "--set", "evaluation.every_steps=4", "--trace=" + file, "--trace_steps=2:4"});
+  const ToolResult result = RunToolProcess(
+      "train", {"--config=" + TinyConfig(), "--out=" + folder + "/run", "--workers=2", "--steps=6", "--set",
+                "evaluation.every_steps=4", "--set", "communicator={[communicator/" + GetParam() + "] {}}",
+                "--trace=" + file, "--trace_steps=2:4"});
   ASSERT_EQ(result.exit_code, 0) << result.output;
   EXPECT_NE(result.output.find(file), std::string::npos) << result.output;
   const json trace = json::parse(ReadAll(file));
@@ -125,6 +129,9 @@ TEST(TraceTest, TrainWritesEveryRanksStepsOnOneClock) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Communicators, TraceOfWorkers, testing::Values("threads", "gloo"),
+                         [](const auto& info) { return info.param; });
 
 TEST(TraceTest, StepsOutsideTheRunAreWrongInput) {
   const std::string folder = NewFolder("trace_steps");
