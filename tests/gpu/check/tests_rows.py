@@ -154,7 +154,7 @@ def pack(check):
 
 
 @row("device", "memory, streams, events, capture, tensors, autograd, arena, optimizers and trainer on CUDA", 60,
-     instead="the logic against a fake asynchronous device; the CUDA code compiles and links")
+     instead="the logic against a fake asynchronous device; the CUDA device on a stand-in for CUDA's runtime")
 def device(check):
     return run_group(check, "device", "device")
 
