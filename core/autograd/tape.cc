@@ -8,10 +8,10 @@ namespace {
 
 // The gradient of a loss, without a copy from the host. A loss of 16 bits would have to hold the scale.
 template <class T>
-void FillSeed(const Tensor& seed, const float* scale, Stream& stream) {
+void FillSeed(const Tensor& seed, const float* scale, float weight, Stream& stream) {
   T* value = seed.data<T>();
   ParallelFor(stream, seed.size(),
-              [=] TRIREME_HD(int64_t i) { value[i] = FromFloat<T>(scale != nullptr ? *scale : 1.0f); });
+              [=] TRIREME_HD(int64_t i) { value[i] = FromFloat<T>(scale != nullptr ? weight * *scale : weight); });
 }
 
 }  // namespace
@@ -39,12 +39,19 @@ void Tape::Release(int parameter, Stream& stream) {
   if (sink_ != nullptr) sink_->OnGradientReady(parameter);
 }
 
-void Tape::Backward(const std::vector<Var>& losses, Stream& stream, const float* scale) {
+void Tape::Backward(const std::vector<Var>& losses, Stream& stream, const BackwardOptions& options) {
+  if (options.add) {
+    // As if a function of this tape had contributed what is there.
+    for (const Var& parameter : parameters_) {
+      if (parameter.requires_gradient()) parameter.node_->gradient = parameter.node_->parameter_gradient;
+    }
+  }
   for (const Var& loss : losses) {
     CHECK_EQ(loss.value().size(), 1) << "a loss is a scalar";
     if (!loss.requires_gradient()) continue;
     const Tensor seed = Tensor::Empty(stream.device(), loss.shape(), loss.value().type());
-    DispatchFloating(seed.type(), [&](auto element) { FillSeed<decltype(element)>(seed, scale, stream); });
+    DispatchFloating(seed.type(),
+                     [&](auto element) { FillSeed<decltype(element)>(seed, options.scale, options.weight, stream); });
     loss.AccumulateGradient(seed, stream);
   }
   uses_.resize(parameters_.size(), 0);

@@ -34,6 +34,16 @@ class GradientSink {
 // Adds to the gradients of those inputs that require one.
 using BackwardFunction = std::function<void(Tensor gradient)>;
 
+struct BackwardOptions {
+  // What losses are multiplied by: a number in the device's memory, which is read in stream order (null stands for
+  // one), times one that is known now.
+  const float* scale = nullptr;
+  float weight = 1;
+  // False: gradients that earlier passes left in the arena are overwritten. True: this pass's are added to them, as
+  // those of a batch that is worked off in parts are.
+  bool add = false;
+};
+
 class Tape {
  public:
   // `parameters` in arena order: their Vars' parameter_index is the position. `sink` may be null.
@@ -42,10 +52,9 @@ class Tape {
   // Records one function; see the free function Record.
   void Add(const char* name, const std::vector<Var>& inputs, const Var& output, BackwardFunction backward);
 
-  // Adds the gradients of the sum of `losses` (scalars), times `scale`, which is read from the device's memory in
-  // stream order; null stands for one. The tape is empty afterwards and may be used for the next step. Gradients that
-  // earlier steps left in the arena are overwritten.
-  void Backward(const std::vector<Var>& losses, Stream& stream, const float* scale = nullptr);
+  // Adds the gradients of the sum of `losses` (scalars). The tape is empty afterwards and may be used for the next
+  // step.
+  void Backward(const std::vector<Var>& losses, Stream& stream, const BackwardOptions& options = {});
 
   int size() const { return static_cast<int>(records_.size()); }
 

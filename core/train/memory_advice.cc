@@ -88,8 +88,10 @@ Status AdviseOnMemory(const Status& fault, const MemoryTrial& trial) {
     absl::StrAppend(&advice, "Not even one image a worker fits: take smaller images, a smaller model or more memory",
                     narrower);
   } else {
-    absl::StrAppend(&advice, *images, " of the ", trial.batch->images.dim(0), " images a worker would fit: set ",
-                    "global_batch_size to ", *images * trial.workers, narrower);
+    const int64_t wanted = trial.batch->images.dim(0), parts = trial.accumulate_steps;
+    absl::StrAppend(&advice, *images, " of the ", wanted, " images a worker would fit: set global_batch_size to ",
+                    *images * trial.workers * parts, ", or accumulate_steps to ",
+                    (wanted * parts + *images - 1) / *images, " or more, which keeps the batch", narrower);
   }
   return Status(fault.code(), advice);
 }

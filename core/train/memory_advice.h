@@ -20,6 +20,7 @@ struct MemoryTrial {
   Precision precision = Precision::kFloat32;
   const Batch* batch = nullptr;  // this worker's, which did not fit
   int workers = 1;
+  int accumulate_steps = 1;  // batches in a step
 };
 
 // `fault`, with this said behind it. What the failed step took has been freed. Not collective: a worker that runs out

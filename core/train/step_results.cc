@@ -23,6 +23,10 @@ void WriteNote(const NoteValues& values, float* to, Stream& stream) {
   });
 }
 
+void AddLoss(const float* loss, float weight, bool first, float* sum, Stream& stream) {
+  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) { sum[0] = first ? weight * loss[0] : sum[0] + weight * loss[0]; });
+}
+
 }  // namespace
 
 StepResults::StepResults(Device& device, Communicator& communicator)
@@ -61,7 +65,7 @@ Status StepResults::Allocate(const NamedLosses& losses) {
   return absl::OkStatus();
 }
 
-Status StepResults::Gather(const NamedLosses& losses, Stream& stream) {
+Status StepResults::AddLosses(const NamedLosses& losses, float weight, bool first, Stream& stream) {
   if (!all_.defined()) TRIREME_RETURN_IF_ERROR(Allocate(losses));
   bool same = losses.size() == loss_names_.size();
   for (size_t i = 0; same && i < losses.size(); ++i) same = losses[i].first == loss_names_[i];
@@ -69,12 +73,15 @@ Status StepResults::Gather(const NamedLosses& losses, Stream& stream) {
     return absl::InternalError(absl::StrCat("the detector's losses were ", absl::StrJoin(loss_names_, ", "),
                                             " in the first step, and are others now"));
   }
-  const Tensor mine = rows_.Slice(communicator_.rank(), communicator_.rank() + 1);
-  mine.Flat(0, kNoteSize).CopyFrom(note_, stream);
+  float* mine = rows_.data<float>() + communicator_.rank() * rows_.dim(1) + kNoteSize;
   for (size_t i = 0; i < losses.size(); ++i) {
-    const int64_t column = kNoteSize + static_cast<int64_t>(i);
-    mine.Flat(column, column + 1).CopyFrom(losses[i].second.value(), stream);
+    AddLoss(losses[i].second.value().data<float>(), weight, first, mine + i, stream);
   }
+  return absl::OkStatus();
+}
+
+Status StepResults::Gather(Stream& stream) {
+  rows_.Slice(communicator_.rank(), communicator_.rank() + 1).Flat(0, kNoteSize).CopyFrom(note_, stream);
   if (communicator_.size() == 1) return absl::OkStatus();
   return communicator_.AllGather(rows_, stream);
 }

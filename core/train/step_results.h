@@ -47,9 +47,12 @@ class StepResults {
   // Writes this worker's note, by a kernel whose arguments are its values: not part of a recorded step.
   void Note(const WorkerNote& note, Stream& stream);
 
-  // Parts of a step, which may be recorded. The losses have the same names in every step, and the first step, which
-  // learns them, may not be recorded.
-  Status Gather(const NamedLosses& losses, Stream& stream);
+  // What follows is part of a step, and may be recorded. The losses have the same names in every step, and the first
+  // step, which learns them, may not be recorded.
+  //
+  // This worker's losses, times `weight`, are those of the step, or with `first` false are added to them.
+  Status AddLosses(const NamedLosses& losses, float weight, bool first, Stream& stream);
+  Status Gather(Stream& stream);
   // After Gather: float32 [workers, n]; the losses of each begin at column first_loss().
   const Tensor& rows() const { return rows_; }
   static int64_t first_loss() { return kNoteSize; }

@@ -40,52 +40,56 @@ TrainStep::~TrainStep() {
   }
 }
 
-Status TrainStep::Run(int64_t step, float learning_rate, const Batch& batch, const std::function<WorkerNote()>& note) {
+Status TrainStep::Run(int64_t step, float learning_rate, const std::vector<Batch>& parts,
+                      const std::function<WorkerNote()>& note) {
   Stream& stream = parts_.device->compute_stream();
   parts_.optimizer->BeginStep(step, learning_rate, stream);
   parts_.strategy->BeginStep(step);
   results_.Note(note(), stream);
-  TRIREME_RETURN_IF_ERROR(EnqueueOrLaunch(step, batch, note));
+  TRIREME_RETURN_IF_ERROR(EnqueueOrLaunch(step, parts, note));
   results_.Send(stream);
   return absl::OkStatus();
 }
 
-Status TrainStep::EnqueueOrLaunch(int64_t step, const Batch& batch, const std::function<WorkerNote()>& note) {
-  if (!may_record_) return Enqueue(step, batch, note);
-  Recording& recording = FindRecording(batch);
+Status TrainStep::EnqueueOrLaunch(int64_t step, const std::vector<Batch>& parts,
+                                  const std::function<WorkerNote()>& note) {
+  if (!may_record_) return Enqueue(step, parts, note);
+  Recording& recording = FindRecording(parts[0]);
   if (recording.steps_before < kStepsBeforeRecording) {
     ++recording.steps_before;
-    return Enqueue(step, batch, note);
+    return Enqueue(step, parts, note);
   }
-  const std::array<const void*, 4> addresses = {batch.images.raw(), batch.boxes.raw(), batch.labels.raw(),
-                                                batch.random_keys.defined() ? batch.random_keys.raw() : nullptr};
-  if (recording.graph != nullptr && addresses != recording.addresses) {
-    ForgetRecording(&recording);
+  std::vector<const void*> addresses;
+  for (const Batch& part : parts) {
+    for (const Tensor* tensor : {&part.images, &part.boxes, &part.labels, &part.random_keys}) {
+      addresses.push_back(tensor->defined() ? tensor->raw() : nullptr);
+    }
   }
+  if (recording.graph != nullptr && addresses != recording.addresses) ForgetRecording(&recording);
   if (recording.graph == nullptr) {
-    TRIREME_RETURN_IF_ERROR(Record(step, batch, &recording));
-    recording.addresses = addresses;
+    TRIREME_RETURN_IF_ERROR(Record(step, parts, &recording));
+    recording.addresses = std::move(addresses);
   }
   const TraceSpan span(TraceKind::kStep, "launch the recorded step");
   recording.graph->Launch();
   return absl::OkStatus();
 }
 
-TrainStep::Recording& TrainStep::FindRecording(const Batch& batch) {
+TrainStep::Recording& TrainStep::FindRecording(const Batch& part) {
   for (Recording& recording : recordings_) {
-    if (recording.images == batch.images.shape() && recording.boxes == batch.boxes.shape()) return recording;
+    if (recording.images == part.images.shape() && recording.boxes == part.boxes.shape()) return recording;
   }
   recordings_.emplace_back();
-  recordings_.back().images = batch.images.shape();
-  recordings_.back().boxes = batch.boxes.shape();
+  recordings_.back().images = part.images.shape();
+  recordings_.back().boxes = part.boxes.shape();
   return recordings_.back();
 }
 
-Status TrainStep::Record(int64_t step, const Batch& batch, Recording* recording) {
+Status TrainStep::Record(int64_t step, const std::vector<Batch>& parts, Recording* recording) {
   Device& device = *parts_.device;
   device.BeginCapture();
   const Status status = CatchDeviceError([&]() -> Status {
-    TRIREME_RETURN_IF_ERROR(Enqueue(step, batch, nullptr));
+    TRIREME_RETURN_IF_ERROR(Enqueue(step, parts, nullptr));
     recording->graph = device.EndCapture();
     return absl::OkStatus();
   });
@@ -104,37 +108,47 @@ void TrainStep::ForgetRecording(Recording* recording) {
   recording->graph.reset();
 }
 
-Status TrainStep::Enqueue(int64_t step, const Batch& batch, const std::function<WorkerNote()>& note) {
+Status TrainStep::Enqueue(int64_t step, const std::vector<Batch>& parts, const std::function<WorkerNote()>& note) {
+  Stream& stream = parts_.device->compute_stream();
+  for (size_t part = 0; part < parts.size(); ++part) TRIREME_RETURN_IF_ERROR(EnqueuePart(step, parts, part));
+  const Phase phase(TraceKind::kUpdate, "finish and update", stream);
+  if (note && stream.is_inline()) results_.Note(note(), stream);
+  TRIREME_RETURN_IF_ERROR(results_.Gather(stream));
+  parts_.guard->InspectLosses(results_.rows(), StepResults::first_loss(), stream);
+  TRIREME_RETURN_IF_ERROR(parts_.strategy->Step(*parts_.guard));
+  parts_.arena->RefreshRounded();
+  results_.Summarise(*parts_.guard, stream);
+  return absl::OkStatus();
+}
+
+Status TrainStep::EnqueuePart(int64_t step, const std::vector<Batch>& parts, size_t part) {
+  const bool first = part == 0, last = part + 1 == parts.size();
   Device& device = *parts_.device;
   Stream& stream = device.compute_stream();
-  Tape tape(parameters_, parts_.strategy);
+  // Gradients are complete with the last part.
+  Tape tape(parameters_, last ? parts_.strategy : nullptr);
   Context context(device);
   context.tape = &tape;
   context.training = true;
   context.precision = options_.precision;
   context.communicator = parts_.communicator;
   context.seed = options_.seed;
-  context.step = step;
+  context.step = step * static_cast<int64_t>(parts.size()) + static_cast<int64_t>(part);
 
   NamedLosses losses;
   {
     const Phase phase(TraceKind::kForward, "forward", stream);
-    TRIREME_ASSIGN_OR_RETURN(losses, parts_.detector->Loss(context, batch));
+    TRIREME_ASSIGN_OR_RETURN(losses, parts_.detector->Loss(context, parts[part]));
   }
-  {
-    const Phase phase(TraceKind::kBackward, "backward", stream);
-    std::vector<Var> scalars;
-    for (const auto& [name, loss] : losses) scalars.push_back(loss);
-    tape.Backward(scalars, stream, parts_.guard->loss_scale());
-  }
-  const Phase phase(TraceKind::kUpdate, "finish and update", stream);
-  if (note && stream.is_inline()) results_.Note(note(), stream);
-  TRIREME_RETURN_IF_ERROR(results_.Gather(losses, stream));
-  parts_.guard->InspectLosses(results_.rows(), StepResults::first_loss(), stream);
-  TRIREME_RETURN_IF_ERROR(parts_.strategy->Step(*parts_.guard));
-  parts_.arena->RefreshRounded();
-  results_.Summarise(*parts_.guard, stream);
-  return absl::OkStatus();
+  const Phase phase(TraceKind::kBackward, "backward", stream);
+  std::vector<Var> scalars;
+  for (const auto& [name, loss] : losses) scalars.push_back(loss);
+  BackwardOptions backward;
+  backward.scale = parts_.guard->loss_scale();
+  backward.weight = 1.0f / static_cast<float>(parts.size());
+  backward.add = !first;
+  tape.Backward(scalars, stream, backward);
+  return results_.AddLosses(losses, backward.weight, first, stream);
 }
 
 }  // namespace trireme

@@ -1,14 +1,17 @@
 // One training step of one worker, as work that is enqueued: forward, backward, the exchange of losses, and the
 // strategy's update. The host reads nothing back; what it wants to know is sent to it (see step_results.h).
 //
-// Where the device and the communicator can, a step is recorded and from then on launched as a whole, which costs the
-// host next to nothing. Two steps of each batch shape run as they are first: in them, functions choose their algorithms
-// and take the memory that they keep. A recording holds the addresses of its batch; a batch that lies elsewhere is
-// recorded anew.
+// A batch may be worked off in parts, one after the other, so that no more than one part's activations take memory:
+// gradients add up in the arena, the loss is the mean of the parts' losses, and the strategy communicates with the last
+// part only.
+//
+// Where the device and the communicator can, a step is recorded, all its parts together, and from then on launched as a
+// whole, which costs the host next to nothing. Two steps of each batch shape run as they are first: in them, functions
+// choose their algorithms and take the memory that they keep. A recording holds the addresses of its batch; a batch
+// that lies elsewhere is recorded anew.
 #ifndef TRIREME_CORE_TRAIN_TRAIN_STEP_H_
 #define TRIREME_CORE_TRAIN_TRAIN_STEP_H_
 
-#include <array>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -46,9 +49,11 @@ class TrainStep {
   // Waits for recordings that are running.
   ~TrainStep();
 
-  // Enqueues the step, and that its results are sent. `note` is asked for this worker's note: before the step, and
-  // where the compute stream runs work at once, again when the backward pass is done. May throw DeviceError.
-  Status Run(int64_t step, float learning_rate, const Batch& batch, const std::function<WorkerNote()>& note);
+  // Enqueues the step, and that its results are sent. `parts` are the batch, one or more of one shape. `note` is asked
+  // for this worker's note: before the step, and where the compute stream runs work at once, again when the backward
+  // pass is done. May throw DeviceError.
+  Status Run(int64_t step, float learning_rate, const std::vector<Batch>& parts,
+             const std::function<WorkerNote()>& note);
 
   // How many steps were recorded so far.
   int num_recorded() const { return num_recorded_; }
@@ -58,15 +63,17 @@ class TrainStep {
   struct Recording {
     Shape images, boxes;
     int steps_before = 0;
-    std::array<const void*, 4> addresses = {};
+    std::vector<const void*> addresses;
     std::unique_ptr<Graph> graph;
   };
 
   // What may be recorded.
-  Status Enqueue(int64_t step, const Batch& batch, const std::function<WorkerNote()>& note);
-  Status EnqueueOrLaunch(int64_t step, const Batch& batch, const std::function<WorkerNote()>& note);
-  Recording& FindRecording(const Batch& batch);
-  Status Record(int64_t step, const Batch& batch, Recording* recording);
+  Status Enqueue(int64_t step, const std::vector<Batch>& parts, const std::function<WorkerNote()>& note);
+  // Forward and backward.
+  Status EnqueuePart(int64_t step, const std::vector<Batch>& parts, size_t part);
+  Status EnqueueOrLaunch(int64_t step, const std::vector<Batch>& parts, const std::function<WorkerNote()>& note);
+  Recording& FindRecording(const Batch& part);
+  Status Record(int64_t step, const std::vector<Batch>& parts, Recording* recording);
   void ForgetRecording(Recording* recording);
 
   const Parts parts_;

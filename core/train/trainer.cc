@@ -24,7 +24,8 @@ Trainer::Trainer(const Parts& parts, const TrainerOptions& options)
       lag_(parts.device->compute_stream().is_inline() ? 0 : 1),
       clock_(*parts.communicator, *parts.strategy, lag_ == 0),
       results_(*parts.device, *parts.communicator),
-      step_(parts, &results_, options.step) {}
+      step_(parts, &results_, options.step),
+      parts_of_batch_(static_cast<size_t>(options.accumulate_steps)) {}
 
 Status Trainer::Run() {
   const Status status = CatchDeviceError([&] { return RunLoop(); });
@@ -101,12 +102,14 @@ Status Trainer::EnqueueStep(int64_t step) {
   pending.learning_rate = learning_rate;
   const double data_wait_before = parts_.batches->wait_seconds();
   TRIREME_RETURN_IF_ERROR(NextBatch(step));
-  pending.image_ids = batch_.image_ids;
+  for (const Batch& part : parts_of_batch_) {
+    pending.image_ids.insert(pending.image_ids.end(), part.image_ids.begin(), part.image_ids.end());
+  }
   const double data_wait = parts_.batches->wait_seconds() - data_wait_before;
 
   clock_.BeginStep(data_wait);
   const auto note = [&] { return clock_.Note(parts_.stop_requested != nullptr && parts_.stop_requested->load()); };
-  const Status status = CatchDeviceError([&] { return step_.Run(step, learning_rate, batch_, note); });
+  const Status status = CatchDeviceError([&] { return step_.Run(step, learning_rate, parts_of_batch_, note); });
   if (absl::IsResourceExhausted(status)) return OutOfMemory(step, status);
   TRIREME_RETURN_IF_ERROR(status);
   clock_.EndStep();
@@ -116,7 +119,9 @@ Status Trainer::EnqueueStep(int64_t step) {
 
 Status Trainer::NextBatch(int64_t step) {
   const TraceSpan span(TraceKind::kWait, "wait for data");
-  return parts_.batches->Next(step, &batch_);
+  int64_t batch = step * options_.accumulate_steps;
+  for (Batch& part : parts_of_batch_) TRIREME_RETURN_IF_ERROR(parts_.batches->Next(batch++, &part));
+  return absl::OkStatus();
 }
 
 Status Trainer::OutOfMemory(int64_t step, const Status& fault) {
@@ -125,8 +130,9 @@ Status Trainer::OutOfMemory(int64_t step, const Status& fault) {
   trial.detector = parts_.detector;
   trial.arena = parts_.arena;
   trial.precision = options_.step.precision;
-  trial.batch = &batch_;
+  trial.batch = &parts_of_batch_[0];
   trial.workers = parts_.communicator->size();
+  trial.accumulate_steps = options_.accumulate_steps;
   return AdviseOnMemory(Annotate(fault, absl::StrCat("step ", step)), trial);
 }
 

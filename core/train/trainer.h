@@ -61,6 +61,8 @@ struct TrainerOptions {
   int64_t total_steps = 0;
   int64_t evaluate_every = 0;    // 0: at the end only
   int64_t checkpoint_every = 0;  // 0: at the end and when stopped only
+  // Batches of the source in a step: step s takes those from s times this on. See TrainStep.
+  int accumulate_steps = 1;
   TrainStepOptions step;
 };
 
@@ -127,7 +129,7 @@ class Trainer {
   StepClock clock_;
   StepResults results_;
   TrainStep step_;
-  Batch batch_;
+  std::vector<Batch> parts_of_batch_;
   std::deque<PendingStep> pending_;
   double last_read_ = 0;
   int skipped_in_a_row_ = 0;

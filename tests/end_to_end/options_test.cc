@@ -69,16 +69,29 @@ TEST(LearningRateScaling, FollowsTheGlobalBatchAndSaysSo) {
 }
 
 TEST(Clipping, BoundsTheStepAndReportsTheNorm) {
-  for (int workers : {1, 2}) {
-    const Trained plain = Train({}, workers), wide = Train({"clip_gradient_norm=1e6"}, workers);
-    const Trained narrow = Train({"clip_gradient_norm=0.01"}, workers);
-    EXPECT_EQ(wide.Of("loss"), plain.Of("loss")) << "gradients under the bound are taken as they are";
-    EXPECT_FALSE(plain.events[1].contains("gradient_norm"));
-    for (double norm : narrow.Of("gradient_norm")) EXPECT_GT(norm, 0.01);
-    EXPECT_EQ(narrow.Of("gradient_norm").front(), wide.Of("gradient_norm").front());
-    EXPECT_NE(narrow.Of("loss").back(), plain.Of("loss").back());
-    EXPECT_TRUE(ReadAll(narrow.folder + "/report.html").find("Norm of the gradients") != std::string::npos);
-  }
+  const Trained plain = Train({}, 2), wide = Train({"clip_gradient_norm=1e6"}, 2);
+  const Trained narrow = Train({"clip_gradient_norm=0.01"}, 2);
+  EXPECT_EQ(wide.Of("loss"), plain.Of("loss")) << "gradients under the bound are taken as they are";
+  EXPECT_FALSE(plain.events[1].contains("gradient_norm"));
+  for (double norm : narrow.Of("gradient_norm")) EXPECT_GT(norm, 0.01);
+  EXPECT_EQ(narrow.Of("gradient_norm").front(), wide.Of("gradient_norm").front());
+  EXPECT_NE(narrow.Of("loss").back(), plain.Of("loss").back());
+  EXPECT_TRUE(ReadAll(narrow.folder + "/report.html").find("Norm of the gradients") != std::string::npos);
+}
+
+TEST(Accumulation, SeesTheSameImagesInLessMemory) {
+  const std::vector<std::string> settings = {"global_batch_size=64", "steps=2", "evaluation.batch_size=1"};
+  const Trained plain = Train(settings, 2);
+  std::vector<std::string> with_parts = settings;
+  with_parts.push_back("accumulate_steps=16");
+  const Trained in_parts = Train(with_parts, 2);
+  EXPECT_EQ(in_parts.Of("epoch"), plain.Of("epoch"));
+  // The losses are normalised by part, and batch norm takes its statistics of a part.
+  EXPECT_NEAR(in_parts.Of("loss")[0], plain.Of("loss")[0], 0.2 * plain.Of("loss")[0]);
+  const auto activations = [](const Trained& run) {
+    return run.events.back()["peak_bytes_of_rank_0"]["activations"].get<double>();
+  };
+  EXPECT_LT(activations(in_parts), 0.6 * activations(plain));
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ std::vector<std::pair<std::string, std::vector<float>>> Train(const Kind& kind, 
     for (int64_t s = 0; s < kSteps; ++s) {
       const Batch batch = model.MakeBatch({1, 0, 4, 3}, 4, static_cast<uint64_t>(s));
       TRIREME_RETURN_IF_ERROR(
-          step.Run(s, 0.01f, batch.Slice(rank * share, (rank + 1) * share), [] { return WorkerNote(); }));
+          step.Run(s, 0.01f, {batch.Slice(rank * share, (rank + 1) * share)}, [] { return WorkerNote(); }));
       results.Read();
     }
     if (rank > 0) return absl::OkStatus();

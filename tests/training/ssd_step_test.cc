@@ -98,7 +98,7 @@ Result Train(Device& device, Precision precision, NormConfig::Mode norm) {
     RandomBatches batches(device);
     for (int64_t s = 0; s < kSteps; ++s) {
       TRIREME_RETURN_IF_ERROR(
-          step.Run(s, 1e-3f / static_cast<float>(1 + s), batches.Of(s), [] { return WorkerNote(); }));
+          step.Run(s, 1e-3f / static_cast<float>(1 + s), {batches.Of(s)}, [] { return WorkerNote(); }));
       if (results.num_unread() == 2) result.losses.push_back(results.Read().losses[0]);
     }
     result.losses.push_back(results.Read().losses[0]);

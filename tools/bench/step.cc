@@ -136,7 +136,7 @@ Status TimeSteps(const Config& config, Communicator& communicator, Timings* timi
   of_guard.loss_scale.enabled = precision == Precision::kFloat16;
   StepGuard guard(*arena, communicator, of_guard);
   StepResults results(*device, communicator);
-  const Batch batch = RandomBatch(*device, detector->image_spec());
+  const std::vector<Batch> batch = {RandomBatch(*device, detector->image_spec())};
   TrainStepOptions options;
   options.precision = precision;
   options.may_record = FLAGS_record;

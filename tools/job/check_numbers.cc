@@ -7,6 +7,23 @@
 namespace trireme {
 namespace {
 
+Status CheckBatch(const Config& config) {
+  const int batch = config.global_batch_size(), parts = config.accumulate_steps(), workers = config.workers();
+  if (parts < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("accumulate_steps is ", parts, "; it has to be at least 1"));
+  }
+  if (batch < 1 || batch % parts != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("global_batch_size is ", batch, ", which does not divide into the ",
+                                                   parts, " parts of accumulate_steps; choose a multiple of ", parts));
+  }
+  if (batch / parts % workers != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "global_batch_size is ", batch, ", which does not divide among ", workers, " workers",
+        parts > 1 ? absl::StrCat(" in ", parts, " parts") : "", "; choose a multiple of ", workers * parts));
+  }
+  return absl::OkStatus();
+}
+
 Status CheckScaling(const Config& config) {
   if (config.has_reference_global_batch() && config.reference_global_batch() < 1) {
     return absl::InvalidArgumentError(
@@ -25,11 +42,7 @@ Status CheckNumbers(const Config& config) {
   if (config.workers() < 1) {
     return absl::InvalidArgumentError(absl::StrCat("workers is ", config.workers(), "; it has to be at least 1"));
   }
-  if (config.global_batch_size() < 1 || config.global_batch_size() % config.workers() != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("global_batch_size is ", config.global_batch_size(),
-                                                   ", which does not divide among ", config.workers(),
-                                                   " workers; choose a multiple of ", config.workers()));
-  }
+  TRIREME_RETURN_IF_ERROR(CheckBatch(config));
   if (config.steps() < 1) {
     return absl::InvalidArgumentError(absl::StrCat("steps is ", config.steps(), "; it has to be at least 1"));
   }

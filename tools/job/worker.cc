@@ -90,14 +90,16 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   std::vector<const Transform*> transforms;
   for (const auto& transform : job.transforms) transforms.push_back(transform.get());
   LoaderOptions loader_options;
-  loader_options.global_batch_size = config.global_batch_size();
+  const int parts_of_step = config.accumulate_steps();
+  loader_options.global_batch_size = config.global_batch_size() / parts_of_step;
   loader_options.rank = rank;
   loader_options.world_size = world;
   loader_options.seed = config.seed();
   loader_options.height = detector->image_spec().height;
   loader_options.width = detector->image_spec().width;
   loader_options.threads = config.loader().threads();
-  loader_options.prefetch = config.loader().prefetch();
+  // A step begins when all its parts are there.
+  loader_options.prefetch = config.loader().prefetch() * parts_of_step;
   TRIREME_RETURN_IF_ERROR(Loader::Check(*job.train_data, loader_options));
   std::unique_ptr<JpegDecoder> decoder;
   if (config.loader().decode() == LoaderConfig::NVJPEG) {
@@ -111,6 +113,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   options.total_steps = config.steps();
   options.evaluate_every = config.evaluation().every_steps();
   options.checkpoint_every = config.checkpoint().every_steps();
+  options.accumulate_steps = parts_of_step;
   options.step.precision = precision;
   options.step.seed = config.seed();
   options.step.may_record = config.record_steps() == Config::AUTO;

@@ -261,6 +261,35 @@ TEST_F(TapeTest, FreesWhatForwardKeptAsItGoes) {
   EXPECT_EQ(device_->memory().in_use[static_cast<int>(MemoryKind::kActivations)], before);
 }
 
+TEST_F(TapeTest, AddsToWhatEarlierPassesLeft) {
+  const Var a = AddParameter({3, -1}), b = AddParameter({2, 5}), unused = AddParameter({1, 1}),
+            frozen = AddFrozen({1, 1});
+  // Through AccumulateGradient and GradientTarget, twice each.
+  const auto loss = [&] { return std::vector<Var>{Total(Sum2(Product(a, b), Double(Double(Sum2(a, b)))))}; };
+  const auto gradients = Step(loss);
+  const auto pass = [&](float weight, bool add, GradientSink* sink) {
+    Tape tape(parameters_, sink);
+    context_.tape = &tape;
+    BackwardOptions options;
+    options.weight = weight;
+    options.add = add;
+    tape.Backward(loss(), stream(), options);
+    context_.tape = nullptr;
+  };
+  for (Tensor& gradient : gradients_) gradient.CopyFromHost(std::vector<float>{9, 9}.data());
+  pass(0.5f, false, nullptr);
+  pass(2, true, nullptr);
+  Sink sink(gradients_);
+  pass(1, true, &sink);
+  ASSERT_EQ(sink.order.size(), parameters_.size());
+  for (size_t i = 0; i < sink.order.size(); ++i) {
+    const int index = sink.order[i];
+    if (!parameters_[index].requires_gradient()) continue;
+    for (int d = 0; d < 2; ++d) EXPECT_FLOAT_EQ(sink.seen[i][d], 3.5f * gradients[index][d]) << index;
+  }
+  EXPECT_THAT(gradients_[2].ToVector<float>(), ElementsAre(0, 0)) << "of the parameter that is not used";
+}
+
 // Against central differences, over random programs of the four functions.
 TEST_F(TapeTest, RandomProgramsHaveTheRightGradients) {
   for (uint64_t seed = 0; seed < 30; ++seed) {

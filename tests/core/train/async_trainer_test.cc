@@ -102,6 +102,25 @@ TEST(AsyncTrainerTest, ClippingIsPartOfTheRecording) {
   }
 }
 
+TEST(AsyncTrainerTest, PartsOfABatchAreOneRecording) {
+  for (int parts : {2, 3}) {
+    for (int world_size : {1, 2, 3}) {
+      Plan plan = Steps(9, world_size);
+      plan.options.accumulate_steps = parts;
+      const Outcome immediate = Train(plan);
+      ASSERT_TRUE(immediate.statuses[0].ok()) << immediate.statuses[0];
+      EXPECT_THAT(immediate.ready, ElementsAre(0, 1)) << "each gradient is reported once a step";
+      for (uint64_t seed = 1; seed <= 4; ++seed) {
+        for (bool record : {false, true}) {
+          const Outcome outcome = Train(Asynchronous(plan, seed, record));
+          ExpectSame(outcome, immediate, absl::StrCat(world_size, " workers, seed ", seed, record ? ", recorded" : ""));
+          EXPECT_EQ(Count(outcome, AsyncOperation::kLaunch), record ? 7 : 0);
+        }
+      }
+    }
+  }
+}
+
 TEST(AsyncTrainerTest, TheHostWaitsForNoStepBeforeTheNextIsEnqueued) {
   const Outcome outcome = Train(Asynchronous(Steps(10), 1, true));
   ASSERT_TRUE(outcome.statuses[0].ok());
