@@ -15,8 +15,8 @@ Status Loader::Check(const Dataset& dataset, const LoaderOptions& options) {
   if (options.world_size < 1 || options.rank < 0 || options.rank >= options.world_size) {
     return refuse("there is no worker ", options.rank, " of ", options.world_size);
   }
-  if (options.global_batch_size < 1 || options.global_batch_size % options.world_size != 0) {
-    return refuse("global_batch_size: ", options.global_batch_size, " does not divide among ", options.world_size,
+  if (options.global_batch_size < options.world_size) {
+    return refuse("a batch of ", options.global_batch_size, " has no image for each of ", options.world_size,
                   " workers");
   }
   if (dataset.size() < options.world_size) {
@@ -24,6 +24,7 @@ Status Loader::Check(const Dataset& dataset, const LoaderOptions& options) {
                   " images of the data set; take fewer workers");
   }
   if (options.height < 1 || options.width < 1) return refuse("images of ", options.width, " x ", options.height);
+  if (options.batches_per_step < 1) return refuse("a step of ", options.batches_per_step, " batches");
   if (options.threads < 1) return refuse("loader.threads is ", options.threads, "; at least 1 is needed");
   if (options.prefetch < 1) return refuse("loader.prefetch is ", options.prefetch, "; at least 1 is needed");
   if (options.max_objects < 0) return refuse("max_objects is ", options.max_objects);
@@ -38,12 +39,12 @@ Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms,
       faults_(*faults),
       device_(*device),
       options_(options),
-      share_(options.global_batch_size / options.world_size),
+      share_(ShareOfBatch(options.global_batch_size, options.rank, options.world_size)),
       max_objects_(std::max(1, options.max_objects > 0 ? options.max_objects : dataset->max_objects())),
       sampler_(dataset->size(), options.seed, options.shuffle) {
   const Status checked = Check(dataset_, options_);
   CHECK(checked.ok()) << checked;
-  const BatchSize size{share_, options_.height, options_.width, max_objects_};
+  const BatchSize size{share_.count, options_.height, options_.width, max_objects_};
   CHECK(options_.decoder == nullptr || !device_.compute_stream().is_inline()) << "nothing to decode beside the host";
   if (!device_.compute_stream().is_inline()) lane_ = std::make_unique<RenderLane>(device_, options_.decoder);
   for (int i = 0; i < options_.prefetch; ++i) {
@@ -100,7 +101,7 @@ void Loader::Work(const std::shared_ptr<Trace>& trace) {
 
 Status Loader::Fill(const Job& job) {
   const TraceSpan span(TraceKind::kInput, "image of step", job.step);
-  const int64_t position = job.step * options_.global_batch_size + options_.rank * share_ + job.place;
+  const int64_t position = job.step * options_.global_batch_size + share_.first + job.place;
   const Sampler::Place turn = sampler_.At(position);
   Status first;
   for (int64_t i = 0; i < dataset_.size(); ++i) {
@@ -143,7 +144,7 @@ Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& jo
     buffer.Put(job.place, *sample);
   }
   PutObjects(*sample, buffer.boxes(job.place), buffer.labels(job.place));
-  buffer.set_id(job.place, sample->id, RandomKey(job.step, sample->id));
+  buffer.set_id(job.place, sample->id, RandomKey(job.step / options_.batches_per_step, sample->id));
   return absl::OkStatus();
 }
 
@@ -172,11 +173,11 @@ void Loader::PutObjects(const Sample& sample, float* boxes, int32_t* labels) {
 
 void Loader::Schedule(Slot* slot, int64_t step) {
   slot->step = step;
-  slot->remaining = share_;
+  slot->remaining = static_cast<int>(share_.count);
   slot->status = absl::OkStatus();
   slot->buffer->Begin();
   scheduled_.push_back(slot);
-  for (int i = 0; i < share_; ++i) jobs_.push_back({slot, step, i});
+  for (int i = 0; i < share_.count; ++i) jobs_.push_back({slot, step, i});
   work_.notify_all();
 }
 

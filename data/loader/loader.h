@@ -1,11 +1,13 @@
 // Loader: batches for one worker, made ahead of time by threads of its own.
 //
-// Step s of worker r takes sample positions s * global_batch_size + r * share + i, i < share = global_batch_size /
-// world_size, in the order of Sampler. Image `index` of an epoch is augmented with Random(seed, kAugmentation, epoch,
-// index), then rendered at the detector's size (core/image/render.h): so a batch depends on (seed, step) and its place
-// alone, never on threads, prefetching, or how many workers share the batch. On the CPU the threads render; on a device
-// that runs beside the host they decode into page-locked memory, and the device renders on a stream of the loader's own
-// (batch_buffer.h). Next then never waits for the device, and its batch is there in the order of the compute stream.
+// Step s takes the sample positions from s * global_batch_size on, in the order of Sampler; each worker a share of them
+// (ShareOfBatch), which differ by at most one image. Every worker has a batch for every step: how many steps there are
+// is not a question of data, so none can be out of it before the others. Image `index` of an epoch is augmented with
+// Random(seed, kAugmentation, epoch, index), then rendered at the detector's size (core/image/render.h): so a batch
+// depends on (seed, step) and its place alone, never on threads, prefetching, or how many workers share the batch. On
+// the CPU the threads render; on a device that runs beside the host they decode into page-locked memory, and the device
+// renders on a stream of the loader's own (batch_buffer.h). Next then never waits for the device, and its batch is
+// there in the order of the compute stream.
 //
 // With a decoder, data sets are asked for JPEGs as they are (Dataset::GetEncoded) and the device decodes them; what the
 // decoder does not take, the CPU decodes, and the fault log counts it.
@@ -41,6 +43,8 @@ namespace trireme {
 
 struct LoaderOptions {
   int global_batch_size = 16;
+  // The trainer's steps may take several batches each: images of one step draw random numbers of that step.
+  int batches_per_step = 1;
   int rank = 0;
   int world_size = 1;
   uint64_t seed = 1;
@@ -64,8 +68,8 @@ struct LoaderOptions {
 
 class Loader : public BatchSource {
  public:
-  // InvalidArgument where the batch does not divide by the workers, the data set is empty, has fewer images than there
-  // are workers, or a number makes no sense.
+  // InvalidArgument where the batch or the data set has fewer images than there are workers, or a number makes no
+  // sense.
   static Status Check(const Dataset& dataset, const LoaderOptions& options);
 
   // Check(dataset, options) has to be OK.
@@ -116,7 +120,7 @@ class Loader : public BatchSource {
   FaultLog& faults_;
   Device& device_;
   const LoaderOptions options_;
-  const int share_;
+  const BatchShare share_;
   const int max_objects_;
   const Sampler sampler_;
 

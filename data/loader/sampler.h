@@ -14,6 +14,17 @@
 
 namespace trireme {
 
+// What one of `world_size` workers takes of a batch: places [first, first + count). The workers' shares follow one
+// another in rank order and differ by at most one image.
+struct BatchShare {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+inline BatchShare ShareOfBatch(int64_t batch_size, int rank, int world_size) {
+  const int64_t first = batch_size * rank / world_size;
+  return {first, batch_size * (rank + 1) / world_size - first};
+}
+
 class Sampler {
  public:
   struct Place {

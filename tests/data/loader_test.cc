@@ -225,6 +225,49 @@ TEST_F(LoaderTest, MakesNoBatchesBeyondTheLastStep) {
   EXPECT_EQ(dataset.reads, 12);
 }
 
+TEST_F(LoaderTest, UnevenSharesAreTheBatchInOrder) {
+  const PlainDataset dataset(17);
+  transforms_ = {&mark_};
+  for (int batch : {5, 7, 8}) {
+    options_.global_batch_size = batch;
+    const std::vector<Taken> whole = Run(dataset, 1, 1, 2, 6);
+    for (int world_size : {2, 3, 4, 5}) {
+      int64_t least = batch, most = 0, sum = 0;
+      for (int rank = 0; rank < world_size; ++rank) {
+        const BatchShare share = ShareOfBatch(batch, rank, world_size);
+        EXPECT_EQ(share.first, sum);
+        sum += share.count;
+        least = std::min(least, share.count);
+        most = std::max(most, share.count);
+      }
+      EXPECT_EQ(sum, batch);
+      EXPECT_GE(least, 1);
+      EXPECT_LE(most, least + 1);
+      EXPECT_TRUE(Run(dataset, world_size, 2, 2, 6) == whole) << batch << " images, " << world_size << " workers";
+    }
+  }
+}
+
+TEST_F(LoaderTest, PartsOfAStepHaveTheRandomKeysOfTheWhole) {
+  const PlainDataset dataset(17);
+  const auto keys = [&](int batches_per_step) {
+    LoaderOptions options = options_;
+    options.global_batch_size = 6 / batches_per_step;
+    options.batches_per_step = batches_per_step;
+    Loader loader(&dataset, {}, &faults_, device_.get(), options);
+    std::vector<int64_t> all;
+    for (int64_t i = 0; i < 4 * batches_per_step; ++i) {
+      Batch batch;
+      EXPECT_TRUE(loader.Next(i, &batch).ok());
+      const std::vector<int64_t> part = batch.random_keys.ToVector<int64_t>();
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  };
+  EXPECT_EQ(keys(2), keys(1));
+  EXPECT_EQ(keys(3), keys(1));
+}
+
 TEST_F(LoaderTest, TheNextReadableImageTakesThePlaceOfABrokenOne) {
   const PlainDataset dataset(6, {2, 3, 5});
   options_.shuffle = false;
@@ -309,7 +352,7 @@ TEST_F(LoaderTest, CheckNamesWhatIsWrong) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     return std::string(status.message());
   };
-  EXPECT_THAT(refused(9, [](LoaderOptions* o) { o->world_size = 4; }), HasSubstr("does not divide"));
+  EXPECT_THAT(refused(9, [](LoaderOptions* o) { o->world_size = 7; }), HasSubstr("no image for each of 7"));
   EXPECT_THAT(refused(2, [](LoaderOptions* o) { o->world_size = 3; }),
               HasSubstr("3 workers are more than the 2 images"));
   EXPECT_THAT(refused(0, [](LoaderOptions*) {}), HasSubstr("no images"));

@@ -94,5 +94,18 @@ TEST(Accumulation, SeesTheSameImagesInLessMemory) {
   EXPECT_LT(activations(in_parts), 0.6 * activations(plain));
 }
 
+// Half of the images have no object, and so have many of the workers' shares.
+TEST(UnevenShares, GiveTheLossesOfOneWorker) {
+  for (int batch : {3, 4, 8}) {
+    const std::vector<std::string> settings = {"global_batch_size=" + std::to_string(batch), "train_data.min_objects=0",
+                                               "train_data.max_objects=1", "eval_data.num_images=2"};
+    const Trained one = Train(settings), three = Train(settings, 3);
+    const std::vector<double> expected = one.Of("loss"), losses = three.Of("loss");
+    ASSERT_EQ(losses.size(), expected.size());
+    for (size_t i = 0; i < losses.size(); ++i)
+      EXPECT_NEAR(losses[i], expected[i], 2e-3 * expected[i]) << batch << ", " << i;
+  }
+}
+
 }  // namespace
 }  // namespace trireme

@@ -85,6 +85,7 @@ TEST(AccumulationTest, RecordedEqualsEagerBitForBit) {
         // Threads as workers cannot record.
         EXPECT_EQ(outcome.num_recorded, workers == 1 ? 1 : 0) << "all parts are one recording";
         EXPECT_TRUE(outcome.parameters == immediate.parameters) << workers << " workers, seed " << seed;
+        EXPECT_TRUE(outcome.buffers == immediate.buffers) << workers << " workers, seed " << seed;
         EXPECT_TRUE(outcome.state == immediate.state) << workers << " workers, seed " << seed;
         ASSERT_EQ(outcome.steps.size(), immediate.steps.size());
         for (size_t i = 0; i < outcome.steps.size(); ++i) EXPECT_EQ(outcome.steps[i].losses, immediate.steps[i].losses);

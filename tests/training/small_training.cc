@@ -126,18 +126,18 @@ Status Train(const SmallPlan& plan, const Dataset& scenes, FaultLog* faults, Com
   TRIREME_ASSIGN_OR_RETURN(const auto arena,
                            ParameterArena::Build(&detector, device, world, 1, ActivationType(plan.precision)));
   TRIREME_ASSIGN_OR_RETURN(const auto optimizer, MakeComponent<Optimizer>("optimizer/sgd", SgdConfig()));
-  TRIREME_RETURN_IF_ERROR(optimizer->Setup(arena.get()));
   TRIREME_ASSIGN_OR_RETURN(const auto strategy,
                            MakeStrategy(StrategyOf(plan), {arena.get(), optimizer.get(), &communicator}));
+  const CheckpointParts of_checkpoint = {arena.get(), optimizer.get(), strategy.get(), {}};
+  if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(plan.resume), arena.get()));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
+  if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, of_checkpoint));
   StepGuardOptions of_guard = plan.guard;
   of_guard.loss_scale.enabled = plan.precision == Precision::kFloat16;
   StepGuard guard(*arena, communicator, of_guard);
-  if (!plan.resume.empty()) {
-    TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, arena.get(), optimizer.get(), {}));
-  }
   LoaderOptions of_loader;
   of_loader.global_batch_size = plan.global_batch_size / plan.accumulate_steps;
+  of_loader.batches_per_step = plan.accumulate_steps;
   of_loader.rank = rank;
   of_loader.world_size = world;
   of_loader.height = of_loader.width = kSize;
@@ -161,7 +161,7 @@ Status Train(const SmallPlan& plan, const Dataset& scenes, FaultLog* faults, Com
     CheckpointInfo info;
     info.step = done;
     info.world_size = world;
-    return SaveCheckpoint(plan.run_folder, 2, info, *arena, *optimizer, {}, communicator);
+    return SaveCheckpoint(plan.run_folder, 2, info, of_checkpoint, communicator);
   };
   TrainerOptions options;
   options.first_step = plan.first_step;
@@ -174,8 +174,13 @@ Status Train(const SmallPlan& plan, const Dataset& scenes, FaultLog* faults, Com
     if (rank == 0) outcome->num_recorded = trainer.step().num_recorded();
   }
   const Parameter& last = *arena->parameters().back();
-  outcome->parameters[rank] = arena->values().Flat(0, last.offset + last.shape.size()).ToVector<float>();
-  for (const Tensor& tensor : {optimizer->State()[0].second, arena->buffer_values()}) {
+  const int64_t end = last.offset + last.shape.size();
+  outcome->parameters[rank] = arena->values().Flat(0, end).ToVector<float>();
+  outcome->buffers[rank] = arena->buffer_values().ToVector<float>();
+  std::vector<Tensor> state;
+  for (const OptimizerState& of_optimizer : optimizer->State()) state.push_back(of_optimizer.values);
+  for (const auto& [name, of_strategy] : strategy->State()) state.push_back(of_strategy);
+  for (const Tensor& tensor : state) {
     const std::vector<float> values = tensor.ToVector<float>();
     outcome->state[rank].insert(outcome->state[rank].end(), values.begin(), values.end());
   }
@@ -190,6 +195,7 @@ SmallOutcome TrainSmall(const SmallPlan& plan) {
   SmallOutcome outcome;
   const size_t workers = static_cast<size_t>(plan.workers);
   outcome.parameters.resize(workers);
+  outcome.buffers.resize(workers);
   outcome.state.resize(workers);
   outcome.peak_activations.resize(workers);
   outcome.bytes_sent.resize(workers);

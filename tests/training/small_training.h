@@ -33,7 +33,8 @@ struct SmallPlan {
 struct SmallOutcome {
   Status status;
   std::vector<std::vector<float>> parameters;  // by rank, padding left out
-  std::vector<std::vector<float>> state;       // by rank: momentum and buffers
+  std::vector<std::vector<float>> buffers;     // by rank
+  std::vector<std::vector<float>> state;       // by rank: the optimizer's and the strategy's
   std::vector<StepReport> steps;
   std::vector<int64_t> peak_activations;  // by rank, bytes
   std::vector<int64_t> bytes_sent;        // by rank

@@ -16,10 +16,10 @@ Status CheckBatch(const Config& config) {
     return absl::InvalidArgumentError(absl::StrCat("global_batch_size is ", batch, ", which does not divide into the ",
                                                    parts, " parts of accumulate_steps; choose a multiple of ", parts));
   }
-  if (batch / parts % workers != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "global_batch_size is ", batch, ", which does not divide among ", workers, " workers",
-        parts > 1 ? absl::StrCat(" in ", parts, " parts") : "", "; choose a multiple of ", workers * parts));
+  if (batch / parts < workers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("global_batch_size is ", batch, parts > 1 ? absl::StrCat(" in ", parts, " parts") : "",
+                     ", which has no image for each of ", workers, " workers; choose at least ", workers * parts));
   }
   return absl::OkStatus();
 }

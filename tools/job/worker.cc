@@ -92,6 +92,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   LoaderOptions loader_options;
   const int parts_of_step = config.accumulate_steps();
   loader_options.global_batch_size = config.global_batch_size() / parts_of_step;
+  loader_options.batches_per_step = parts_of_step;
   loader_options.rank = rank;
   loader_options.world_size = world;
   loader_options.seed = config.seed();
