@@ -3,7 +3,9 @@
 
 #include <filesystem>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "core/api/launcher.h"
 #include "core/base/files.h"
 #include "core/base/registry.h"
@@ -19,6 +21,7 @@ DEFINE_string(config, "", "");
 DEFINE_string(out, "", "");
 DEFINE_string(plugin, "", "");
 DEFINE_string(device, "", "");
+DEFINE_string(devices, "", "");
 DEFINE_int32(workers, 0, "");
 DEFINE_int64(steps, 0, "");
 DEFINE_int64(seed, -1, "");
@@ -43,6 +46,7 @@ What to train
 How to run
   --workers=N          workers that share the batch; under torchrun, mpirun and srun, all that these start
   --device=NAME        cpu, cuda, cuda:N or auto
+  --devices=0,2        the GPUs to take, of those that CUDA_VISIBLE_DEVICES lets through
   --restarts=N         starts a job that failed again from its last checkpoint, up to N times
   --steps=N            how long
   --seed=N             of everything random
@@ -61,6 +65,14 @@ std::string NameOf(const std::string& path) { return std::filesystem::path(path)
 Status ApplyFlags(const std::optional<ProcessRank>& place, Config* config) {
   if (!FLAGS_out.empty()) config->set_out(FLAGS_out);
   if (!FLAGS_device.empty()) config->set_device(FLAGS_device);
+  if (!FLAGS_devices.empty()) config->clear_devices();
+  for (const std::string& text : std::vector<std::string>(absl::StrSplit(FLAGS_devices, ',', absl::SkipEmpty()))) {
+    int device = 0;
+    if (!absl::SimpleAtoi(text, &device)) {
+      return absl::InvalidArgumentError(absl::StrCat("--devices=", FLAGS_devices, ": \"", text, "\" is no number"));
+    }
+    config->add_devices(device);
+  }
   if (FLAGS_workers != 0) {
     config->set_workers(FLAGS_workers);
   } else if (place.has_value()) {

@@ -93,6 +93,11 @@ void BlockPool::ReleaseFreeSegments() {
   GiveBackFreeSegments();
 }
 
+bool BlockPool::Reserve(size_t bytes) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return TakeSegment(RoundUp(bytes, kSegmentStep), /*pool=*/0, /*small=*/false) != nullptr;
+}
+
 MemoryStats BlockPool::stats() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return stats_;

@@ -55,6 +55,8 @@ class BlockPool {
   // Gives every segment back, whatever is still in use.
   ~BlockPool();
 
+  // Takes a segment of this size, for blocks to come; false if there is no such segment to be had.
+  bool Reserve(size_t bytes);
   // Null if there is none left, even after the free segments have gone back.
   void* Allocate(size_t bytes, MemoryKind kind);
   // `pointer` came from Allocate, or is null.

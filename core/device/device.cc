@@ -46,13 +46,13 @@ StatusOr<std::unique_ptr<Device>> MakeDevice(const DeviceOptions& options) {
   const auto cpu = [&] { return MakeCpuDevice(options.threads > 0 ? options.threads : cores, options.memory_limit); };
   if (name == "cpu") return cpu();
   if (name == "auto") {
-    if (CudaDeviceCount() > 0) return MakeCudaDevice(0, options.memory_limit);
+    if (CudaDeviceCount() > 0) return MakeCudaDevice(0, options);
     return cpu();
   }
-  if (name == "cuda") return MakeCudaDevice(0, options.memory_limit);
+  if (name == "cuda") return MakeCudaDevice(0, options);
   int index = 0;
   if (absl::StartsWith(name, "cuda:") && absl::SimpleAtoi(name.substr(5), &index) && index >= 0) {
-    return MakeCudaDevice(index, options.memory_limit);
+    return MakeCudaDevice(index, options);
   }
   return absl::InvalidArgumentError(absl::StrCat("there is no device \"", name, "\"; say cpu, cuda, cuda:N or auto"));
 }

@@ -146,8 +146,9 @@ class Device {
 struct DeviceOptions {
   // "cpu", "cuda", "cuda:1", or "auto": CUDA where the build and the machine have it, else CPU.
   std::string name = "auto";
-  int threads = 0;           // of a CPU device; 0 takes all cores
-  int64_t memory_limit = 0;  // bytes that the pool may take from the system; 0: all there is
+  int threads = 0;              // of a CPU device; 0 takes all cores
+  int64_t memory_limit = 0;     // bytes that the pool may take from the system; 0: all there is
+  int64_t memory_at_start = 0;  // bytes of these that a GPU's pool takes before anything asks for them
 };
 
 // InvalidArgument for another name, FailedPrecondition with what to do if there is no such device.

@@ -36,6 +36,19 @@ Status CheckScaling(const Config& config) {
   return absl::OkStatus();
 }
 
+Status CheckMemory(const Config& config) {
+  if (config.memory_limit_mb() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("memory_limit_mb is ", config.memory_limit_mb(), "; it has to be at least 0"));
+  }
+  if (config.memory_at_start_mb() < 0 ||
+      (config.memory_limit_mb() > 0 && config.memory_at_start_mb() > config.memory_limit_mb())) {
+    return absl::InvalidArgumentError(absl::StrCat("memory_at_start_mb is ", config.memory_at_start_mb(),
+                                                   "; it has to be at least 0, and no more than memory_limit_mb"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Status CheckNumbers(const Config& config) {
@@ -52,10 +65,7 @@ Status CheckNumbers(const Config& config) {
     return absl::InvalidArgumentError(
         absl::StrCat("clip_gradient_norm is ", config.clip_gradient_norm(), "; it has to be more than 0, or left out"));
   }
-  if (config.memory_limit_mb() < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("memory_limit_mb is ", config.memory_limit_mb(), "; it has to be at least 0"));
-  }
+  TRIREME_RETURN_IF_ERROR(CheckMemory(config));
   const float scale = config.loss_scale().initial();
   int exponent = 0;
   if (!(scale > 0) || std::frexp(scale, &exponent) != 0.5f) {

@@ -9,7 +9,9 @@
 #include "core/base/files.h"
 #include "core/base/registry.h"
 #include "core/config/config_file.h"
+#include "core/device/device.h"
 #include "data/loader/cached_dataset.h"
+#include "parallel/launch/process_rank.h"
 #include "tools/job/check_numbers.h"
 
 namespace trireme {
@@ -17,11 +19,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Threads, unless a cluster's launcher has started a process for each worker.
+std::string DefaultCommunicator(const Config& config) {
+  const auto place = FindProcessRank();
+  if (!place.ok() || !place->has_value()) return "threads";
+  return config.device() != "cpu" && NumGpus() > 0 ? "nccl" : "gloo";
+}
+
 void FillInDefaults(Config* config) {
   if (!config->has_strategy()) {
     config->mutable_strategy()->set_type_url(config->workers() == 1 ? "strategy/single" : "strategy/ring_all_reduce");
   }
-  if (!config->has_communicator()) config->mutable_communicator()->set_type_url("communicator/threads");
+  if (!config->has_communicator()) {
+    config->mutable_communicator()->set_type_url(absl::StrCat("communicator/", DefaultCommunicator(*config)));
+  }
   if (!config->has_schedule()) config->mutable_schedule()->set_type_url("schedule/cosine");
   if (!config->has_optimizer()) config->mutable_optimizer()->set_type_url("optimizer/sgd");
 }

@@ -15,6 +15,7 @@
 #include "tools/job/learning_rate.h"
 #include "tools/job/local_device.h"
 #include "tools/job/precision.h"
+#include "tools/job/worker_place.h"
 #include "tools/trace/trace_file.h"
 
 namespace trireme {
@@ -147,9 +148,10 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
                               device, communicator, job.faults.get());
     };
   }
+  TRIREME_ASSIGN_OR_RETURN(const auto places, GatherWorkerPlaces(communicator, device));
   if (rank == 0) {
     observer->OnStart(
-        {device.name(), WhyThisDevice(config.device(), device), arena->NumTrainedValues(), options.first_step});
+        {device.name(), WhyThisDevice(config.device(), device), places, arena->NumTrainedValues(), options.first_step});
   }
   TRIREME_RETURN_IF_ERROR(Trainer(parts, options).Run());
   TRIREME_ASSIGN_OR_RETURN(const std::vector<MemoryStats> memory, GatherMemory(device, communicator));
@@ -191,10 +193,11 @@ int ThreadsPerWorker(const Config& config, int workers) {
 Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observer,
                  const std::atomic<bool>* stop_requested) {
   DeviceOptions options;
-  TRIREME_ASSIGN_OR_RETURN(options.name, DeviceOfThisProcess(job.config.device()));
+  TRIREME_ASSIGN_OR_RETURN(options.name, DeviceOfThisProcess(job.config));
   TRIREME_ASSIGN_OR_RETURN(const auto place, FindProcessRank());
   options.threads = ThreadsPerWorker(job.config, place.has_value() ? place->local_world_size : communicator.size());
   options.memory_limit = job.config.memory_limit_mb() << 20;
+  options.memory_at_start = job.config.memory_at_start_mb() << 20;
   TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(options));
   device->BindToThisThread();
   return CatchDeviceError([&] {

@@ -3,10 +3,13 @@
 #define TRIREME_TOOLS_JOB_WORKER_H_
 
 #include <atomic>
+#include <string>
+#include <vector>
 
 #include "core/api/communicator.h"
 #include "core/train/trainer.h"
 #include "tools/job/job.h"
+#include "tools/job/worker_place.h"
 
 namespace trireme {
 
@@ -16,6 +19,7 @@ class JobObserver : public TrainObserver {
   struct Setup {
     std::string device;
     std::string why_this_device;  // empty where the config named it
+    std::vector<WorkerPlace> workers;
     int64_t trained_values = 0;
     int64_t first_step = 0;
   };

@@ -64,6 +64,9 @@ void RunRecorder::OnStart(const Setup& setup) {
                                   config.workers(), config.workers() == 1 ? "worker" : "workers", setup.device,
                                   PrecisionName(config), config.global_batch_size(), Thousands(job_.train_data->size()),
                                   job_.train_data->class_names().size(), config.seed()));
+  if (setup.workers.size() > 1) {
+    for (const std::string& line : WorkerTable(setup.workers, config.global_batch_size())) progress_->Line(line);
+  }
   const std::string scaling = DescribeLearningRateScaling(job_);
   if (!scaling.empty()) progress_->Line(scaling);
   if (setup.first_step > 0) progress_->Line(absl::StrFormat("resumed from %s", job_.resume_from));
@@ -82,6 +85,9 @@ void RunRecorder::OnStart(const Setup& setup) {
                                   {"global_batch_size", config.global_batch_size()},
                                   {"images", job_.train_data->size()},
                                   {"seed", config.seed()}};
+  for (const WorkerPlace& worker : setup.workers) {
+    event["places"].push_back({{"host", worker.host}, {"process", worker.process}, {"device", worker.device}});
+  }
   if (!scaling.empty()) event["lr_scaling"] = scaling;
   metrics_->Write(event);
 }

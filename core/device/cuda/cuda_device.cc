@@ -63,6 +63,8 @@ class CudaDevice : public Device {
   int threads() const override { return 1; }
   void BindToThisThread() override { CheckCuda(cudaSetDevice(index_), "choosing the device"); }
 
+  bool Reserve(size_t bytes) { return pool_.Reserve(bytes); }
+
   void* Allocate(size_t bytes, MemoryKind kind) override {
     void* const pointer = pool_.Allocate(bytes, kind);
     if (pointer != nullptr) return pointer;
@@ -166,7 +168,7 @@ void CheckLaunch() { CheckCuda(cudaGetLastError(), "launching a kernel"); }
 
 int CudaDeviceCount() { return TakeCudaInventory().count; }
 
-StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, int64_t memory_limit) {
+StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, const DeviceOptions& options) {
   TRIREME_RETURN_IF_ERROR(CheckInventory(TakeCudaInventory(), index));
   TRIREME_RETURN_IF_ERROR(StartCudaDevice(index));
   cudaDeviceProp properties;
@@ -174,7 +176,15 @@ StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, int64_t memory_limit
                                        "asking for the device's properties", CurrentCudaPlace()));
   std::unique_ptr<Device> device;
   TRIREME_RETURN_IF_ERROR(CatchDeviceError([&] {
-    device = std::make_unique<CudaDevice>(index, absl::StrCat("cuda:", index, " ", properties.name), memory_limit);
+    auto made =
+        std::make_unique<CudaDevice>(index, absl::StrCat("cuda:", index, " ", properties.name), options.memory_limit);
+    if (options.memory_at_start > 0 && !made->Reserve(static_cast<size_t>(options.memory_at_start))) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "cuda:", index, ": ", options.memory_at_start >> 20,
+          " MiB are not free to be taken at the start; lower memory_at_start_mb, or find out who else uses "
+          "this device"));
+    }
+    device = std::move(made);
     return absl::OkStatus();
   }));
   return device;
@@ -188,7 +198,7 @@ namespace trireme {
 
 int CudaDeviceCount() { return 0; }
 
-StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, int64_t) {
+StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, const DeviceOptions&) {
   return absl::FailedPreconditionError(
       absl::StrCat("cuda:", index, ": this build has no CUDA; build with --config=cuda, or use --device=cpu"));
 }

@@ -13,8 +13,9 @@ namespace trireme {
 int CudaDeviceCount();
 
 // FailedPrecondition, saying what to change, if the build has no CUDA, the machine no driver or a driver
-// too old, there is no device `index`, or the build holds no code for it. `memory_limit`: see DeviceOptions.
-StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, int64_t memory_limit = 0);
+// too old, there is no device `index`, or the build holds no code for it. Of `options`, what is said of memory counts.
+// ResourceExhausted if memory_at_start is more than there is.
+StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, const DeviceOptions& options = {});
 
 }  // namespace trireme
 

@@ -190,6 +190,24 @@ TEST(BlockPoolTest, TheLastMemoryMayBeLessThanAUsualSegment) {
   EXPECT_EQ(pool.stats().reserved, 10 << 20);
 }
 
+TEST(BlockPoolTest, WhatIsReservedIsThereWithoutAskingAgain) {
+  FakeSource source;
+  BlockPool pool(source, 100 * kMiB);
+  EXPECT_FALSE(pool.Reserve(101 * kMiB));
+  EXPECT_TRUE(pool.Reserve(90 * kMiB));
+  EXPECT_EQ(source.held(), 90 * kMiB);
+  EXPECT_EQ(pool.stats().peak_total, 0);
+  void* const a = pool.Allocate(50 * kMiB, kKind);
+  EXPECT_NE(a, nullptr);
+  EXPECT_NE(pool.Allocate(40 * kMiB, kKind), nullptr);
+  EXPECT_EQ(source.taken, 1);
+  // Then as ever.
+  EXPECT_NE(pool.Allocate(8 * kMiB, kKind), nullptr);
+  EXPECT_EQ(pool.Allocate(8 * kMiB, kKind), nullptr);
+  pool.Free(a);
+  EXPECT_NE(pool.Allocate(8 * kMiB, kKind), nullptr);
+}
+
 TEST(BlockPoolTest, APrivatePoolKeepsWhatItHas) {
   FakeSource source;
   BlockPool pool(source, 0);
