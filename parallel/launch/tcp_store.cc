@@ -127,9 +127,10 @@ StatusOr<StoreMessage> TcpStore::Ask(const StoreMessage& request) const {
       return ended_;
     }
     if (now >= deadline) {
-      return absl::DeadlineExceededError(absl::StrCat("rank 0's store at ", Describe(found_, 1),
-                                                      " has not answered for ", options_.timeout_seconds, " s (",
-                                                      answer.status().message(), ")"));
+      ended_ =
+          absl::DeadlineExceededError(absl::StrCat("rank 0's store at ", Describe(found_, 1), " has not answered for ",
+                                                   options_.timeout_seconds, " s (", answer.status().message(), ")"));
+      return ended_;
     }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, kLongestPause);

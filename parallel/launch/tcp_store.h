@@ -1,7 +1,8 @@
 // The store of a job as a rank sees it whose process reaches rank 0's over TCP (see tcp_store_server.h).
 //
 // A lost connection is made anew, and what was asked is asked again: a link that drops for less than the deadline is
-// not noticed. When nobody listens any longer where the store was, the job has ended.
+// not noticed. When nobody listens any longer where the store was, the job has ended; when it does not answer within
+// the deadline, it has for this process: later calls say so at once.
 #ifndef TRIREME_PARALLEL_LAUNCH_TCP_STORE_H_
 #define TRIREME_PARALLEL_LAUNCH_TCP_STORE_H_
 
@@ -52,7 +53,7 @@ class TcpStore : public Store {
   mutable std::mutex mutex_;
   mutable Socket socket_;
   mutable bool refused_ = false;  // nobody listens there
-  mutable Status ended_;          // the job has
+  mutable Status ended_;          // the job has, or is out of reach
 };
 
 }  // namespace trireme

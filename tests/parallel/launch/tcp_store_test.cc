@@ -382,6 +382,9 @@ TEST(TcpStoreTest, LostConnectionsAndSilencesShorterThanTheDeadlineAreNotNoticed
   const Status late = member->Set("key", "");
   EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded) << late;
   EXPECT_TRUE(absl::StrContains(late.message(), "has not answered for 3 s")) << late;
+  const auto start = SocketClock::now();
+  EXPECT_EQ(member->Find("key").status(), late);
+  EXPECT_LT(SecondsSince(start), 1);
 }
 
 TEST(TcpStoreTest, OneOfSeveralPortsIsFoundAmongStrangers) {
