@@ -72,8 +72,9 @@ class Restarts : public testing::TestWithParam<std::string> {
     WriteAll(config_, absl::StrCat(ReadAll(config_), "communicator { [communicator/", GetParam(), "] {} }\n"));
   }
   std::vector<std::string> Command(const std::string& out, std::vector<std::string> more = {}) const {
-    more.insert(more.begin(), {"--config=" + config_, "--out=" + out, "--workers=2", "--steps=30", "--set",
-                               "checkpoint.every_steps=5"});
+    more.insert(more.begin(), {"--config=" + config_, "--out=" + out, "--workers=2", "--steps=12", "--set",
+                               "checkpoint.every_steps=2", "--set", "model.backbone.stem_channels=8", "--set",
+                               "evaluation.pictures=0"});
     return more;
   }
   static std::string File(const std::string& run, const std::string& name) {
@@ -144,7 +145,7 @@ TEST_P(Restarts, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) {
 TEST_P(Restarts, SigtermSavesAndEndsTheJobWithinTenSeconds) {
   const std::string run = NewFolder("run");
   ToolProcess process("train", Command(run, {"--restarts=3", "--steps=100000"}));
-  ASSERT_TRUE(process.WaitUntil([&] { return StepsDone(run) >= 7; }));
+  ASSERT_TRUE(process.WaitUntil([&] { return StepsDone(run) >= 3; }));
   const auto start = Clock::now();
   process.Signal(SIGTERM);
   const ToolResult result = process.Wait(30);
@@ -171,7 +172,7 @@ TEST_P(Restarts, AJobThatFailsOnceTooOftenEnds) {
   ToolProcess guard("train", Command(run, {"--restarts=1", "--steps=100000"}));
   for (int attempt = 0; attempt < 2; ++attempt) {
     const int before = StepsDone(run);
-    ASSERT_TRUE(guard.WaitUntil([&] { return StepsDone(run) >= before + 6; }));
+    ASSERT_TRUE(guard.WaitUntil([&] { return StepsDone(run) >= before + 4; }));
     for (pid_t process : ProcessesOf(run)) {
       if (process != guard.pid()) kill(process, SIGKILL);
     }
@@ -190,10 +191,10 @@ TEST_P(Restarts, GoesOnWithFewerAndWithMoreWorkers) {
   // A rate that does not depend on the number of steps.
   WriteAll(config_, absl::StrReplaceAll(ReadAll(config_), {{"schedule/cosine", "schedule/constant"}}));
   ASSERT_EQ(RunToolProcess("train", Command(whole)).exit_code, 0);
-  ASSERT_EQ(RunToolProcess("train", Command(run, {"--steps=10"})).exit_code, 0);
+  ASSERT_EQ(RunToolProcess("train", Command(run, {"--steps=4"})).exit_code, 0);
   for (const auto& [workers, steps] :
-       {std::make_pair("--workers=1", "--steps=15"), std::make_pair("--workers=4", "--steps=20"),
-        std::make_pair("--workers=2", "--steps=30")}) {
+       {std::make_pair("--workers=1", "--steps=7"), std::make_pair("--workers=4", "--steps=10"),
+        std::make_pair("--workers=2", "--steps=12")}) {
     const auto result = RunToolProcess("train", Command(run, {"--resume", workers, steps}));
     ASSERT_EQ(result.exit_code, 0) << result.output;
   }
@@ -208,7 +209,7 @@ TEST_P(Restarts, GoesOnWithFewerAndWithMoreWorkers) {
   for (size_t i = 0; i < of_whole.size(); ++i) EXPECT_NEAR(of_whole[i], of_run[i], 0.02 * of_whole[i]) << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(Communicators, Restarts, testing::Values("threads"),
+INSTANTIATE_TEST_SUITE_P(Communicators, Restarts, testing::Values("threads", "gloo"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

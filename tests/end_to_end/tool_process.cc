@@ -26,11 +26,13 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 
 }  // namespace
 
-ToolProcess::ToolProcess(const std::string& tool, const std::vector<std::string>& arguments) {
+ToolProcess::ToolProcess(const std::string& tool, const std::vector<std::string>& arguments,
+                         const std::vector<std::string>& before) {
   static int number = 0;
   output_file_ = NewFolder("output") + "/" + std::to_string(number++) + ".txt";
   const std::string program = (fs::current_path() / "tools" / tool).string();
-  std::vector<std::string> texts = {program};
+  std::vector<std::string> texts = before;
+  texts.push_back(program);
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& text : texts) argv.push_back(text.data());
@@ -40,7 +42,7 @@ ToolProcess::ToolProcess(const std::string& tool, const std::vector<std::string>
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, output_file_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  const int error = posix_spawn(&pid_, program.c_str(), &actions, nullptr, argv.data(), environ);
+  const int error = posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     ADD_FAILURE() << program << " does not start: " << strerror(error);

@@ -18,8 +18,10 @@ struct ToolResult {
 
 class ToolProcess {
  public:
-  // `tool` is train, eval or detect, from the test's runfiles. Starts at once.
-  ToolProcess(const std::string& tool, const std::vector<std::string>& arguments);
+  // `tool` is train, eval or detect, from the test's runfiles. Starts at once. `before` is a program, with arguments,
+  // that starts it, as env or nsenter does, and becomes it.
+  ToolProcess(const std::string& tool, const std::vector<std::string>& arguments,
+              const std::vector<std::string>& before = {});
   ~ToolProcess();  // kills it if it still runs
   ToolProcess(const ToolProcess&) = delete;
   ToolProcess& operator=(const ToolProcess&) = delete;
