@@ -42,6 +42,24 @@ std::optional<GlooCall> DecodeCall(const std::string& text) {
   return call;
 }
 
+std::string Encode(const GlooTally& tally) {
+  return absl::StrCat(tally.calls, "/", absl::StrJoin(tally.sent, " "), "/", absl::StrJoin(tally.received, " "));
+}
+
+std::optional<GlooTally> DecodeTally(const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, '/');
+  GlooTally tally;
+  if (parts.size() != 3 || !absl::SimpleAtoi(parts[0], &tally.calls)) return std::nullopt;
+  const auto read = [](const std::string& list, std::vector<int64_t>* numbers) {
+    for (const absl::string_view word : absl::StrSplit(list, ' ')) {
+      if (!absl::SimpleAtoi(word, &numbers->emplace_back())) return false;
+    }
+    return true;
+  };
+  if (!read(parts[1], &tally.sent) || !read(parts[2], &tally.received)) return std::nullopt;
+  return tally.sent.size() == tally.received.size() ? std::make_optional(tally) : std::nullopt;
+}
+
 uint64_t MessageSlot(int64_t number, int64_t bytes) {
   const uint64_t size = static_cast<uint64_t>(bytes) & ((uint64_t{1} << kSizeBits) - 1);
   return kMessages | (static_cast<uint64_t>(number) & 0xffff) << kSizeBits | size;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace trireme {
 
@@ -26,6 +27,15 @@ struct GlooCall {
 
 std::string Encode(const GlooCall& call);
 std::optional<GlooCall> DecodeCall(const std::string& text);
+
+// How much a rank has done in a channel.
+struct GlooTally {
+  int64_t calls = 0;                    // that all ranks make
+  std::vector<int64_t> sent, received;  // messages, by place
+};
+
+std::string Encode(const GlooTally& tally);
+std::optional<GlooTally> DecodeTally(const std::string& text);
 
 // Where messages of a pair of ranks meet: those of another size, or out of order, do not. Apart from the slots that
 // Gloo's own collectives use.

@@ -61,6 +61,8 @@ GlooChannel::GlooChannel(std::string name, std::vector<int> members, int rank)
   const auto found = std::find(members_.begin(), members_.end(), rank);
   CHECK(found != members_.end()) << "rank " << rank << " is no member of " << name_;
   place_ = static_cast<int>(found - members_.begin());
+  tally.sent.resize(members_.size());
+  tally.received.resize(members_.size());
 }
 
 Status GlooChannel::Connect(const std::shared_ptr<gloo::transport::Device>& device, Store* store,

@@ -2,7 +2,8 @@
 // in it. Knows no tensors.
 //
 // Gloo's own threads move the bytes. Its sockets listen only while a channel connects, at addresses that only the job's
-// store tells; whoever comes first to one is then asked to prove that it knows the job's secret, before any call.
+// store tells; whoever comes first to one is then asked to prove that it knows the job's secret, before any call. Until
+// then Gloo reads what it is sent: one who speaks Gloo's own protocol can end the process, though not take part.
 #ifndef TRIREME_PARALLEL_COMMUNICATOR_GLOO_GLOO_CHANNEL_H_
 #define TRIREME_PARALLEL_COMMUNICATOR_GLOO_GLOO_CHANNEL_H_
 
@@ -10,7 +11,6 @@
 #include <gloo/transport/device.h>
 
 #include <chrono>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -55,9 +55,8 @@ class GlooChannel {
   void Begin(const GlooCall& call);
   void End();
 
-  // The caller's own: calls that all ranks make, messages, children.
-  int64_t num_calls = 0;
-  std::map<int, int64_t> num_sent, num_received;  // by place
+  // The caller's own.
+  GlooTally tally;
   int num_children = 0;
   // The watch's own: the serial of the call that the store has been told of.
   int64_t told = 0;

@@ -131,7 +131,7 @@ class GlooCommunicator : public Communicator {
 
   GlooCall NextCall(const std::string& what) {
     GlooCall call;
-    call.number = ++channel_.num_calls;
+    call.number = ++channel_.tally.calls;
     call.description = absl::StrCat(what, " (call ", call.number, ")");
     return call;
   }
@@ -156,12 +156,12 @@ class GlooCommunicator : public Communicator {
       call.description = what;
       if (send.defined()) {
         call.to = to;
-        call.send_number = ++channel_.num_sent[to];
+        call.send_number = ++channel_.tally.sent[static_cast<size_t>(to)];
         call.send_bytes = send.bytes();
       }
       if (receive.defined()) {
         call.from = from;
-        call.receive_number = ++channel_.num_received[from];
+        call.receive_number = ++channel_.tally.received[static_cast<size_t>(from)];
         call.receive_bytes = receive.bytes();
       }
       TRIREME_RETURN_IF_ERROR(job_->Call(&channel_, call, [&] { PassMessages(channel_, call, send, receive); }));

@@ -32,6 +32,11 @@ std::string CallKey(const GlooChannel& channel, int place) {
   return absl::StrCat("gloo.", channel.name(), ".call.", place);
 }
 
+// What a rank that has left had done before.
+std::string DoneKey(const GlooChannel& channel, int place) {
+  return absl::StrCat("gloo.", channel.name(), ".done.", place);
+}
+
 std::string LeftKey(int rank) { return absl::StrCat("gloo.left.", rank); }
 
 std::string RankNames(const std::vector<int>& ranks) {
@@ -243,11 +248,12 @@ Status GlooJob::WhyStuck(GlooChannel* channel, const GlooChannel::Doing& doing) 
       if (!theirs->among_all() && !mine.among_all()) continue;
     }
     if (!mine.waits_for(place)) continue;
-    late.push_back(peer);
     if (HasLeft(peer)) {
+      if (HasDoneItsPart(*channel, place, mine)) continue;
       return absl::UnavailableError(
           absl::StrCat("waits for rank ", peer, " in ", mine.description, ", but that worker has ended"));
     }
+    late.push_back(peer);
   }
   if (doing.seconds < options_.timeout_seconds) return absl::OkStatus();
   return absl::DeadlineExceededError(
@@ -288,6 +294,18 @@ bool GlooJob::HasLeft(int rank) const {
   return false;
 }
 
+bool GlooJob::HasDoneItsPart(const GlooChannel& channel, int place, const GlooCall& mine) const {
+  const auto text = store_->Find(DoneKey(channel, place));
+  if (!text.ok() || !text->has_value()) return false;
+  const std::optional<GlooTally> tally = DecodeTally(**text);
+  if (!tally.has_value()) return false;
+  if (mine.among_all()) return tally->calls >= mine.number;
+  const size_t me = static_cast<size_t>(channel.place());
+  if (me >= tally->sent.size()) return false;
+  return (mine.from != place || tally->sent[me] >= mine.receive_number) &&
+         (mine.to != place || tally->received[me] >= mine.send_number);
+}
+
 Status GlooJob::FindReason(const GlooChannel& channel, const GlooCall& call, const std::string& words_of_gloo) const {
   const double start = Now();
   do {
@@ -310,6 +328,10 @@ Status GlooJob::FindReason(const GlooChannel& channel, const GlooCall& call, con
 }
 
 void GlooJob::Farewell() {
+  // They may still be moving what this rank has done with.
+  for (GlooChannel* channel : Channels()) {
+    if (!store_->Set(DoneKey(*channel, channel->place()), Encode(channel->tally)).ok()) return;
+  }
   if (!store_->Set(LeftKey(options_.rank), "").ok()) return;
   const double start = Now();
   milliseconds pause(1);

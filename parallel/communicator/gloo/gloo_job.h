@@ -65,6 +65,8 @@ class GlooJob {
   Status WhyStuck(GlooChannel* channel, const GlooChannel::Doing& doing);
   Status CompareCalls(const GlooChannel& channel, const GlooCall& mine, int peer, const GlooCall& theirs) const;
   bool HasLeft(int rank) const;
+  // Of one that has left: whether `mine` needs nothing of it any more that is not under way.
+  bool HasDoneItsPart(const GlooChannel& channel, int place, const GlooCall& mine) const;
   // After Gloo has failed: the words of whoever was the cause, if they come soon.
   Status FindReason(const GlooChannel& channel, const GlooCall& call, const std::string& words_of_gloo) const;
   void Farewell();

@@ -209,6 +209,56 @@ TEST(GlooTest, ARankThatIsAheadIsNeitherLateNorInAnotherCall) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+// It has sent all that its peers wait for, some of which is still under way.
+TEST(GlooTest, ARankThatHasDoneItsPartMayLeave) {
+  for (const char* done : {"2/0 3/0 0", "1/0 3/0 0", "2/0 2/0 0"}) {
+    const auto store = std::make_shared<MemoryStore>();
+    const bool all = std::string(done) == "2/0 3/0 0";
+    const std::vector<Status> results = RunGlooRanks(
+        2,
+        [&](Communicator& communicator) -> Status {
+          const auto device = TestDevice();
+          Stream& stream = device->compute_stream();
+          const Tensor tensor = Tensor::Zeros(*device, {3});
+          TRIREME_RETURN_IF_ERROR(communicator.Barrier(stream));
+          const auto pause = [&] {
+            // What rank 0 is about to do takes long to arrive.
+            if (communicator.rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1800));
+          };
+          if (communicator.rank() == 0) {
+            TRIREME_RETURN_IF_ERROR(store->Set("gloo.all.done.0", done));
+            TRIREME_RETURN_IF_ERROR(store->Set("gloo.left.0", ""));
+          }
+          pause();
+          TRIREME_RETURN_IF_ERROR(communicator.Broadcast(tensor, 0, stream));
+          pause();
+          for (int i = 0; i < 3; ++i) {
+            TRIREME_RETURN_IF_ERROR(communicator.rank() == 0 ? communicator.Send(tensor, 1, stream)
+                                                             : communicator.Receive(tensor, 0, stream));
+            if (i == 1) pause();
+          }
+          return absl::OkStatus();
+        },
+        60, store);
+    EXPECT_EQ(results[1].ok(), all) << done << ": " << results[1];
+    if (!all) ExpectMentions(results[1], {"waits for rank 0 in ", "but that worker has ended"});
+  }
+}
+
+TEST(GlooTest, TalliesAreReadAsTheyWereWritten) {
+  GlooTally tally;
+  tally.calls = 7;
+  tally.sent = {0, 4};
+  tally.received = {5, 0};
+  const auto read = DecodeTally(Encode(tally));
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->calls, 7);
+  EXPECT_EQ(read->sent, tally.sent);
+  EXPECT_EQ(read->received, tally.received);
+  for (const char* torn : {"", "7", "7/0 4", "7/0 x/5 0", "7/0/5 0"})
+    EXPECT_FALSE(DecodeTally(torn).has_value()) << torn;
+}
+
 TEST(GlooTest, RanksThatDoNotConnectAreNamed) {
   const auto store = std::make_shared<MemoryStore>();
   GlooJobOptions options;
