@@ -143,6 +143,7 @@ std::string LossCurves(const Comparison& comparison) {
   ChartOptions options;
   options.title = "Loss, one run over the other";
   options.x_label = "step";
+  options.y_from_zero = false;  // what tells strategies apart is small
   return LineChart(series, options);
 }
 

@@ -31,9 +31,9 @@ table { border-collapse: collapse; } td, th { padding: 4px 14px 4px 0; text-alig
   border-bottom: 1px solid var(--line); } td.number { text-align: right; font-variant-numeric: tabular-nums; }
 h3 { font-size: 15px; margin: 22px 0 2px; } .bars p { margin: 0 0 8px; } .bars p span { margin-right: 18px; }
 .bars i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 6px; }
-.bar { display: grid; grid-template-columns: minmax(160px, 28%) 1fr 90px; gap: 10px; align-items: center; margin: 3px 0;
+.bar { display: grid; grid-template-columns: minmax(160px, 28%) 1fr 110px; gap: 10px; align-items: center; margin: 3px 0;
   font-size: 13px; } .bar label { text-align: right; overflow-wrap: anywhere; } .bar div { display: flex; height: 16px; }
-.bar b { height: 100%; } .bar em { font-style: normal; color: var(--soft); font-variant-numeric: tabular-nums; }
+.bar b { height: 100%; } .bar em { font-style: normal; white-space: nowrap; color: var(--soft); font-variant-numeric: tabular-nums; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px; overflow-x: auto;
   font-size: 13px; } summary { cursor: pointer; font-weight: 600; font-size: 18px; margin: 34px 0 12px; }
 )";
