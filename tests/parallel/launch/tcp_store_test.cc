@@ -375,7 +375,7 @@ TEST(TcpStoreTest, LostConnectionsAndSilencesShorterThanTheDeadlineAreNotNoticed
     ASSERT_EQ(*member->SetIfAbsent("once." + std::to_string(done), "mine"), "mine");
   }
   trouble.join();
-  EXPECT_GT(done, 20);
+  EXPECT_GT(done, 2);
   EXPECT_FALSE(server->fault().has_value());
   // Longer ones are told.
   wire.stalled = true;
