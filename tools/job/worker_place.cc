@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "data/loader/sampler.h"
 
 namespace trireme {
 
@@ -43,9 +44,9 @@ std::vector<std::string> WorkerTable(const std::vector<WorkerPlace>& workers, in
   const int64_t size = static_cast<int64_t>(workers.size());
   for (int64_t rank = 0; rank < size; ++rank) {
     const WorkerPlace& worker = workers[static_cast<size_t>(rank)];
-    const int64_t first = global_batch_size * rank / size, end = global_batch_size * (rank + 1) / size;
+    const BatchShare share = ShareOfBatch(global_batch_size, static_cast<int>(rank), static_cast<int>(size));
     table.push_back(line(absl::StrCat(rank), worker.host, absl::StrCat(worker.process), worker.device,
-                         first == end ? "none" : absl::StrCat(first, " to ", end - 1)));
+                         share.count == 0 ? "none" : absl::StrCat(share.first, " to ", share.first + share.count - 1)));
   }
   return table;
 }
