@@ -1,5 +1,6 @@
 #include "parallel/strategies/bucket_stream.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
@@ -33,6 +34,7 @@ BucketStream::BucketStream(std::string owner, const BucketConfig& config, const 
                            Collective reduce, int64_t alignment)
     : owner_(std::move(owner)),
       overlap_(config.overlap()),
+      type_on_the_wire_(TypeOnTheWire(config)),
       arena_(arena),
       device_(arena.device()),
       compute_(device_.compute_stream()),
@@ -49,6 +51,11 @@ BucketStream::~BucketStream() {
 Status BucketStream::Setup(Communicator& communicator) {
   TRIREME_ASSIGN_OR_RETURN(communicator_, communicator.Duplicate());
   for (State& state : states_) state.done = device_.NewEvent();
+  if (type_on_the_wire_ != DataType::kFloat32 && communicator.size() > 1) {
+    int64_t longest = 0;
+    for (const Bucket& bucket : plan_.buckets) longest = std::max(longest, bucket.end - bucket.begin);
+    compression_ = std::make_unique<GradientCompression>(arena_, type_on_the_wire_, longest);
+  }
   ready_ = device_.NewEvent();
   gathered_ = device_.NewEvent();
   stream_ = device_.NewStream("comm");
@@ -58,7 +65,8 @@ Status BucketStream::Setup(Communicator& communicator) {
 std::vector<std::string> BucketStream::schedule() const {
   std::vector<std::string> lines;
   for (const Bucket& bucket : plan_.buckets) {
-    lines.push_back(absl::StrCat("a bucket from ", bucket.name, ", elements ", bucket.begin, " to ", bucket.end));
+    lines.push_back(absl::StrCat("a bucket from ", bucket.name, ", elements ", bucket.begin, " to ", bucket.end, " in ",
+                                 DataTypeName(type_on_the_wire_)));
   }
   return lines;
 }
@@ -132,14 +140,25 @@ void BucketStream::LaunchReady() {
 
 void BucketStream::Launch(int k) {
   State& state = states_[k];
-  const Tensor gradients = arena_.gradients().Flat(plan_.buckets[k].begin, plan_.buckets[k].end);
-  RunBeside(
-      [&] {
-        const StreamSpan span(*stream_, TraceKind::kCommunication, "reduce bucket", k + 1, gradients.bytes());
-        return reduce_(*communicator_, gradients, *stream_);
-      },
-      &state.status);
+  RunBeside([&] { return ReduceBucket(k); }, &state.status);
   stream_->Record(*state.done);
+}
+
+Status BucketStream::ReduceBucket(int k) {
+  const Bucket& bucket = plan_.buckets[k];
+  const Tensor elements = compression_ != nullptr ? compression_->Compress(bucket.begin, bucket.end, *stream_)
+                                                  : arena_.gradients().Flat(bucket.begin, bucket.end);
+  {
+    const StreamSpan span(*stream_, TraceKind::kCommunication, "reduce bucket", k + 1, elements.bytes());
+    TRIREME_RETURN_IF_ERROR(reduce_(*communicator_, elements, *stream_));
+  }
+  if (compression_ != nullptr) compression_->Expand(elements, bucket.begin, *stream_);
+  return absl::OkStatus();
+}
+
+std::vector<std::pair<std::string, Tensor>> BucketStream::KeptState() const {
+  if (compression_ == nullptr) return {};
+  return compression_->State();
 }
 
 void BucketStream::RunBeside(const std::function<Status()>& work, Status* status) {

@@ -20,6 +20,7 @@
 #include "core/nn/parameter_arena.h"
 #include "parallel/strategies/buckets.h"
 #include "parallel/strategies/buckets.pb.h"
+#include "parallel/strategies/compression.h"
 
 namespace trireme {
 
@@ -29,7 +30,7 @@ Status CheckBuckets(const BucketConfig& config);
 class BucketStream {
  public:
   // Works on a bucket's elements in place, with all workers, in order of the stream: sums its gradients (all of them,
-  // or this worker's part), or gathers its values.
+  // or this worker's part), or gathers its values. Gradients are of type_on_the_wire(), values float32.
   using Collective = std::function<Status(Communicator& communicator, const Tensor& elements, Stream& stream)>;
 
   // `owner` is the strategy's key, for messages. CheckBuckets(config) has to be OK. Buckets begin and end at multiples
@@ -58,6 +59,11 @@ class BucketStream {
   // Later work of the compute stream comes after all of them. Faults as of FinishNext.
   Status FinishGathers();
 
+  // float32, or with compression a 16-bit type.
+  DataType type_on_the_wire() const { return type_on_the_wire_; }
+  // See Strategy::State.
+  std::vector<std::pair<std::string, Tensor>> KeptState() const;
+
   const std::vector<Bucket>& buckets() const { return plan_.buckets; }
   // See Strategy::schedule.
   std::vector<std::string> schedule() const;
@@ -78,6 +84,7 @@ class BucketStream {
   int num_buckets() const { return static_cast<int>(plan_.buckets.size()); }
   void LaunchReady();
   void Launch(int k);
+  Status ReduceBucket(int k);
   // `work` in the stream, behind what the compute stream has been given; its fault, whenever it is met, is *status.
   void RunBeside(const std::function<Status()>& work, Status* status);
   void WaitFor(Event& done, int bucket);
@@ -85,6 +92,7 @@ class BucketStream {
 
   const std::string owner_;
   const bool overlap_;
+  const DataType type_on_the_wire_;
   const ParameterArena& arena_;
   Device& device_;
   Stream& compute_;
@@ -97,6 +105,7 @@ class BucketStream {
   std::vector<int> gathering_;  // buckets
   double exposed_seconds_ = 0;
   std::unique_ptr<Event> ready_, gathered_;
+  std::unique_ptr<GradientCompression> compression_;  // null where gradients travel as they are
   std::atomic<int64_t> communication_nanoseconds_{0};
   std::chrono::steady_clock::time_point began_;  // what the stream does at present; the stream's own
   std::unique_ptr<Communicator> communicator_;

@@ -30,7 +30,7 @@ class Hierarchical : public Strategy {
     TRIREME_ASSIGN_OR_RETURN(rings_, MakeHostRings(host_of, args_.communicator->rank()));
     TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
     TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
-    scratch_ = Tensor::Empty(args_.arena->device(), {kPiece}, DataType::kFloat32, MemoryKind::kGradients);
+    scratch_ = Tensor::Empty(args_.arena->device(), {kPiece}, buckets_.type_on_the_wire(), MemoryKind::kGradients);
     return buckets_.Setup(*args_.communicator);
   }
   void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
@@ -39,6 +39,7 @@ class Hierarchical : public Strategy {
     return FinishAndUpdate(&buckets_, *args_.arena, args_.optimizer, guard);
   }
   bool synchronous() const override { return true; }
+  std::vector<std::pair<std::string, Tensor>> State() const override { return buckets_.KeptState(); }
   std::vector<std::string> schedule() const override { return buckets_.schedule(); }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
   double communication_seconds() const override { return buckets_.communication_seconds(); }

@@ -13,10 +13,16 @@ int64_t ChunkSize(int64_t size, int ring_size) {
   return ((size + ring_size - 1) / ring_size + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
 
+template <class T>
+void AddAs(const Tensor& from, const Tensor& to, Stream& stream) {
+  const T* source = from.data<T>();
+  T* sum = to.data<T>();
+  ParallelFor(stream, to.size(),
+              [=] TRIREME_HD(int64_t i) { sum[i] = FromFloat<T>(ToFloat(sum[i]) + ToFloat(source[i])); });
+}
+
 void Add(const Tensor& from, const Tensor& to, Stream& stream) {
-  const float* source = from.data<float>();
-  float* sum = to.data<float>();
-  ParallelFor(stream, to.size(), [=] TRIREME_HD(int64_t i) { sum[i] += source[i]; });
+  DispatchFloating(to.type(), [&](auto element) { AddAs<decltype(element)>(from, to, stream); });
 }
 
 // An array that goes round a ring, by chunk and piece.

@@ -29,7 +29,7 @@ class RingAllReduceStrategy : public Strategy {
     TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
     TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
     scratch_ = Tensor::Empty(args_.arena->device(), {kPieceBytes / static_cast<int64_t>(sizeof(float))},
-                             DataType::kFloat32, MemoryKind::kGradients);
+                             buckets_.type_on_the_wire(), MemoryKind::kGradients);
     return buckets_.Setup(*args_.communicator);
   }
   void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
@@ -38,6 +38,7 @@ class RingAllReduceStrategy : public Strategy {
     return FinishAndUpdate(&buckets_, *args_.arena, args_.optimizer, guard);
   }
   bool synchronous() const override { return true; }
+  std::vector<std::pair<std::string, Tensor>> State() const override { return buckets_.KeptState(); }
   std::vector<std::string> schedule() const override { return buckets_.schedule(); }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
   double communication_seconds() const override { return buckets_.communication_seconds(); }

@@ -38,7 +38,8 @@ class Sharded : public Strategy {
     TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, mine));
     TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
     if (by_ring_) {
-      scratch_ = Tensor::Empty(args_.arena->device(), {kRingPiece}, DataType::kFloat32, MemoryKind::kGradients);
+      scratch_ =
+          Tensor::Empty(args_.arena->device(), {kRingPiece}, buckets_.type_on_the_wire(), MemoryKind::kGradients);
     }
     return buckets_.Setup(*args_.communicator);
   }
@@ -63,6 +64,7 @@ class Sharded : public Strategy {
     return buckets_.FinishGathers();
   }
   bool synchronous() const override { return true; }
+  std::vector<std::pair<std::string, Tensor>> State() const override { return buckets_.KeptState(); }
   std::vector<std::string> schedule() const override { return buckets_.schedule(); }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
   double communication_seconds() const override { return buckets_.communication_seconds(); }

@@ -1,0 +1,95 @@
+#include "parallel/strategies/compression.h"
+
+#include "core/tensor/tiles.h"
+
+namespace trireme {
+namespace {
+
+template <class T>
+struct RoundTile {
+  using Element = T;
+  const float* gradient;
+  float* residual;
+  T* wire;
+  float largest;  // that the wire's type holds
+
+  bool IsAligned() const { return AreAligned(gradient, residual, wire); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    const auto in = Load<kLanes>(gradient + i);
+    const auto kept = Load<kLanes>(residual + i);
+    float before[kLanes], value[kLanes], bounded[kLanes];
+    for (int l = 0; l < kLanes; ++l) {
+      before[l] = kept[l];
+      value[l] = in[l] + before[l];
+      const bool finite = value[l] - value[l] == 0.0f;
+      const float low = value[l] < -largest ? -largest : value[l];
+      bounded[l] = Where(finite, low > largest ? largest : low) + Where(!finite, value[l]);
+    }
+    Store<kLanes>(bounded, wire + i);
+    const auto sent = Load<kLanes>(wire + i);
+    float after[kLanes];
+    for (int l = 0; l < kLanes; ++l) {
+      const float error = value[l] - sent[l];
+      const bool finite = error - error == 0.0f;
+      after[l] = Where(finite, error) + Where(!finite, before[l]);
+    }
+    Store<kLanes>(after, residual + i);
+  }
+};
+
+template <class T>
+struct WidenTile {
+  using Element = T;
+  const T* wire;
+  float* gradient;
+
+  bool IsAligned() const { return AreAligned(wire, gradient); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    Store<kLanes>(Load<kLanes>(wire + i), gradient + i);
+  }
+};
+
+float LargestOf(DataType type) { return type == DataType::kFloat16 ? 65504.0f : 3.3895314e38f; }
+
+}  // namespace
+
+DataType TypeOnTheWire(const BucketConfig& config) {
+  switch (config.compression()) {
+    case BucketConfig::NONE:
+      return DataType::kFloat32;
+    case BucketConfig::BF16:
+      return DataType::kBfloat16;
+    case BucketConfig::FP16:
+      return DataType::kFloat16;
+  }
+  return DataType::kFloat32;
+}
+
+GradientCompression::GradientCompression(const ParameterArena& arena, DataType type, int64_t longest)
+    : arena_(arena),
+      residual_(Tensor::Zeros(arena.device(), {arena.size()}, DataType::kFloat32, MemoryKind::kGradients)),
+      wire_(Tensor::Empty(arena.device(), {longest}, type, MemoryKind::kGradients)) {}
+
+Tensor GradientCompression::Compress(int64_t begin, int64_t end, Stream& stream) {
+  const Tensor wire = wire_.Flat(0, end - begin);
+  DispatchFloating(wire.type(), [&](auto element) {
+    using T = decltype(element);
+    ForTiles(stream, 1, wire.size(),
+             RoundTile<T>{arena_.gradients().data<float>() + begin, residual_.data<float>() + begin, wire.data<T>(),
+                          LargestOf(wire.type())});
+  });
+  return wire;
+}
+
+void GradientCompression::Expand(const Tensor& reduced, int64_t begin, Stream& stream) {
+  DispatchFloating(reduced.type(), [&](auto element) {
+    using T = decltype(element);
+    ForTiles(stream, 1, reduced.size(), WidenTile<T>{reduced.data<T>(), arena_.gradients().data<float>() + begin});
+  });
+}
+
+}  // namespace trireme
