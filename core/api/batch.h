@@ -44,7 +44,7 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
   // The batch of step `step`. Calls are made with steps in increasing order, one after the other; the
-  // first may be any (a resumed run). Blocks until the batch is made; on a device that runs beside the
+  // first may be any (a resumed run), and so may one that looks for a fault once more. Blocks until the batch is made; on a device that runs beside the
   // host the tensors are then there in the order of the compute stream, and the host does not wait for it. They keep
   // their addresses while nothing else holds them.
   virtual Status Next(int64_t step, Batch* batch) = 0;

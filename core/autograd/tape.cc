@@ -29,11 +29,12 @@ void Tape::Add(const char* name, const std::vector<Var>& inputs, const Var& outp
   records_.push_back({name, std::move(used), output, std::move(backward)});
 }
 
-void Tape::Release(int parameter, Stream& stream) {
+void Tape::Release(const char* name, int parameter, Stream& stream) {
   if (--uses_[parameter] > 0) return;
   const Var& var = parameters_[parameter];
   if (var.requires_gradient()) {
     if (!var.node_->gradient.defined()) var.node_->parameter_gradient.Zero(stream);
+    if (observer_ != nullptr) observer_->OnParameterGradient(name, parameter, var.node_->parameter_gradient);
     var.node_->gradient = Tensor();  // the arena keeps it; the next step overwrites it
   }
   if (sink_ != nullptr) sink_->OnGradientReady(parameter);
@@ -64,16 +65,18 @@ void Tape::Backward(const std::vector<Var>& losses, Stream& stream, const Backwa
     records_.pop_back();
     Tensor gradient = record.output.TakeGradient();
     record.output = Var();
+    if (observer_ != nullptr && gradient.defined())
+      observer_->OnOutputGradient(record.name, record.parameters, gradient);
     if (gradient.defined()) {
       const TraceSpan span(TraceKind::kBackward, record.name);
       record.backward(std::move(gradient));
     }
     record.backward = nullptr;
-    for (int parameter : record.parameters) Release(parameter, stream);
+    for (int parameter : record.parameters) Release(record.name, parameter, stream);
   }
   for (int parameter : unused) {
     uses_[parameter] = 1;
-    Release(parameter, stream);
+    Release("nothing", parameter, stream);
   }
 }
 
@@ -88,6 +91,9 @@ bool NeedsGradient(const Context& context, const std::vector<Var>& inputs) {
 Var Record(Context& context, const char* name, Tensor value, const std::vector<Var>& inputs,
            BackwardFunction backward) {
   TraceFunction(name);
+  if (context.tape != nullptr && context.tape->observer() != nullptr) {
+    context.tape->observer()->OnOutput(name, inputs, value);
+  }
   if (!NeedsGradient(context, inputs)) return Var(std::move(value));
   Var output = Var::Intermediate(std::move(value));
   context.tape->Add(name, inputs, output, std::move(backward));

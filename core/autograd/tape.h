@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/autograd/context.h"
+#include "core/autograd/function_observer.h"
 #include "core/autograd/var.h"
 
 namespace trireme {
@@ -56,6 +57,10 @@ class Tape {
   // step.
   void Backward(const std::vector<Var>& losses, Stream& stream, const BackwardOptions& options = {});
 
+  // Null: nobody looks. It outlives the passes.
+  void set_observer(FunctionObserver* observer) { observer_ = observer; }
+  FunctionObserver* observer() const { return observer_; }
+
   int size() const { return static_cast<int>(records_.size()); }
 
  private:
@@ -65,10 +70,12 @@ class Tape {
     Var output;
     BackwardFunction backward;
   };
-  void Release(int parameter, Stream& stream);
+  // `name` is the function's that used it last.
+  void Release(const char* name, int parameter, Stream& stream);
 
   std::vector<Var> parameters_;
   GradientSink* sink_;
+  FunctionObserver* observer_ = nullptr;
   std::vector<RecordEntry> records_;
   std::vector<int> uses_;  // by parameter: recorded functions that have not run backwards yet
 };

@@ -4,25 +4,25 @@
 
 #include "core/device/parallel_for.h"
 #include "core/ops/sum_of_squares.h"
+#include "core/train/finite.h"
 
 namespace trireme {
 namespace {
 
 enum Number { kScale, kGoodSteps, kStepScale, kMultiplier, kNorm, kNumNumbers };
-enum Flag { kApplies, kHalted, kFound, kNumFlags };
+enum Flag { kApplies, kHalted, kFound, kInARow, kNumFlags };
 
-// Neither infinite nor not a number.
-TRIREME_HD inline bool IsFinite(float x) { return x - x == 0.0f; }
-
-void BeginDecision(const float* rows, int64_t num_rows, int64_t columns, int64_t first_loss, float* numbers,
+void BeginDecision(const float* rows, int64_t num_rows, int64_t columns, int64_t first_loss, bool skips, float* numbers,
                    int32_t* flags, double* squares, Stream& stream) {
   ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) {
+    bool odd = false;
     for (int64_t row = 0; row < num_rows; ++row) {
       for (int64_t column = first_loss; column < columns; ++column) {
-        if (!IsFinite(rows[row * columns + column])) flags[kHalted] = 1;
+        odd = odd || !IsFinite(rows[row * columns + column]);
       }
     }
-    flags[kApplies] = flags[kHalted] == 0;
+    if (odd && !skips) flags[kHalted] = 1;
+    flags[kApplies] = flags[kHalted] == 0 && !odd;
     flags[kFound] = 0;
     numbers[kStepScale] = numbers[kScale];
     numbers[kMultiplier] = 1.0f / numbers[kScale];
@@ -31,48 +31,49 @@ void BeginDecision(const float* rows, int64_t num_rows, int64_t columns, int64_t
   });
 }
 
-// Threads that find something store the same value, which no order can change.
-TRIREME_HD inline void Raise(int32_t* flag) {
-#ifdef __CUDA_ARCH__
-  *flag = 1;
-#else
-  __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
-#endif
-}
-
-void FindNotFinite(const float* values, int64_t count, int32_t* found, Stream& stream) {
-  ParallelFor(stream, count, [=] TRIREME_HD(int64_t i) {
-    if (!IsFinite(values[i])) Raise(found);
-  });
-}
+struct DecisionRules {
+  bool clips, scales;
+  int most_not_finite_in_a_row;
+  float clip_norm;
+  int growth_steps;
+};
 
 // Squares of float32 values are finite in float64, and so is the sum of as many as there can be: where it is not, a
 // gradient is not.
-void Clip(float clip_norm, bool skips, const double* squares, float* numbers, int32_t* flags, Stream& stream) {
+void DecideStep(const DecisionRules& rules, const double* squares, float* numbers, int32_t* flags, Stream& stream) {
   ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) {
-    const double norm = sqrt(squares[0]) / numbers[kStepScale];
-    numbers[kNorm] = static_cast<float>(norm);
-    if (!(squares[0] - squares[0] == 0.0)) {
-      flags[kFound] = 1;
+    if (flags[kHalted] != 0) return;
+    bool found = flags[kFound] != 0;
+    if (rules.clips) {
+      const double norm = sqrt(squares[0]) / numbers[kStepScale];
+      numbers[kNorm] = static_cast<float>(norm);
+      found = !(squares[0] - squares[0] == 0.0);
+      if (!found && norm > rules.clip_norm) {
+        numbers[kMultiplier] = static_cast<float>(rules.clip_norm / (norm + 1e-6) / numbers[kStepScale]);
+      }
+    }
+    // No scale would have made a loss finite that is not.
+    const bool odd_loss = flags[kApplies] == 0;
+    if (odd_loss || (found && !rules.scales)) {
       flags[kApplies] = 0;
-      if (!skips) flags[kHalted] = 1;
-    } else if (norm > clip_norm) {
-      numbers[kMultiplier] = static_cast<float>(clip_norm / (norm + 1e-6) / numbers[kStepScale]);
+      if (++flags[kInARow] > rules.most_not_finite_in_a_row) flags[kHalted] = 1;
+      return;
+    }
+    flags[kInARow] = 0;
+    if (found) {
+      flags[kApplies] = 0;
+      numbers[kScale] *= 0.5f;
+      numbers[kGoodSteps] = 0;
+    } else if (rules.scales && ++numbers[kGoodSteps] >= static_cast<float>(rules.growth_steps)) {
+      numbers[kScale] *= 2;
+      numbers[kGoodSteps] = 0;
     }
   });
 }
 
-void DecideAndRescale(int growth_steps, float* numbers, int32_t* flags, Stream& stream) {
-  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) {
-    if (flags[kHalted] != 0) return;
-    if (flags[kFound] != 0) {
-      flags[kApplies] = 0;
-      numbers[kScale] *= 0.5f;
-      numbers[kGoodSteps] = 0;
-    } else if (++numbers[kGoodSteps] >= static_cast<float>(growth_steps)) {
-      numbers[kScale] *= 2;
-      numbers[kGoodSteps] = 0;
-    }
+void CopyIfLeftOut(const int32_t* flags, const float* from, float* to, int64_t count, Stream& stream) {
+  ParallelFor(stream, count, [=] TRIREME_HD(int64_t i) {
+    if (flags[kApplies] == 0) to[i] = from[i];
   });
 }
 
@@ -91,19 +92,19 @@ StepGuard::StepGuard(const ParameterArena& arena, Communicator& communicator, co
       options_(options),
       numbers_(Tensor::From<float>(arena.device(), {kNumNumbers},
                                    {options.loss_scale.enabled ? options.loss_scale.initial : 1.0f, 0, 1, 1, 0})),
-      flags_(Tensor::From<int32_t>(arena.device(), {kNumFlags}, {1, 0, 0})),
+      flags_(Tensor::From<int32_t>(arena.device(), {kNumFlags}, {1, 0, 0, 0})),
       squares_(Tensor::Zeros(arena.device(), {1}, DataType::kFloat64)) {}
 
 void StepGuard::InspectLosses(const Tensor& rows, int64_t first_loss, Stream& stream) {
-  BeginDecision(rows.data<float>(), rows.dim(0), rows.dim(1), first_loss, numbers_.data<float>(),
+  BeginDecision(rows.data<float>(), rows.dim(0), rows.dim(1), first_loss, skips(), numbers_.data<float>(),
                 flags_.data<int32_t>(), squares_.data<double>(), stream);
 }
 
-void StepGuard::Inspect(int64_t, const Tensor& gradients, Stream& stream) {
+void StepGuard::Inspect(int64_t /*begin*/, const Tensor& gradients, Stream& stream) {
   if (clips()) {
     ops::AddSumOfSquares(gradients, squares_, stream);
-  } else if (scales()) {
-    FindNotFinite(gradients.data<float>(), gradients.size(), flags_.data<int32_t>() + kFound, stream);
+  } else if (scales() || skips()) {
+    FindNotFinite(gradients, flags_.Flat(kFound, kFound + 1), stream);
   }
 }
 
@@ -115,13 +116,21 @@ Status StepGuard::Decide(bool replicated, Stream& stream) {
         clips() ? communicator_.AllReduce(squares_, ReduceOperation::kSum, stream)
                 : communicator_.AllReduce(flags_.Flat(kFound, kFound + 1), ReduceOperation::kMax, stream));
   }
-  if (clips()) {
-    Clip(options_.clip_norm, scales(), squares_.data<double>(), numbers_.data<float>(), flags_.data<int32_t>(), stream);
-  }
-  if (scales()) {
-    DecideAndRescale(options_.loss_scale.growth_steps, numbers_.data<float>(), flags_.data<int32_t>(), stream);
-  }
+  DecideStep(
+      {clips(), scales(), options_.most_not_finite_in_a_row, options_.clip_norm, options_.loss_scale.growth_steps},
+      squares_.data<double>(), numbers_.data<float>(), flags_.data<int32_t>(), stream);
   return absl::OkStatus();
+}
+
+void StepGuard::KeepBuffers(const Tensor& buffers, Stream& stream) {
+  if (!skips()) return;
+  if (!buffers_.defined()) buffers_ = Tensor::Empty(buffers.device(), buffers.shape());
+  buffers_.CopyFrom(buffers, stream);
+}
+
+void StepGuard::RestoreBuffersIfLeftOut(const Tensor& buffers, Stream& stream) const {
+  if (!skips()) return;
+  CopyIfLeftOut(flags_.data<int32_t>(), buffers_.data<float>(), buffers.data<float>(), buffers.size(), stream);
 }
 
 UpdateControl StepGuard::control() const {

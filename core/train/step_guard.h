@@ -1,7 +1,9 @@
 // Decides on the device whether a step's update reaches the weights, so that the host may learn of it later.
 //
 // A loss that is not finite, of any worker, halts the updates from that step on: the host reads results a step late on
-// devices that run ahead of it, and the weights have to be those of the last good step when it ends the run.
+// devices that run ahead of it, and the weights have to be those of the last good step when it ends the run. Or such a
+// step is left out on all workers, one with gradients that are not finite too, and what its forward pass did to running
+// statistics is undone; that halts after too many in a row.
 //
 // In float16, gradients are computed of the loss times a scale, so that small ones do not vanish (Micikevicius et al.,
 // "Mixed Precision Training", ICLR 2018, section 3.2), and taken back times its inverse in the update. The scale is
@@ -35,7 +37,8 @@ struct LossScaleOptions {
 
 struct StepGuardOptions {
   LossScaleOptions loss_scale;
-  float clip_norm = 0;  // 0: gradients are not clipped, and their norm is not known
+  int most_not_finite_in_a_row = 0;  // such steps are left out; 0: the first one halts
+  float clip_norm = 0;               // 0: gradients are not clipped, and their norm is not known
 };
 
 class StepGuard : public GradientGuard {
@@ -47,10 +50,15 @@ class StepGuard : public GradientGuard {
   // losses begin at column `first_loss`.
   void InspectLosses(const Tensor& rows, int64_t first_loss, Stream& stream);
 
-  bool waits_for_all() const override { return scales() || clips(); }
+  bool waits_for_all() const override { return scales() || clips() || skips(); }
   void Inspect(int64_t begin, const Tensor& gradients, Stream& stream) override;
   Status Decide(bool replicated, Stream& stream) override;
   UpdateControl control() const override;
+
+  // Around a step: what is kept of `buffers` before it comes back if the step is left out. Where none is, they do
+  // nothing.
+  void KeepBuffers(const Tensor& buffers, Stream& stream);
+  void RestoreBuffersIfLeftOut(const Tensor& buffers, Stream& stream) const;
 
   // What the loss is multiplied by, in the device's memory; null if it is not scaled.
   const float* loss_scale() const;
@@ -64,13 +72,15 @@ class StepGuard : public GradientGuard {
  private:
   bool scales() const { return options_.loss_scale.enabled; }
   bool clips() const { return options_.clip_norm > 0; }
+  bool skips() const { return options_.most_not_finite_in_a_row > 0; }
 
   Communicator& communicator_;
   const StepGuardOptions options_;
   Tensor
       numbers_;   // float32: the scale, good steps; of this step: the scale, what gradients are multiplied by, the norm
-  Tensor flags_;  // int32: this step applies, updates are halted, a gradient is not finite
+  Tensor flags_;  // int32: this step applies, updates are halted, a gradient is not finite, steps left out in a row
   Tensor squares_;  // float64 [1]: their sum, so far
+  Tensor buffers_;  // before the step
 };
 
 }  // namespace trireme

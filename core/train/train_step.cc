@@ -110,12 +110,15 @@ void TrainStep::ForgetRecording(Recording* recording) {
 
 Status TrainStep::Enqueue(int64_t step, const std::vector<Batch>& parts, const std::function<WorkerNote()>& note) {
   Stream& stream = parts_.device->compute_stream();
+  const Tensor& buffers = parts_.arena->buffer_values();
+  parts_.guard->KeepBuffers(buffers, stream);
   for (size_t part = 0; part < parts.size(); ++part) TRIREME_RETURN_IF_ERROR(EnqueuePart(step, parts, part));
   const Phase phase(TraceKind::kUpdate, "finish and update", stream);
   if (note && stream.is_inline()) results_.Note(note(), stream);
   TRIREME_RETURN_IF_ERROR(results_.Gather(stream));
   parts_.guard->InspectLosses(results_.rows(), StepResults::first_loss(), stream);
   TRIREME_RETURN_IF_ERROR(parts_.strategy->Step(*parts_.guard));
+  parts_.guard->RestoreBuffersIfLeftOut(buffers, stream);
   parts_.arena->RefreshRounded();
   results_.Summarise(*parts_.guard, stream);
   return absl::OkStatus();

@@ -6,15 +6,25 @@
 
 #include "absl/strings/str_join.h"
 #include "core/base/trace.h"
+#include "core/train/find_not_finite.h"
 #include "core/train/memory_advice.h"
 
 namespace trireme {
 namespace {
 
 // From 2^16, a scale that was halved so often is under the smallest number of float16: it is not the scale's fault.
-constexpr int kMostSkippedInARow = 40;
+constexpr int kMostOverflowedInARow = 40;
 
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+bool HasOddLoss(const StepOutcome& outcome) {
+  for (const std::vector<float>& of_worker : outcome.losses) {
+    for (const float loss : of_worker) {
+      if (!std::isfinite(loss)) return true;
+    }
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -147,31 +157,28 @@ Status Trainer::ReadOldest(bool* stop) {
   if (lag_ > 0) TRIREME_RETURN_IF_ERROR(parts_.communicator->status());
   const PendingStep step = std::move(pending_.front());
   pending_.pop_front();
-  for (size_t rank = 0; rank < outcome.losses.size(); ++rank) {
-    for (size_t i = 0; i < outcome.losses[rank].size(); ++i) {
-      const float value = outcome.losses[rank][i];
-      if (!std::isfinite(value)) return NotFinite(step, static_cast<int>(rank), outcome.loss_names[i], value);
-    }
-    *stop = *stop || outcome.notes[rank].stop;
+  for (const WorkerNote& note : outcome.notes) *stop = *stop || note.stop;
+  const bool odd_loss = HasOddLoss(outcome);
+  // Float16's gradients overflow now and then, which is what the scale is for.
+  const bool overflowed = !odd_loss && !outcome.applied && options_.step.precision == Precision::kFloat16;
+  std::string sentence;
+  if (odd_loss || (!outcome.applied && !overflowed)) {
+    TRIREME_RETURN_IF_ERROR(NotFinite(step, outcome, &sentence));
+  } else {
+    not_finite_in_a_row_ = 0;
   }
-  if (!outcome.applied && options_.step.precision != Precision::kFloat16) {
-    return absl::InternalError(absl::StrCat("step ", step.step, ": the norm of the gradients is ",
-                                            outcome.gradient_norm,
-                                            "; the weights are still those of the step before: lower the learning "
-                                            "rate"));
-  }
-  skipped_in_a_row_ = outcome.applied ? 0 : skipped_in_a_row_ + 1;
-  if (skipped_in_a_row_ > kMostSkippedInARow) {
+  overflowed_in_a_row_ = overflowed ? overflowed_in_a_row_ + 1 : 0;
+  if (overflowed_in_a_row_ > kMostOverflowedInARow) {
     return absl::InternalError(absl::StrCat(
-        "step ", step.step, ": gradients were not finite in ", skipped_in_a_row_,
+        "step ", step.step, ": gradients were not finite in ", overflowed_in_a_row_,
         " steps in a row, down to a loss scale of ", outcome.loss_scale,
         "; the weights are those before these steps: lower the learning rate, or say `precision: BF16` or FP32"));
   }
-  Report(step, outcome);
+  Report(step, outcome, sentence);
   return absl::OkStatus();
 }
 
-void Trainer::Report(const PendingStep& step, const StepOutcome& outcome) {
+void Trainer::Report(const PendingStep& step, const StepOutcome& outcome, const std::string& not_finite) {
   const double now = Now();
   StepReport report;
   report.seconds = now - std::max(step.start, last_read_);
@@ -180,6 +187,7 @@ void Trainer::Report(const PendingStep& step, const StepOutcome& outcome) {
   report.step = step.step;
   report.learning_rate = step.learning_rate;
   report.applied = outcome.applied;
+  report.not_finite = not_finite;
   report.loss_scale = outcome.loss_scale;
   report.gradient_norm = outcome.gradient_norm;
   for (size_t i = 0; i < outcome.loss_names.size(); ++i) {
@@ -198,21 +206,34 @@ void Trainer::Report(const PendingStep& step, const StepOutcome& outcome) {
   parts_.observer->OnStep(report);
 }
 
-Status Trainer::NotFinite(const PendingStep& step, int rank, const std::string& loss, float value) {
-  std::string images = absl::StrJoin(step.image_ids, ", ");
-  const auto of_all = AllGatherStrings(*parts_.communicator, images, *parts_.device);
-  if (of_all.ok()) {
-    images = (*of_all)[static_cast<size_t>(rank)];
+Status Trainer::NotFinite(const PendingStep& step, const StepOutcome& outcome, std::string* sentence) {
+  ++not_finite_in_a_row_;
+  // The loader makes a batch anew where the next step's has taken its place. On a device that runs beside the host the
+  // step after it is enqueued already; unless updates are halted, that is what the weights are of.
+  const bool collective = parts_.strategy->synchronous();
+  if (collective && lag_ > 0) TRIREME_RETURN_IF_ERROR(NextBatch(step.step));
+  NotFiniteTrial trial;
+  trial.device = parts_.device;
+  trial.communicator = parts_.communicator;
+  trial.detector = parts_.detector;
+  trial.arena = parts_.arena;
+  trial.precision = options_.step.precision;
+  trial.seed = options_.step.seed;
+  trial.step = step.step;
+  trial.parts = &parts_of_batch_;
+  trial.loss_scale = parts_.guard->loss_scale();
+  *sentence = DescribeNotFinite(trial, step.image_ids, outcome, collective);
+  if (not_finite_in_a_row_ <= options_.most_not_finite_in_a_row) return absl::OkStatus();
+  if (collective) {
     // Nobody ends, and takes the job down, before all have read.
     Stream& stream = parts_.device->compute_stream();
     parts_.communicator->Barrier(stream).IgnoreError();
     stream.Synchronize();
-  } else if (rank != parts_.communicator->rank()) {
-    images = "unknown";
   }
-  return absl::InternalError(absl::StrCat("step ", step.step, ", rank ", rank, ": the loss ", loss, " is ", value,
-                                          " (images ", images,
-                                          "); the weights are still those of the step before: lower the learning "
+  const std::string steps =
+      not_finite_in_a_row_ > 1 ? absl::StrCat(" (the last of ", not_finite_in_a_row_, " such steps)") : "";
+  return absl::InternalError(absl::StrCat(*sentence, steps,
+                                          "; the weights are still those of the step before: lower the learning "
                                           "rate, or look at these images"));
 }
 

@@ -39,7 +39,9 @@ struct StepReport {
   // Of the step before.
   double communication_seconds = 0;  // in which the strategy moved gradients or parameters, hidden or not; mean
   int64_t bytes_sent = 0;            // by the worker that sent most
-  bool applied = true;               // false: its gradients overflowed, and the weights are those of the step before
+  bool applied = true;               // false: it was left out, and the weights are those of the step before
+  // Why it was left out, a sentence; empty: it was not, or its gradients overflowed float16.
+  std::string not_finite;
   double loss_scale = 1;
   double gradient_norm = 0;  // over all trained parameters, before clipping; 0 where it is not known
 };
@@ -63,6 +65,8 @@ struct TrainerOptions {
   int64_t checkpoint_every = 0;  // 0: at the end and when stopped only
   // Batches of the source in a step: step s takes those from s times this on. See TrainStep.
   int accumulate_steps = 1;
+  // Steps whose losses or gradients are not finite, as StepGuardOptions has it: one more stops the job.
+  int most_not_finite_in_a_row = 0;
   TrainStepOptions step;
 };
 
@@ -85,8 +89,8 @@ class Trainer {
 
   // Trains from first_step to total_steps; a resumed run begins with the evaluation that is due at first_step, if any.
   // Cancelled if it was asked to stop: a checkpoint of where it stopped was saved. A loss that is not finite stops the
-  // job, before it reaches the weights, with a sentence that names the loss, the rank and the images. Memory that does
-  // not suffice ends in one that names who took it, and a batch size that would fit.
+  // job, before it reaches the weights, with a sentence that names the loss, the rank, the images and the function.
+  // Memory that does not suffice ends in one that names who took it, and a batch size that would fit.
   Status Run();
 
   // For tests and reports.
@@ -119,9 +123,9 @@ class Trainer {
   // Until no more than `unread` steps are left; sets *stop if a worker was asked to.
   Status ReadResults(size_t unread, bool* stop);
   Status ReadOldest(bool* stop);
-  void Report(const PendingStep& step, const StepOutcome& outcome);
-  // Every rank returns the same sentence. Collective.
-  Status NotFinite(const PendingStep& step, int rank, const std::string& loss, float value);
+  void Report(const PendingStep& step, const StepOutcome& outcome, const std::string& not_finite);
+  // OK if the step may be left out, with the sentence that says why; every rank returns the same. Collective.
+  Status NotFinite(const PendingStep& step, const StepOutcome& outcome, std::string* sentence);
 
   const Parts parts_;
   const TrainerOptions options_;
@@ -132,7 +136,8 @@ class Trainer {
   std::vector<Batch> parts_of_batch_;
   std::deque<PendingStep> pending_;
   double last_read_ = 0;
-  int skipped_in_a_row_ = 0;
+  int overflowed_in_a_row_ = 0;
+  int not_finite_in_a_row_ = 0;
 };
 
 }  // namespace trireme

@@ -72,6 +72,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"NegativeWarmUp", "train", {"--set", "lr_scaling_warmup_steps=-3"}, {"lr_scaling_warmup_steps is -3"}},
         BadInput{"NoParts", "train", {"--set", "accumulate_steps=0"}, {"accumulate_steps is 0"}},
         BadInput{"IndivisibleParts", "train", {"--set", "accumulate_steps=3"}, {"global_batch_size is 4", "3 parts"}},
+        BadInput{"NoLimit", "train", {"--set", "not_finite_limit=0"}, {"not_finite_limit is 0", "at least 1"}},
         BadInput{"NoNorm", "train", {"--set", "clip_gradient_norm=0"}, {"clip_gradient_norm is 0", "more than 0"}},
         BadInput{"NotANorm", "train", {"--set", "clip_gradient_norm=nan"}, {"clip_gradient_norm is nan"}},
         BadInput{"UnknownDevice", "train", {"--device=tpu"}, {"tpu", "cpu, cuda"}},

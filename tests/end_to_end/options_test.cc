@@ -107,5 +107,28 @@ TEST(UnevenShares, GiveTheLossesOfOneWorker) {
   }
 }
 
+// A rate that lets weights grow beyond all bounds with the first step.
+TEST(NotFinite, EndsInASentenceWithTheLayerOrIsLeftOutAndListed) {
+  const std::string config = TinyConfig();
+  const auto train = [&](const std::string& out, std::vector<std::string> more) {
+    more.insert(more.end(), {"--config=" + config, "--out=" + out, "--workers=2", "--set",
+                             "schedule={[schedule/constant] {learning_rate: 1e30}}"});
+    return RunToolProcess("train", more).output;
+  };
+  const std::string stopped = NewFolder("stopped"), skipped = NewFolder("skipped");
+  const std::string sentence = train(stopped, {});
+  for (const char* words : {"step 1, rank ", "the loss ", "(images ", "the first values that are not finite are the ",
+                            " in backbone.", "the weights are still those of the step before"}) {
+    EXPECT_NE(sentence.find(words), std::string::npos) << words << "\n" << sentence;
+  }
+  const std::string output = train(skipped, {"--set", "not_finite=SKIP", "--set", "not_finite_limit=3"});
+  EXPECT_NE(output.find("left out: step 1, rank "), std::string::npos) << output;
+  EXPECT_NE(output.find("the last of 4 such steps"), std::string::npos) << output;
+  int listed = 0;
+  for (const auto& event : ReadEvents(skipped)) listed += event["event"] == "skip" ? 1 : 0;
+  EXPECT_EQ(listed, 3);
+  EXPECT_NE(ReadAll(skipped + "/report.html").find("Steps that were left out"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace trireme

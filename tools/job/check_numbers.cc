@@ -60,6 +60,10 @@ Status CheckNumbers(const Config& config) {
     return absl::InvalidArgumentError(absl::StrCat("steps is ", config.steps(), "; it has to be at least 1"));
   }
   TRIREME_RETURN_IF_ERROR(CheckScaling(config));
+  if (config.not_finite_limit() < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("not_finite_limit is ", config.not_finite_limit(),
+                                                   "; it has to be at least 1 (`not_finite: STOP` skips no step)"));
+  }
   if (config.has_clip_gradient_norm() &&
       !(config.clip_gradient_norm() > 0 && std::isfinite(config.clip_gradient_norm()))) {
     return absl::InvalidArgumentError(

@@ -26,6 +26,7 @@ StepGuardOptions GuardOptionsOf(const Config& config) {
   options.loss_scale.enabled = config.precision() == Config::FP16;
   options.loss_scale.initial = config.loss_scale().initial();
   options.loss_scale.growth_steps = config.loss_scale().growth_steps();
+  if (config.not_finite() == Config::SKIP) options.most_not_finite_in_a_row = config.not_finite_limit();
   options.clip_norm = config.clip_gradient_norm();
   return options;
 }
@@ -116,6 +117,7 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   options.evaluate_every = config.evaluation().every_steps();
   options.checkpoint_every = config.checkpoint().every_steps();
   options.accumulate_steps = parts_of_step;
+  options.most_not_finite_in_a_row = GuardOptionsOf(config).most_not_finite_in_a_row;
   options.step.precision = precision;
   options.step.seed = config.seed();
   options.step.may_record = config.record_steps() == Config::AUTO;

@@ -131,6 +131,15 @@ std::string Faults(const FaultLog& faults) {
   return html + "</table></details>";
 }
 
+std::string SkippedSteps(const std::vector<Json>& events) {
+  std::string rows;
+  for (const Json& event : events) {
+    if (event.value("event", "") != "skip") continue;
+    absl::StrAppend(&rows, "<tr><td>", EscapeHtml(event.value("why", "")), "</td></tr>");
+  }
+  return rows.empty() ? "" : absl::StrCat("<h2>Steps that were left out</h2><table>", rows, "</table>");
+}
+
 std::string Memory(const Json& end) {
   if (!end.contains("peak_bytes") || end["peak_bytes"].empty()) return "";
   std::string html = "<h2>Peak memory</h2><table><tr><th></th>";
@@ -189,7 +198,7 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
                               start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
       "</div>", Soft(start.value("lr_scaling", "")),
       status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
-      Summary(events, start, end), "<h2>Curves</h2>", Charts(events), pictures, Faults(faults), Memory(end),
+      Summary(events, start, end), "<h2>Curves</h2>", Charts(events), pictures, SkippedSteps(events), Faults(faults), Memory(end),
       "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
   return WriteFileAtomically(path, html);
 }

@@ -37,6 +37,10 @@ nlohmann::ordered_json PeaksOf(const MemoryStats& stats) {
   return peaks;
 }
 
+bool CountsSkipped(const Config& config) {
+  return config.precision() == Config::FP16 || config.not_finite() == Config::SKIP;
+}
+
 std::string PrecisionName(const Config& config) { return Config::Precision_Name(config.precision()); }
 
 }  // namespace
@@ -95,6 +99,11 @@ void RunRecorder::OnStart(const Setup& setup) {
 void RunRecorder::OnStep(const StepReport& report) {
   steps_done_ = report.step + 1;
   if (!report.applied) ++steps_skipped_;
+  if (!report.not_finite.empty()) {
+    ++steps_not_finite_;
+    progress_->Line(absl::StrCat("left out: ", report.not_finite));
+    metrics_->Write({{"event", "skip"}, {"step", steps_done_}, {"why", report.not_finite}});
+  }
   progress_->Step(report);
   const int64_t every = std::max<int64_t>(1, job_.config.log().every_steps());
   if (steps_done_ % every != 0 && steps_done_ != job_.config.steps()) return;
@@ -108,10 +117,8 @@ void RunRecorder::OnStep(const StepReport& report) {
   event["communication"] = report.communication_seconds / report.seconds;
   event["bytes_sent"] = report.bytes_sent;
   if (job_.config.has_clip_gradient_norm()) event["gradient_norm"] = report.gradient_norm;
-  if (job_.config.precision() == Config::FP16) {
-    event["loss_scale"] = report.loss_scale;
-    event["steps_skipped"] = steps_skipped_;
-  }
+  if (job_.config.precision() == Config::FP16) event["loss_scale"] = report.loss_scale;
+  if (CountsSkipped(job_.config)) event["steps_skipped"] = steps_skipped_;
   metrics_->Write(event);
 }
 
@@ -137,7 +144,7 @@ Status RunRecorder::Finish(const Status& trained) {
   nlohmann::ordered_json event = {{"event", "end"}, {"time", UtcTime()}, {"step", steps_done_}, {"seconds", seconds}};
   event["status"] = trained.ok() ? "done" : std::string(trained.message());
   for (const MemoryStats& of_worker : memory_) event["peak_bytes"].push_back(PeaksOf(of_worker));
-  if (job_.config.precision() == Config::FP16) event["steps_skipped"] = steps_skipped_;
+  if (CountsSkipped(job_.config)) event["steps_skipped"] = steps_skipped_;
   if (!job_.faults->empty()) event["faults"] = job_.faults->counts();
   metrics_->Write(event);
 
@@ -147,9 +154,13 @@ Status RunRecorder::Finish(const Status& trained) {
   if (!job_.faults->empty()) absl::PrintF("%s\n", job_.faults->Summary());
   absl::PrintF("\n%s %d steps in %s\n", trained.ok() ? "trained" : "ended after", steps_done_ - job_.resumed.step,
                FormatDuration(seconds));
-  if (steps_skipped_ > 0) {
+  if (steps_skipped_ > steps_not_finite_) {
     absl::PrintF("  %d of these were skipped, as gradients overflowed FP16 and the loss scale came down\n",
-                 steps_skipped_);
+                 steps_skipped_ - steps_not_finite_);
+  }
+  if (steps_not_finite_ > 0) {
+    absl::PrintF("  %d of these were skipped, as losses or gradients were not finite; listed in the report\n",
+                 steps_not_finite_);
   }
   for (const auto& [name, value] : last_evaluation_) absl::PrintF("  %-22s %.4f\n", name, value);
   if (last_checkpoint_ > 0) {

@@ -36,7 +36,8 @@ class RunRecorder : public JobObserver {
   double started_ = 0;
   int64_t steps_done_ = 0;
   int64_t last_checkpoint_ = 0;
-  int64_t steps_skipped_ = 0;
+  int64_t steps_skipped_ = 0;     // for whatever reason
+  int64_t steps_not_finite_ = 0;  // of these
   EvaluationReport last_evaluation_;
   std::vector<MemoryStats> memory_;  // by rank
 };

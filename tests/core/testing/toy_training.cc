@@ -133,9 +133,10 @@ Status ToyBatches::Next(int64_t step, Batch* batch) {
   std::vector<float> boxes;
   std::vector<int32_t> labels;
   mine.image_ids.clear();
+  const bool bad = step == options_.bad_step || (step > options_.bad_step && step <= options_.bad_until);
   for (int i = 0; i < images; ++i) {
     for (int d = 0; d < 4; ++d) boxes.push_back(random.Uniform(-1, 1) * (step == options_.huge_step ? 300.0f : 1.0f));
-    labels.push_back(step == options_.bad_step ? ToyDetector::kBadLabel : static_cast<int32_t>(random.Below(3)));
+    labels.push_back(bad ? ToyDetector::kBadLabel : static_cast<int32_t>(random.Below(3)));
     mine.image_ids.push_back(100 * step + 10 * rank_ + i);
   }
   if (!mine.images.defined() || step == options_.moves_at) {

@@ -90,6 +90,7 @@ struct ToyBatchOptions {
   int images = 4;
   int other_images = 0;    // where not 0, every other step has as many instead
   int64_t bad_step = -1;   // has a label of kBadLabel
+  int64_t bad_until = -1;  // and so have those between
   int64_t huge_step = -1;  // has boxes whose gradients overflow float16 (from a loss scale of 2^10)
   int64_t moves_at = -1;   // from this step on the tensors are others
 };

@@ -52,7 +52,7 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
   if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, checkpoint_parts));
   ToySchedule schedule;
   ToyBatchOptions of_batches = plan.batches;
-  if (!last) of_batches.bad_step = of_batches.huge_step = -1;
+  if (!last) of_batches.bad_step = of_batches.bad_until = of_batches.huge_step = -1;
   ToyBatches batches(device, rank, of_batches);
 
   Trainer::Parts parts;
