@@ -89,7 +89,7 @@ TEST(Accumulation, SeesTheSameImagesInLessMemory) {
   // The losses are normalised by part, and batch norm takes its statistics of a part.
   EXPECT_NEAR(in_parts.Of("loss")[0], plain.Of("loss")[0], 0.2 * plain.Of("loss")[0]);
   const auto activations = [](const Trained& run) {
-    return run.events.back()["peak_bytes_of_rank_0"]["activations"].get<double>();
+    return run.events.back()["peak_bytes"][0]["activations"].get<double>();
   };
   EXPECT_LT(activations(in_parts), 0.6 * activations(plain));
 }
