@@ -1,0 +1,100 @@
+// Every detector on every backbone that it can stand on: builds, trains a step, reaches all of its backbone, and lives
+// through images without objects.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/base/registry.h"
+#include "core/config/config.pb.h"
+#include "core/config/config_file.h"
+#include "tests/models/tiny_detectors.h"
+
+namespace trireme {
+namespace {
+
+struct Backbone {
+  const char* name;
+  const char* text;
+  bool has_one_width;  // all of its maps have the same channels
+};
+
+const Backbone kBackbones[] = {
+    {"ResNet18", "[backbone/resnet] { depth: 18 stages: 3 maps: [2, 3] }", false},
+    {"ResNet18OneMap", "[backbone/resnet] { depth: 18 stages: 3 maps: 3 stage_strides: [1, 2, 1] }", true},
+    {"ResNet18Fpn", "[backbone/fpn] { backbone { [backbone/resnet] { depth: 18 } } channels: 16 extra: P6_P7 }", true},
+    {"ResNet50Fpn",
+     "[backbone/fpn] { backbone { [backbone/resnet] { depth: 50 stages: 2 maps: [1, 2] } } channels: 16 extra: POOL "
+     "}",
+     true},
+    {"ResNetSmall", "[backbone/resnet_small] { stem_channels: 8 zero_init_residual: false }", false},
+    {"ResNetSmallTopDown",
+     "[backbone/resnet_small] { stem_channels: 8 stage { channels: 8 } stage { channels: 12 } stage { channels: 16 } "
+     "top_down_channels: 16 zero_init_residual: false }",
+     true},
+    {"ResNetSmallFpn",
+     "[backbone/fpn] { backbone { [backbone/resnet_small] { stem_channels: 8 zero_init_residual: false } } channels: "
+     "16 "
+     "}",
+     true},
+};
+
+const char* const kModels[] = {
+    "[model/ssd] { num_classes: 2 image_size: 96 backbone { $ } }",
+    "[model/retinanet] { num_classes: 2 image_size: 96 head_convs: 1 backbone { $ } }",
+    "[model/faster_rcnn] { num_classes: 2 image_size: 96 backbone { $ } rpn { sample: 64 proposals_training: 60 } roi "
+    "{ "
+    "sample: 60 features: 16 size: 4 canonical_size: 60 } }",
+};
+
+StatusOr<std::unique_ptr<Detector>> Make(const std::string& model, const std::string& backbone) {
+  Config config;
+  std::string text = model;
+  text.replace(text.find('$'), 1, backbone);
+  TRIREME_RETURN_IF_ERROR(ParseText("model { " + text + " }", "pair", &config));
+  return CreateComponent<Detector>(config.model(), "model", {});
+}
+
+class DetectorPairs : public ::testing::TestWithParam<std::tuple<const char*, Backbone>> {};
+
+TEST_P(DetectorPairs, Train) {
+  const auto& [model_text, backbone] = GetParam();
+  auto made = Make(model_text, backbone.text);
+  const bool shares_its_head = std::string(model_text).find("ssd") == std::string::npos;
+  if (shares_its_head && !backbone.has_one_width) {
+    EXPECT_NE(made.status().message().find("put a [backbone/fpn] around it"), absl::string_view::npos) << made.status();
+    return;
+  }
+  ASSERT_TRUE(made.ok()) << made.status();
+  TestModel model(*std::move(made), *MakeDevice("cpu", 1));
+  for (float loss : model.Step(model.MakeBatch({3, 0}, 4, 1), true)) {
+    EXPECT_TRUE(std::isfinite(loss));
+    EXPECT_GT(loss, 0);
+  }
+  const std::vector<float> gradient = model.arena().gradients().ToVector<float>();
+  for (const Parameter* parameter : model.arena().parameters()) {
+    double sum = 0;
+    for (int64_t i = 0; i < parameter->shape.size(); ++i) sum += std::abs(gradient[parameter->offset + i]);
+    EXPECT_TRUE(std::isfinite(sum)) << parameter->name;
+    // A map on which no object lies has no part in some losses, and so have the layers behind it alone.
+    if (parameter->name.rfind("backbone.", 0) == 0 && parameter->name.find("extra") == std::string::npos &&
+        parameter->name.find("blocks") == std::string::npos) {
+      EXPECT_GT(sum, 0) << parameter->name;
+    }
+  }
+  for (float loss : model.Step(model.MakeBatch({0, 0}, 4, 2), true)) EXPECT_TRUE(std::isfinite(loss));
+  for (float value : model.arena().gradients().ToVector<float>()) ASSERT_TRUE(std::isfinite(value));
+  Context context(model.device());
+  const auto detections = model.detector().Detect(context, model.MakeBatch({2}, 2, 3).images);
+  EXPECT_TRUE(detections.ok()) << detections.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, DetectorPairs,
+                         ::testing::Combine(::testing::ValuesIn(kModels), ::testing::ValuesIn(kBackbones)),
+                         [](const auto& info) {
+                           std::string model = std::get<0>(info.param);
+                           model = model.substr(7, model.find(']') - 7);
+                           return model + "_" + std::get<1>(info.param).name;
+                         });
+
+}  // namespace
+}  // namespace trireme
