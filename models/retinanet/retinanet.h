@@ -4,8 +4,7 @@
 // Losses, in this order, as torchvision's retinanet_resnet50_fpn: "classification" (focal loss over all anchors that
 // are not ignored) and "bbox_regression" (L1 over anchors with an object). Each image's is divided by the number of its
 // anchors with an object, at least 1; their sum by the number of images of the global batch. Parameters are
-// "backbone.*" and "head.*" under torchvision's names; its class 0, the background, which is never trained, has no
-// outputs here.
+// "backbone.*" and "head.*" under torchvision's names; its class 0, which no object of COCO has, is left out here.
 #ifndef TRIREME_MODELS_RETINANET_RETINANET_H_
 #define TRIREME_MODELS_RETINANET_RETINANET_H_
 
