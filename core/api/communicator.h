@@ -58,6 +58,9 @@ class Communicator {
   // Device::BeginCapture) and launched again. The same on every rank.
   virtual bool can_capture() const { return false; }
 
+  // After which a wait for a peer is a fault.
+  virtual double timeout_seconds() const { return 60; }
+
   // OK, or the first fault.
   virtual Status status() const = 0;
   // Poisons the job from this rank: peers that wait for it get `reason` at once.

@@ -22,10 +22,17 @@
 #include "core/api/communicator.h"
 #include "core/api/gradient_guard.h"
 #include "core/api/optimizer.h"
+#include "core/api/schedule.h"
 #include "core/autograd/tape.h"
 #include "core/nn/parameter_arena.h"
 
 namespace trireme {
+
+// Why a run is interrupted, after so many steps; the same on every rank.
+struct Interruption {
+  int64_t steps_done = 0;
+  bool checkpoint = false, evaluation = false, stop = false;
+};
 
 class Strategy : public GradientSink {
  public:
@@ -35,6 +42,7 @@ class Strategy : public GradientSink {
     ParameterArena* arena = nullptr;
     Optimizer* optimizer = nullptr;        // not set up: Setup does it
     Communicator* communicator = nullptr;  // never null; size 1 for a worker that is alone
+    const Schedule* schedule = nullptr;    // for whoever begins the optimizer's steps itself (see synchronous)
   };
 
   // Sets up the optimizer for the pieces of the arena that this worker updates, and makes all workers' parameters equal
@@ -52,8 +60,12 @@ class Strategy : public GradientSink {
   // compute stream order). Asks `guard` before it updates. A fault names the rank, the bucket and the step.
   virtual Status Step(GradientGuard& guard) = 0;
 
-  // False if workers may differ between steps (asynchronous strategies).
+  // False if workers may differ between steps (asynchronous strategies). Each worker's gradients are then those of its
+  // own images, as if they were the whole batch: no call of a step is collective. The trainer does not begin the
+  // optimizer's steps, which are the strategy's to count, and the workers meet every steps_between_meetings() steps
+  // only, to gather their losses and to agree on a stop.
   virtual bool synchronous() const = 0;
+  virtual int64_t steps_between_meetings() const { return 1; }
 
   // False if the calls of a step must not be recorded, because they differ from step to step.
   virtual bool can_capture() const { return true; }
@@ -65,6 +77,13 @@ class Strategy : public GradientSink {
   // for: before a checkpoint and an evaluation, in settled steps and in the last one, whether settled or not.
   // Collective.
   virtual Status Settle() { return absl::OkStatus(); }
+
+  // Tells what Settle, which is called next, is for.
+  virtual void Announce(const Interruption& /*interruption*/) {}
+
+  // On a rank that is no worker but there to serve them (see server_ranks.h), instead of all steps: works until the
+  // workers settle, takes part in that, and returns what for.
+  virtual StatusOr<Interruption> Serve() { return absl::InternalError("this strategy has no ranks that only serve"); }
 
   // Arrays of this worker alone that a checkpoint has to keep besides the optimizer's state, float32, by name
   // ("residual"). A run that is resumed fills them in after Setup, if it has some of this worker's rank and of this

@@ -132,6 +132,11 @@ StatusOr<NotFiniteFinding> FindWhereNotFinite(const NotFiniteTrial& trial) {
 
 std::string DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int64_t>& image_ids,
                               const StepOutcome& outcome, bool collective) {
+  const int me = trial.communicator->rank();
+  if (!collective) {
+    return absl::StrCat("step ", trial.step, ", rank ", me, ": ", WhatIsOdd(outcome, 0), " (images ",
+                        absl::StrJoin(image_ids, ", "), ")");
+  }
   size_t origin = 0;
   while (origin + 1 < outcome.losses.size() && OddLoss(outcome, origin).empty()) ++origin;
   if (OddLoss(outcome, origin).empty()) origin = 0;
@@ -139,9 +144,7 @@ std::string DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int
     return absl::StrCat("step ", trial.step, ", rank ", origin, ": ", WhatIsOdd(outcome, origin), " (images ", images,
                         ")", where);
   };
-  const std::string unknown =
-      origin == static_cast<size_t>(trial.communicator->rank()) ? absl::StrJoin(image_ids, ", ") : "unknown";
-  if (!collective) return sentence(unknown, "");
+  const std::string unknown = origin == static_cast<size_t>(me) ? absl::StrJoin(image_ids, ", ") : "unknown";
   StatusOr<NotFiniteFinding> finding = NotFiniteFinding();
   const Status ran = CatchDeviceError([&] {
     finding = FindWhereNotFinite(trial);

@@ -39,8 +39,8 @@ StatusOr<NotFiniteFinding> FindWhereNotFinite(const NotFiniteTrial& trial);
 
 // A sentence for a step whose losses or gradients are not finite: "step 7, rank 1: the loss fit is inf (images 3, 8);
 // the first values that are not finite are the output of ...". The rank is the one where they come from; `image_ids`
-// are this worker's. With `collective` false the other workers are not asked, and nothing is run again: asynchronous
-// ones are elsewhere. The same on every worker otherwise.
+// are this worker's. With `collective` false `outcome` is this worker's alone (asynchronous ones are elsewhere), and
+// nothing is run again. The same on every worker otherwise.
 std::string DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int64_t>& image_ids,
                               const StepOutcome& outcome, bool collective);
 

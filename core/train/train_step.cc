@@ -43,7 +43,7 @@ TrainStep::~TrainStep() {
 Status TrainStep::Run(int64_t step, float learning_rate, const std::vector<Batch>& parts,
                       const std::function<WorkerNote()>& note) {
   Stream& stream = parts_.device->compute_stream();
-  parts_.optimizer->BeginStep(step, learning_rate, stream);
+  if (parts_.strategy->synchronous()) parts_.optimizer->BeginStep(step, learning_rate, stream);
   parts_.strategy->BeginStep(step);
   results_.Note(note(), stream);
   TRIREME_RETURN_IF_ERROR(EnqueueOrLaunch(step, parts, note));
@@ -134,7 +134,8 @@ Status TrainStep::EnqueuePart(int64_t step, const std::vector<Batch>& parts, siz
   context.tape = &tape;
   context.training = true;
   context.precision = options_.precision;
-  context.communicator = parts_.communicator;
+  // An asynchronous worker's images are its batch: losses and norm are theirs alone.
+  context.communicator = parts_.strategy->synchronous() ? parts_.communicator : nullptr;
   context.seed = options_.seed;
   context.step = step * static_cast<int64_t>(parts.size()) + static_cast<int64_t>(part);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/trace.h"
 #include "core/train/find_not_finite.h"
+#include "core/train/meeting.h"
 #include "core/train/memory_advice.h"
 
 namespace trireme {
@@ -31,9 +32,10 @@ bool HasOddLoss(const StepOutcome& outcome) {
 Trainer::Trainer(const Parts& parts, const TrainerOptions& options)
     : parts_(parts),
       options_(options),
+      synchronous_(parts.strategy->synchronous()),
       lag_(parts.device->compute_stream().is_inline() ? 0 : 1),
       clock_(*parts.communicator, *parts.strategy, lag_ == 0),
-      results_(*parts.device, *parts.communicator),
+      results_(*parts.device, synchronous_ ? *parts.communicator : lone_),
       step_(parts, &results_, options.step),
       parts_of_batch_(static_cast<size_t>(options.accumulate_steps)) {}
 
@@ -49,23 +51,30 @@ Status Trainer::RunLoop() {
   if (options_.first_step > 0 && IsEvaluationDue(options_.first_step)) {
     TRIREME_RETURN_IF_ERROR(Evaluate(options_.first_step));
   }
-  Due due;
+  const int64_t between_meetings = parts_.strategy->steps_between_meetings();
+  Interruption due;
   for (int64_t step = options_.first_step; step < options_.total_steps; ++step) {
     TRIREME_RETURN_IF_ERROR(EnqueueStep(step));
     const int64_t done = step + 1;
     due.checkpoint = due.checkpoint || IsCheckpointDue(done);
     due.evaluation = due.evaluation || IsEvaluationDue(done);
     const bool settled = done == options_.total_steps || parts_.strategy->settled(done);
-    TRIREME_RETURN_IF_ERROR(ReadResults(settled && (due.checkpoint || due.evaluation) ? 0 : lag_, &due.stop));
+    const bool pauses = settled && (due.checkpoint || due.evaluation);
+    const bool meets = !synchronous_ && (pauses || done % between_meetings == 0);
+    TRIREME_RETURN_IF_ERROR(ReadResults(pauses || meets ? 0 : lag_, &due.stop));
+    if (meets) TRIREME_RETURN_IF_ERROR(Meet(&due.stop));
     if (!settled) continue;
     if (due.stop) TRIREME_RETURN_IF_ERROR(ReadResults(0, &due.stop));
-    if (due.checkpoint || due.evaluation || due.stop) TRIREME_RETURN_IF_ERROR(Interrupt(done, due));
-    due = Due();
+    due.steps_done = done;
+    if (due.checkpoint || due.evaluation || due.stop) TRIREME_RETURN_IF_ERROR(Interrupt(due));
+    due = Interruption();
   }
   return absl::OkStatus();
 }
 
-Status Trainer::Interrupt(int64_t steps_done, const Due& due) {
+Status Trainer::Interrupt(const Interruption& due) {
+  const int64_t steps_done = due.steps_done;
+  parts_.strategy->Announce(due);
   TRIREME_RETURN_IF_ERROR(parts_.strategy->Settle());
   parts_.arena->RefreshRounded();
   if (due.checkpoint || due.stop) TRIREME_RETURN_IF_ERROR(Checkpoint(steps_done));
@@ -152,18 +161,20 @@ Status Trainer::ReadResults(size_t unread, bool* stop) {
 }
 
 Status Trainer::ReadOldest(bool* stop) {
-  const StepOutcome outcome = results_.Read();
+  StepOutcome outcome = results_.Read();
   // Where the stream is inline, each call has told what it met: what a peer does by now is no fault of this step.
   if (lag_ > 0) TRIREME_RETURN_IF_ERROR(parts_.communicator->status());
-  const PendingStep step = std::move(pending_.front());
+  FinishedStep finished;
+  finished.step = std::move(pending_.front());
   pending_.pop_front();
-  for (const WorkerNote& note : outcome.notes) *stop = *stop || note.stop;
+  const PendingStep& step = finished.step;
+  // What one worker is asked is for all to hear first.
+  for (const WorkerNote& note : outcome.notes) *stop = *stop || (synchronous_ && note.stop);
   const bool odd_loss = HasOddLoss(outcome);
   // Float16's gradients overflow now and then, which is what the scale is for.
   const bool overflowed = !odd_loss && !outcome.applied && options_.step.precision == Precision::kFloat16;
-  std::string sentence;
   if (odd_loss || (!outcome.applied && !overflowed)) {
-    TRIREME_RETURN_IF_ERROR(NotFinite(step, outcome, &sentence));
+    TRIREME_RETURN_IF_ERROR(NotFinite(step, outcome, &finished.not_finite));
   } else {
     not_finite_in_a_row_ = 0;
   }
@@ -174,20 +185,38 @@ Status Trainer::ReadOldest(bool* stop) {
         " steps in a row, down to a loss scale of ", outcome.loss_scale,
         "; the weights are those before these steps: lower the learning rate, or say `precision: BF16` or FP32"));
   }
-  Report(step, outcome, sentence);
+  const double now = Now();
+  finished.seconds = now - std::max(step.start, last_read_);
+  last_read_ = now;
+  if (synchronous_) {
+    Report(finished, outcome);
+  } else {
+    finished_.push_back(std::move(finished));
+    own_outcomes_.push_back(std::move(outcome));
+  }
   return absl::OkStatus();
 }
 
-void Trainer::Report(const PendingStep& step, const StepOutcome& outcome, const std::string& not_finite) {
-  const double now = Now();
-  StepReport report;
-  report.seconds = now - std::max(step.start, last_read_);
-  last_read_ = now;
+Status Trainer::Meet(bool* stop) {
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<StepOutcome> outcomes,
+                           MeetOverSteps(own_outcomes_, *parts_.communicator, *parts_.device));
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    for (const WorkerNote& note : outcomes[i].notes) *stop = *stop || note.stop;
+    Report(finished_[i], outcomes[i]);
+  }
+  own_outcomes_.clear();
+  finished_.clear();
+  return absl::OkStatus();
+}
+
+void Trainer::Report(const FinishedStep& step, const StepOutcome& outcome) {
   if (parts_.observer == nullptr) return;
-  report.step = step.step;
-  report.learning_rate = step.learning_rate;
+  StepReport report;
+  report.step = step.step.step;
+  report.learning_rate = step.step.learning_rate;
+  report.seconds = step.seconds;
   report.applied = outcome.applied;
-  report.not_finite = not_finite;
+  report.not_finite = step.not_finite;
   report.loss_scale = outcome.loss_scale;
   report.gradient_norm = outcome.gradient_norm;
   for (size_t i = 0; i < outcome.loss_names.size(); ++i) {
@@ -210,7 +239,7 @@ Status Trainer::NotFinite(const PendingStep& step, const StepOutcome& outcome, s
   ++not_finite_in_a_row_;
   // The loader makes a batch anew where the next step's has taken its place. On a device that runs beside the host the
   // step after it is enqueued already; unless updates are halted, that is what the weights are of.
-  const bool collective = parts_.strategy->synchronous();
+  const bool collective = synchronous_;
   if (collective && lag_ > 0) TRIREME_RETURN_IF_ERROR(NextBatch(step.step));
   NotFiniteTrial trial;
   trial.device = parts_.device;

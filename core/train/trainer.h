@@ -5,6 +5,9 @@
 // compute stream runs work at once (CPU), it reads them in the same step.
 //
 // What interrupts the run waits for a step after which the strategy is settled (see core/api/strategy.h).
+//
+// Workers of an asynchronous strategy go through their steps each at its own pace. They meet every few steps, and
+// before an interruption: then rank 0 hands its observer the steps since the last meeting, and all agree on a stop.
 #ifndef TRIREME_CORE_TRAIN_TRAINER_H_
 #define TRIREME_CORE_TRAIN_TRAINER_H_
 
@@ -18,6 +21,7 @@
 
 #include "core/api/batch.h"
 #include "core/api/detector.h"
+#include "core/api/lone_communicator.h"
 #include "core/api/schedule.h"
 #include "core/api/strategy.h"
 #include "core/train/step_clock.h"
@@ -105,14 +109,16 @@ class Trainer {
     std::vector<int64_t> image_ids;
   };
 
-  // What interrupts the run, once the strategy is settled.
-  struct Due {
-    bool checkpoint = false, evaluation = false, stop = false;
+  // A step whose results were read.
+  struct FinishedStep {
+    PendingStep step;
+    double seconds = 0;
+    std::string not_finite;  // why it was left out
   };
 
   Status RunLoop();
-  // After the last of `steps_done` steps, all of whose results were read.
-  Status Interrupt(int64_t steps_done, const Due& due);
+  // Once the strategy is settled, and the results of all steps were read.
+  Status Interrupt(const Interruption& due);
   bool IsCheckpointDue(int64_t steps_done) const;
   bool IsEvaluationDue(int64_t steps_done) const;
   Status Evaluate(int64_t steps_done);
@@ -123,18 +129,25 @@ class Trainer {
   // Until no more than `unread` steps are left; sets *stop if a worker was asked to.
   Status ReadResults(size_t unread, bool* stop);
   Status ReadOldest(bool* stop);
-  void Report(const PendingStep& step, const StepOutcome& outcome, const std::string& not_finite);
-  // OK if the step may be left out, with the sentence that says why; every rank returns the same. Collective.
+  // Of an asynchronous strategy. Collective.
+  Status Meet(bool* stop);
+  void Report(const FinishedStep& step, const StepOutcome& outcome);
+  // OK if the step may be left out, with the sentence that says why; every rank returns the same. Collective, but of an
+  // asynchronous strategy.
   Status NotFinite(const PendingStep& step, const StepOutcome& outcome, std::string* sentence);
 
   const Parts parts_;
   const TrainerOptions options_;
+  const bool synchronous_;
   const size_t lag_;  // steps that the host lets the device be behind
   StepClock clock_;
+  LoneCommunicator lone_;
   StepResults results_;
   TrainStep step_;
   std::vector<Batch> parts_of_batch_;
   std::deque<PendingStep> pending_;
+  std::vector<FinishedStep> finished_;     // since the last meeting
+  std::vector<StepOutcome> own_outcomes_;  // theirs, of this worker
   double last_read_ = 0;
   int overflowed_in_a_row_ = 0;
   int not_finite_in_a_row_ = 0;

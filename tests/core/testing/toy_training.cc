@@ -111,10 +111,25 @@ Status ToyStrategy::Setup() {
   return absl::OkStatus();
 }
 
+Status ToyStrategy::Settle() {
+  settled_after_.push_back(step_ + 1);
+  CHECK_EQ(announced_.steps_done, step_ + 1);
+  CHECK(announced_.checkpoint || announced_.evaluation || announced_.stop);
+  if (synchronous()) return absl::OkStatus();
+  Stream& stream = args_.arena->device().compute_stream();
+  TRIREME_RETURN_IF_ERROR(args_.communicator->Broadcast(args_.arena->values(), 0, stream));
+  stream.Synchronize();
+  return args_.communicator->status();
+}
+
 Status ToyStrategy::Step(GradientGuard& guard) {
   Stream& stream = args_.arena->device().compute_stream();
   const int64_t size = args_.arena->size();
-  TRIREME_RETURN_IF_ERROR(args_.communicator->AllReduce(args_.arena->gradients(), ReduceOperation::kSum, stream));
+  if (synchronous()) {
+    TRIREME_RETURN_IF_ERROR(args_.communicator->AllReduce(args_.arena->gradients(), ReduceOperation::kSum, stream));
+  } else {
+    args_.optimizer->BeginStep(step_, args_.schedule->LearningRate(step_), stream);
+  }
   if (guard.waits_for_all()) {
     const int64_t share = inspects_share_ ? size / args_.communicator->size() : size;
     const int64_t begin = inspects_share_ ? share * args_.communicator->rank() : 0;

@@ -50,9 +50,11 @@ class ToyOptimizer : public Optimizer {
 class ToyStrategy : public Strategy {
  public:
   // With `inspects_share`, each worker shows the guard no more than its share of the reduced gradients. It says that it
-  // is settled every `settles_every` steps.
-  explicit ToyStrategy(const BuildArgs& args, bool inspects_share = false, int64_t settles_every = 1)
-      : args_(args), inspects_share_(inspects_share), settles_every_(settles_every) {}
+  // is settled every `settles_every` steps. Where `meets_every` is not 0 it is asynchronous: each worker goes its own
+  // way, until they settle for rank 0's.
+  explicit ToyStrategy(const BuildArgs& args, bool inspects_share = false, int64_t settles_every = 1,
+                       int64_t meets_every = 0)
+      : args_(args), inspects_share_(inspects_share), settles_every_(settles_every), meets_every_(meets_every) {}
   Status Setup() override;
   void BeginStep(int64_t step) override {
     step_ = step;
@@ -60,13 +62,12 @@ class ToyStrategy : public Strategy {
   }
   void OnGradientReady(int index) override { ready_.push_back(index); }
   Status Step(GradientGuard& guard) override;
-  bool synchronous() const override { return true; }
+  bool synchronous() const override { return meets_every_ == 0; }
+  int64_t steps_between_meetings() const override { return synchronous() ? 1 : meets_every_; }
   double exposed_communication_seconds() const override { return 0; }
   bool settled(int64_t steps_done) const override { return steps_done % settles_every_ == 0; }
-  Status Settle() override {
-    settled_after_.push_back(step_ + 1);
-    return absl::OkStatus();
-  }
+  void Announce(const Interruption& interruption) override { announced_ = interruption; }
+  Status Settle() override;
   // The numbers of steps that were done when Settle was called.
   const std::vector<int64_t>& settled_after() const { return settled_after_; }
   // Of the last step.
@@ -76,6 +77,8 @@ class ToyStrategy : public Strategy {
   const BuildArgs args_;
   const bool inspects_share_;
   const int64_t settles_every_;
+  const int64_t meets_every_;
+  Interruption announced_;
   int64_t step_ = -1;
   std::vector<int> ready_;
   std::vector<int64_t> settled_after_;

@@ -1,5 +1,6 @@
 #include "tests/core/train/toy_run.h"
 
+#include "core/api/lone_communicator.h"
 #include "core/train/checkpoint.h"
 #include "tests/core/testing/fake_job.h"
 
@@ -43,14 +44,16 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
   ToyOptimizer optimizer;
   StepGuardOptions of_guard = plan.guard;
   of_guard.loss_scale.enabled = precision == Precision::kFloat16;
-  StepGuard guard(*arena, communicator, of_guard);
-  ToyStrategy strategy({arena.get(), &optimizer, &communicator}, plan.inspects_share, plan.settles_every);
+  LoneCommunicator alone;
+  StepGuard guard(*arena, plan.meets_every > 0 ? static_cast<Communicator&>(alone) : communicator, of_guard);
+  ToySchedule schedule;
+  ToyStrategy strategy({arena.get(), &optimizer, &communicator, &schedule}, plan.inspects_share, plan.settles_every,
+                       plan.meets_every);
   CheckpointParts checkpoint_parts = {arena.get(), &optimizer, &strategy, {}};
   if (of_guard.loss_scale.enabled) checkpoint_parts.run_state = {{"loss_scale", guard.state()}};
   if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(plan.resume), arena.get()));
   TRIREME_RETURN_IF_ERROR(strategy.Setup());
   if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, checkpoint_parts));
-  ToySchedule schedule;
   ToyBatchOptions of_batches = plan.batches;
   if (!last) of_batches.bad_step = of_batches.bad_until = of_batches.huge_step = -1;
   ToyBatches batches(device, rank, of_batches);

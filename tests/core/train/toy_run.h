@@ -39,6 +39,7 @@ struct Plan {
   int64_t fails_at = 0;         // of the last rank's asynchronous device: see AsyncDeviceOptions
   bool recovers = false;        // likewise
   bool inspects_share = false;  // see ToyStrategy
+  int64_t meets_every = 0;      // see ToyStrategy
   int64_t settles_every = 1;    // see ToyStrategy
   bool reads_back = false;      // the detector reads its losses on the host
   StepGuardOptions guard;       // losses are scaled in FP16 alone
