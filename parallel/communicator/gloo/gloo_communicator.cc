@@ -90,6 +90,7 @@ class GlooCommunicator : public Communicator {
     return Found(absl::StrCat("Subset of ranks ", absl::StrJoin(ranks, ", ")), ranks);
   }
 
+  double timeout_seconds() const override { return job_->options().timeout_seconds; }
   Status status() const override { return job_->fault(); }
   void Abort(const Status& reason) override {
     CHECK(!reason.ok()) << "a job is aborted for a reason";

@@ -169,6 +169,7 @@ class NcclCommunicator : public Communicator {
     return Split(absl::StrCat("Subset of ranks ", absl::StrJoin(ranks, ", ")), ranks);
   }
 
+  double timeout_seconds() const override { return job_->options().timeout_seconds; }
   Status status() const override { return job_->fault(); }
   void Abort(const Status& reason) override {
     CHECK(!reason.ok()) << "a job is aborted for a reason";

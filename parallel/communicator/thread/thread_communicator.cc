@@ -146,6 +146,7 @@ class ThreadCommunicator : public Communicator {
   // One that is alone has nobody to meet, and may be recorded; a meeting cannot.
   bool can_capture() const override { return size_ == 1; }
 
+  double timeout_seconds() const override { return job_->timeout_seconds(); }
   Status status() const override { return job_->fault(); }
   void Abort(const Status& reason) override {
     CHECK(!reason.ok()) << "a job is aborted for a reason";

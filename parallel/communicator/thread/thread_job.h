@@ -42,6 +42,7 @@ class ThreadJob {
   ~ThreadJob();
 
   int world_size() const { return world_size_; }
+  double timeout_seconds() const { return timeout_seconds_; }
   // The meeting of the launcher's own communicators.
   ThreadMeeting& first_meeting() { return *meetings_.front(); }
 

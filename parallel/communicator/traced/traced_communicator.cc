@@ -60,6 +60,7 @@ class TracedCommunicator : public Communicator {
   }
 
   bool can_capture() const override { return inner_.can_capture(); }
+  double timeout_seconds() const override { return inner_.timeout_seconds(); }
   Status status() const override { return inner_.status(); }
   void Abort(const Status& reason) override { inner_.Abort(reason); }
   int64_t bytes_sent() const override { return inner_.bytes_sent(); }

@@ -73,6 +73,7 @@ Trained Train(int world, const std::string& strategy_text, bool asynchronous) {
       EXPECT_EQ(values[0], 1);
       if (communicator.rank() == 0) trained.norms.push_back(values[2]);
     }
+    TRIREME_RETURN_IF_ERROR(strategy->Settle());
     const Parameter& last = *arena->parameters().back();
     trained.values[communicator.rank()] = arena->values().Flat(0, last.offset + last.shape.size()).ToVector<float>();
     return absl::OkStatus();

@@ -23,6 +23,8 @@ inline std::vector<std::string> SynchronousStrategies(
       absl::StrCat("[strategy/sharded] { buckets { ", buckets, " } }"),
       absl::StrCat("[strategy/sharded] { collectives: RING buckets { ", buckets, " } }"),
   };
+  strategies.push_back(absl::StrCat("[strategy/parameter_server] { buckets { ", buckets, " } }"));
+  strategies.push_back(absl::StrCat("[strategy/parameter_server] { num_servers: 1 buckets { ", buckets, " } }"));
   if (world == 1) strategies.push_back("[strategy/single] {}");
   if (world % 2 == 0) {
     strategies.push_back(absl::StrCat("[strategy/hierarchical] { workers_per_host: 2 buckets { ", buckets, " } }"));

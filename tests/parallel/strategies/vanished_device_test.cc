@@ -38,6 +38,7 @@ Status Train(const std::string& text, Communicator& communicator, Device& device
     NoGuard guard;
     TRIREME_RETURN_IF_ERROR(strategy->Step(guard));
   }
+  TRIREME_RETURN_IF_ERROR(strategy->Settle());
   device.compute_stream().Synchronize();
   return communicator.status();
 }

@@ -1,0 +1,353 @@
+// The parameter server against one worker that has all images: SYNC gives its weights, ASYNC and BOUNDED learn what it
+// learns, and BOUNDED keeps its bound.
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <mutex>
+#include <thread>
+
+#include "tests/parallel/strategies/parameter_server/server_jobs.h"
+
+namespace trireme {
+namespace {
+
+using Config = ParameterServerConfig;
+
+ServerJob Job(int workers, int servers, Config::Placement placement, Config::Mode mode) {
+  ServerJob job;
+  job.workers = workers;
+  job.config.set_num_servers(servers);
+  job.config.set_placement(placement);
+  job.config.set_mode(mode);
+  return job;
+}
+
+void SetBuckets(double bytes, bool overlap, ServerJob* job) {
+  job->config.mutable_buckets()->set_size_mb(bytes / (1 << 20));
+  job->config.mutable_buckets()->set_first_size_mb(bytes / 2 / (1 << 20));
+  job->config.mutable_buckets()->set_overlap(overlap);
+}
+
+// One worker with one server is the optimizer, step by step.
+ServerOutcome Single(ServerJob job) {
+  job.workers = 1;
+  job.config.Clear();
+  job.asynchronous = 0;
+  return RunServers(job);
+}
+
+std::vector<float> SingleOf(const ServerJob& job) { return Single(job).values[0]; }
+
+constexpr Config::Placement kPlacements[] = {Config::INSIDE_WORKERS, Config::OWN_RANKS};
+
+TEST(ParameterServerTest, SyncGivesTheWeightsOfOneWorkerOnAllImages) {
+  for (const bool adam : {false, true}) {
+    ServerJob alone;
+    alone.adam = adam;
+    const ServerOutcome single = Single(alone);
+    ASSERT_TRUE(single.status.ok()) << single.status;
+    for (int workers = 1; workers <= 4; ++workers) {
+      for (const Config::Placement placement : kPlacements) {
+        for (int servers = 0; servers <= (placement == Config::OWN_RANKS ? 3 : workers); ++servers) {
+          ServerJob job = Job(workers, servers, placement, Config::SYNC);
+          job.adam = adam;
+          job.settle_every = 7;
+          SetBuckets(servers % 2 == 0 ? 300 : 1e6, servers % 3 != 0, &job);
+          const ServerOutcome outcome = RunServers(job);
+          const std::string which = absl::StrCat(workers, " workers, ", job.config.ShortDebugString());
+          ASSERT_TRUE(outcome.status.ok()) << outcome.status << ": " << which;
+          for (const auto& of_rank : outcome.values) EXPECT_EQ(of_rank, outcome.values[0]) << which;
+          EXPECT_LT(RelativeDifference(single.values[0], outcome.values[0]), 1e-5) << which;
+        }
+      }
+    }
+  }
+}
+
+TEST(ParameterServerTest, SyncIsTheSameBitsInEveryRunHoweverTheServersLie) {
+  const ServerOutcome first = RunServers(Job(3, 1, Config::INSIDE_WORKERS, Config::SYNC));
+  ASSERT_TRUE(first.status.ok()) << first.status;
+  for (const Config::Placement placement : kPlacements) {
+    for (int servers = 1; servers <= 3; ++servers) {
+      ServerJob job = Job(3, servers, placement, Config::SYNC);
+      SetBuckets(300, servers != 2, &job);
+      EXPECT_EQ(RunServers(job).values[0], first.values[0]) << job.config.ShortDebugString();
+    }
+  }
+}
+
+TEST(ParameterServerTest, SyncIsTheSameOnADeviceThatRunsBesideTheHost) {
+  for (const Config::Placement placement : kPlacements) {
+    ServerJob job = Job(3, 2, placement, Config::SYNC);
+    job.steps = 5;
+    SetBuckets(300, true, &job);
+    const ServerOutcome inline_run = RunServers(job);
+    for (uint64_t seed = 1; seed <= 6; ++seed) {
+      job.asynchronous = seed;
+      const ServerOutcome outcome = RunServers(job);
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+      EXPECT_EQ(outcome.values[0], inline_run.values[0]) << "seed " << seed;
+    }
+  }
+}
+
+TEST(ParameterServerTest, AResumedSyncRunGivesTheBitsOfOneThatWasNot) {
+  for (const Config::Placement placement : kPlacements) {
+    for (const bool adam : {false, true}) {
+      ServerJob job = Job(2, 2, placement, Config::SYNC);
+      job.adam = adam;
+      const ServerOutcome whole = RunServers(job);
+      ASSERT_TRUE(whole.status.ok()) << whole.status;
+      ServerJob first = job, second = job;
+      first.steps = 9;
+      const ServerOutcome half = RunServers(first);
+      second.first_step = 9;
+      second.start = half.values[0];
+      second.state = half.state;
+      const ServerOutcome resumed = RunServers(second);
+      EXPECT_EQ(resumed.values[0], whole.values[0]);
+      EXPECT_EQ(resumed.state, whole.state);
+    }
+  }
+}
+
+TEST(ParameterServerTest, EachGradientIsSentOnceAndEachValueComesBackOnce) {
+  ServerJob job = Job(3, 3, Config::INSIDE_WORKERS, Config::SYNC);
+  const ServerOutcome outcome = RunServers(job);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  // A worker sends two thirds of its gradients to others, and as a server its third of the values to two.
+  const double floats = static_cast<double>(outcome.values[0].size());
+  for (const int64_t bytes : outcome.bytes_sent) {
+    EXPECT_NEAR(static_cast<double>(bytes) / static_cast<double>(job.steps), 4 * floats * 4 / 3,
+                0.15 * 4 * floats * 4 / 3);
+  }
+}
+
+// The quadratic's best, and how far from it a run ends.
+double LossOf(const std::vector<float>& values) {
+  const auto device = TestDevice();
+  ToyModel model;
+  const auto arena = ParameterArena::Build(&model, *device, 1, 5);
+  CHECK(arena.ok());
+  return QuadraticLoss(values, **arena);
+}
+
+TEST(ParameterServerTest, AsyncAndBoundedLearnWhatOneWorkerLearns) {
+  ServerJob alone;
+  alone.quadratic = true;
+  alone.steps = 60;
+  alone.rate = 0.02f;
+  for (const bool adam : {false, true}) {
+    alone.adam = adam;
+    const ServerOutcome single = Single(alone);
+    ASSERT_TRUE(single.status.ok()) << single.status;
+    ServerJob none = alone;
+    none.steps = 1;
+    const double before = LossOf(Single(none).values[0]), reached = LossOf(single.values[0]);
+    ASSERT_LT(reached, 0.9 * before);
+    for (const Config::Mode mode : {Config::ASYNC, Config::BOUNDED}) {
+      for (const Config::Placement placement : kPlacements) {
+        for (const int workers : {1, 2, 4}) {
+          ServerJob job = alone;
+          job.workers = workers;
+          job.config.set_mode(mode);
+          job.config.set_placement(placement);
+          job.config.set_num_servers(workers > 1 ? 2 : 1);
+          job.settle_every = 25;
+          const ServerOutcome outcome = RunServers(job);
+          const std::string which = absl::StrCat(workers, " workers, ", job.config.ShortDebugString());
+          ASSERT_TRUE(outcome.status.ok()) << outcome.status << ": " << which;
+          for (const auto& of_rank : outcome.values) EXPECT_EQ(of_rank, outcome.values[0]) << which;
+          // As far down as one worker gets, give or take a tenth of the way.
+          EXPECT_NEAR(LossOf(outcome.values[0]), reached, 0.1 * (before - reached)) << which;
+        }
+      }
+    }
+  }
+}
+
+TEST(ParameterServerTest, AsyncOfOneWorkerIsOneWorkerToTheBit) {
+  for (const Config::Placement placement : kPlacements) {
+    ServerJob job = Job(1, 1, placement, Config::ASYNC);
+    EXPECT_EQ(RunServers(job).values[0], Single(job).values[0]);
+  }
+}
+
+// Four pushes a step must not decay four times as much; without momentum, whose time is another in steps.
+TEST(ParameterServerTest, WeightsDecayInAsyncAsTheyDoInOneWorker) {
+  ServerJob job;
+  job.quadratic = true;
+  job.rate = 0.02f;
+  job.weight_decay = 2;
+  job.momentum = 0;
+  job.workers = 4;
+  job.config.set_mode(Config::BOUNDED);
+  job.config.set_staleness(0);
+  const ServerOutcome outcome = RunServers(job);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_LT(RelativeDifference(SingleOf(job), outcome.values[0]), 0.02);
+  job.weight_decay = 8;
+  EXPECT_GT(RelativeDifference(SingleOf(job), outcome.values[0]), 0.2) << "or the test would see no decay";
+}
+
+TEST(ParameterServerTest, BoundedKeepsItsBoundAndUsesItAndAsyncHasNone) {
+  for (const int staleness : {0, 1, 3, -1}) {  // -1: ASYNC
+    ServerJob job = Job(3, 2, Config::INSIDE_WORKERS, staleness < 0 ? Config::ASYNC : Config::BOUNDED);
+    job.config.set_staleness(std::max(staleness, 0));
+    std::mutex mutex;
+    std::vector<int64_t> done(3, 0);
+    int64_t most_ahead = 0;
+    job.before_step = [&](int worker, int64_t step) -> Status {
+      {
+        std::lock_guard<std::mutex> lock(mutex);
+        most_ahead = std::max(most_ahead, step - *std::min_element(done.begin(), done.end()));
+      }
+      // One is slow all the time, and another now and then.
+      if (worker == 1) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      if (worker == 2 && step % 7 == 3) std::this_thread::sleep_for(std::chrono::milliseconds(25));
+      return absl::OkStatus();
+    };
+    // A step counts as done from its push on, which is before this is called: the bound that is seen is no looser.
+    job.after_step = [&](int worker, int64_t step) -> Status {
+      std::lock_guard<std::mutex> lock(mutex);
+      done[static_cast<size_t>(worker)] = step + 1;
+      return absl::OkStatus();
+    };
+    const ServerOutcome outcome = RunServers(job);
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    if (staleness < 0) {
+      EXPECT_GT(most_ahead, 5) << "nobody waits for the slow one";
+    } else {
+      // The slow worker may have pushed, and not have come back from its step yet.
+      EXPECT_LE(most_ahead, staleness + 1);
+      EXPECT_GE(most_ahead, staleness) << "those ahead wait sooner than they have to";
+    }
+  }
+}
+
+TEST(ParameterServerTest, WaitsOutlastTheDeadlineWhileAPeerIsBusy) {
+  for (const Config::Mode mode : {Config::SYNC, Config::ASYNC}) {
+    for (const Config::Placement placement : kPlacements) {
+      ServerJob job = Job(2, 2, placement, mode);
+      job.steps = 4;
+      job.timeout_seconds = 0.6;
+      // All workers at once, as in an evaluation.
+      job.before_step = [](int, int64_t step) -> Status {
+        if (step == 2) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+        return absl::OkStatus();
+      };
+      const ServerOutcome outcome = RunServers(job);
+      EXPECT_TRUE(outcome.status.ok()) << outcome.status << ": " << job.config.ShortDebugString();
+    }
+  }
+}
+
+TEST(ParameterServerTest, ServersOfTheirOwnLearnWhyTheRunIsInterrupted) {
+  ServerJob job = Job(2, 2, Config::OWN_RANKS, Config::SYNC);
+  job.steps = 6;
+  job.settle_every = 2;
+  std::mutex mutex;
+  std::vector<int64_t> heard;
+  job.on_interruption = [&](const Interruption& interruption) -> Status {
+    std::lock_guard<std::mutex> lock(mutex);
+    heard.push_back(interruption.steps_done);
+    EXPECT_TRUE(interruption.checkpoint);
+    EXPECT_FALSE(interruption.stop || interruption.evaluation);
+    return absl::OkStatus();
+  };
+  const ServerOutcome outcome = RunServers(job);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  std::sort(heard.begin(), heard.end());
+  EXPECT_EQ(heard, (std::vector<int64_t>{2, 2, 4, 4, 6, 6}));
+}
+
+void ExpectMentions(const Status& status, const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    EXPECT_NE(std::string(status.message()).find(word), std::string::npos) << status << " does not say " << word;
+  }
+}
+
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+TEST(ParameterServerTest, ADeadWorkerEndsTheJobAndIsNamed) {
+  for (const Config::Mode mode : {Config::SYNC, Config::ASYNC, Config::BOUNDED}) {
+    for (const Config::Placement placement : kPlacements) {
+      ServerJob job = Job(3, 2, placement, mode);
+      job.steps = 100000;
+      job.before_step = [](int worker, int64_t step) -> Status {
+        return worker == 2 && step == 3 ? absl::DataLossError("the disk is gone") : absl::OkStatus();
+      };
+      const double start = Now();
+      const ServerOutcome outcome = RunServers(job);
+      EXPECT_EQ(outcome.status, absl::DataLossError("the disk is gone"));
+      for (int rank = 0; rank < job.ranks(); ++rank) {
+        if (rank == 2) continue;
+        const Status& status = outcome.statuses[static_cast<size_t>(rank)];
+        ExpectMentions(status, {"strategy/parameter_server", rank < 3 ? "worker " : "server ", "step ", "rank 2",
+                                absl::StrCat("(rank ", rank, ")")});
+      }
+      EXPECT_LT(Now() - start, 20);
+    }
+  }
+}
+
+TEST(ParameterServerTest, ADeadServerEndsTheJobAndIsNamed) {
+  ServerJob job = Job(2, 2, Config::OWN_RANKS, Config::SYNC);
+  job.steps = 100000;
+  job.settle_every = 2;
+  job.on_interruption = [](const Interruption& interruption) -> Status {
+    return interruption.steps_done == 4 ? absl::DataLossError("the disk is gone") : absl::OkStatus();
+  };
+  const double start = Now();
+  const ServerOutcome outcome = RunServers(job);
+  EXPECT_EQ(outcome.status, absl::DataLossError("the disk is gone"));
+  for (int rank = 0; rank < 2; ++rank) {
+    ExpectMentions(outcome.statuses[static_cast<size_t>(rank)], {"worker ", "step ", "the disk is gone"});
+  }
+  EXPECT_LT(Now() - start, 20);
+}
+
+TEST(ParameterServerTest, AWorkerThatHangsInAStepEndsTheJobAtTheDeadline) {
+  for (const Config::Placement placement : kPlacements) {
+    ServerJob job = Job(3, 1, placement, Config::SYNC);
+    job.steps = 100000;
+    job.timeout_seconds = 0.8;
+    std::atomic<bool> over{false};
+    job.before_step = [&](int worker, int64_t step) -> Status {
+      while (worker == 2 && step == 3 && !over) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      return absl::OkStatus();
+    };
+    std::thread waker([&] {
+      std::this_thread::sleep_for(std::chrono::seconds(3));
+      over = true;
+    });
+    const ServerOutcome outcome = RunServers(job);
+    waker.join();
+    EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDeadlineExceeded) << outcome.status;
+    ExpectMentions(outcome.status, {"strategy/parameter_server", "server 0 of 1",
+                                    "step 3: the push of worker 2 has not come", "waited 0.6"});
+  }
+}
+
+TEST(ParameterServerTest, RefusesWhatCannotBe) {
+  const auto refusal = [](const ServerJob& job) {
+    const Status status = RunServers(job).status;
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    return status;
+  };
+  ExpectMentions(refusal(Job(2, 3, Config::INSIDE_WORKERS, Config::SYNC)),
+                 {"num_servers is 3", "2 workers", "OWN_RANKS"});
+  ExpectMentions(refusal(Job(1, -1, Config::INSIDE_WORKERS, Config::SYNC)), {"num_servers is -1"});
+  ServerJob job = Job(1, 1, Config::INSIDE_WORKERS, Config::BOUNDED);
+  job.config.set_staleness(-2);
+  ExpectMentions(refusal(job), {"staleness is -2"});
+  job.config.set_staleness(0);
+  job.config.set_meet_every_steps(0);
+  ExpectMentions(refusal(job), {"meet_every_steps is 0"});
+  job.config.set_meet_every_steps(1);
+  job.config.mutable_buckets()->set_size_mb(-1);
+  ExpectMentions(refusal(job), {"buckets.size_mb is -1"});
+}
+
+}  // namespace
+}  // namespace trireme

@@ -1,0 +1,202 @@
+// Small jobs of the parameter server, on made-up gradients or on a quadratic.
+#ifndef TRIREME_TESTS_PARALLEL_STRATEGIES_PARAMETER_SERVER_SERVER_JOBS_H_
+#define TRIREME_TESTS_PARALLEL_STRATEGIES_PARAMETER_SERVER_SERVER_JOBS_H_
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/api/schedule.h"
+#include "core/api/strategy.h"
+#include "core/train/optimizers/adam.pb.h"
+#include "core/train/optimizers/sgd.pb.h"
+#include "parallel/strategies/parameter_server/parameter_server.pb.h"
+#include "tests/parallel/strategies/toy_model.h"
+#include "tests/parallel/testing/jobs.h"
+
+namespace trireme {
+
+class FixedRate : public Schedule {
+ public:
+  explicit FixedRate(float rate) : rate_(rate) {}
+  float LearningRate(int64_t) const override { return rate_; }
+
+ private:
+  const float rate_;
+};
+
+struct ServerJob {
+  ParameterServerConfig config;
+  int workers = 1;
+  int64_t first_step = 0, steps = 20;
+  bool adam = false;
+  float rate = 0.01f;
+  float weight_decay = 0.01f, momentum = 0.9f;
+  // Gradients lead to the mean of the images' targets, and depend on the weights; otherwise they are made up.
+  bool quadratic = false;
+  double timeout_seconds = 60;
+  uint64_t asynchronous = 0;              // the seed of asynchronous devices; 0: the CPU
+  std::vector<float> start;               // rank 0's parameters; empty: random ones
+  std::vector<std::vector<float>> state;  // by rank, as ServerOutcome has it; empty: zero
+  int settle_every = 0;                   // steps; 0: at the end
+  std::function<Status(int worker, int64_t step)> before_step, after_step;
+  std::function<Status(const Interruption&)> on_interruption;  // on servers of their own ranks
+
+  int servers() const { return config.num_servers() == 0 ? workers : config.num_servers(); }
+  int ranks() const { return workers + (config.placement() == ParameterServerConfig::OWN_RANKS ? servers() : 0); }
+};
+
+struct ServerOutcome {
+  Status status;
+  std::vector<Status> statuses;            // by rank
+  std::vector<std::vector<float>> values;  // by rank, without the arena's padding
+  std::vector<std::vector<float>> state;   // by rank: its pieces of the optimizer's state, one after the other
+  std::vector<int64_t> bytes_sent;         // by rank
+};
+
+// The images of `worker`'s share.
+inline std::pair<int, int> ShareOf(int worker, int workers) {
+  const int images = kToyImages / workers;
+  return {worker * images, (worker + 1) * images};
+}
+
+// This worker's gradients of the whole batch's loss, where it is one of many; of its share alone where `alone`.
+inline void BackwardPass(const ParameterArena& arena, const ServerJob& job, int worker, int64_t step, bool alone,
+                         GradientSink* sink) {
+  const auto [first, last] = ShareOf(worker, job.workers);
+  const float weight = 1.0f / static_cast<float>(alone ? last - first : kToyImages);
+  for (auto it = arena.parameters().rbegin(); it != arena.parameters().rend(); ++it) {
+    const Parameter& parameter = **it;
+    const int64_t size = parameter.shape.size();
+    if (parameter.options.trainable) {
+      std::vector<float> sum(static_cast<size_t>(size), 0.0f);
+      const std::vector<float> values = job.quadratic ? parameter.value().ToVector<float>() : std::vector<float>();
+      for (int image = first; image < last; ++image) {
+        const std::vector<float> part = ToyGradient(job.quadratic ? 0 : step, image, parameter.index, size);
+        for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight * (job.quadratic ? values[i] - part[i] : part[i]);
+      }
+      arena.gradients().Flat(parameter.offset, parameter.offset + size).CopyFromHost(sum.data());
+    }
+    sink->OnGradientReady(parameter.index);
+  }
+}
+
+// The quadratic's loss, of all images.
+inline double QuadraticLoss(const std::vector<float>& values, const ParameterArena& arena) {
+  double loss = 0;
+  for (const Parameter* parameter : arena.parameters()) {
+    if (!parameter->options.trainable) continue;
+    for (int image = 0; image < kToyImages; ++image) {
+      const std::vector<float> target = ToyGradient(0, image, parameter->index, parameter->shape.size());
+      for (size_t i = 0; i < target.size(); ++i) {
+        const double d = values[static_cast<size_t>(parameter->offset) + i] - target[i];
+        loss += d * d / 2 / kToyImages;
+      }
+    }
+  }
+  return loss;
+}
+
+inline Status RunServerRank(const ServerJob& job, Communicator& communicator, Device& device, ServerOutcome* outcome) {
+  const int rank = communicator.rank();
+  ToyModel model;
+  // Seeds differ on purpose: rank 0's weights are everybody's.
+  TRIREME_ASSIGN_OR_RETURN(const auto arena,
+                           ParameterArena::Build(&model, device, job.ranks(), 5 + static_cast<uint64_t>(rank)));
+  const Parameter& last = *arena->parameters().back();
+  const int64_t size = last.offset + last.shape.size();
+  if (!job.start.empty() && rank == 0) arena->values().Flat(0, size).CopyFromHost(job.start.data());
+  SgdConfig sgd;
+  sgd.set_weight_decay(job.weight_decay);
+  sgd.set_momentum(job.momentum);
+  TRIREME_ASSIGN_OR_RETURN(const auto optimizer, job.adam ? MakeComponent<Optimizer>("optimizer/adam", AdamConfig())
+                                                          : MakeComponent<Optimizer>("optimizer/sgd", sgd));
+  const FixedRate schedule(job.rate);
+  Strategy::BuildArgs args;
+  args.arena = arena.get();
+  args.optimizer = optimizer.get();
+  args.communicator = &communicator;
+  args.schedule = &schedule;
+  TRIREME_ASSIGN_OR_RETURN(const auto strategy, MakeComponent<Strategy>("strategy/parameter_server", job.config, args));
+  TRIREME_RETURN_IF_ERROR(strategy->Setup());
+  if (!job.state.empty()) {
+    const float* from = job.state[static_cast<size_t>(rank)].data();
+    for (const OptimizerState& state : optimizer->State()) {
+      state.values.CopyFromHost(from);
+      from += state.values.size();
+    }
+  }
+  const auto run = [&]() -> Status {
+    if (rank >= job.workers) {
+      while (true) {
+        TRIREME_ASSIGN_OR_RETURN(const Interruption interruption, strategy->Serve());
+        if (job.on_interruption) TRIREME_RETURN_IF_ERROR(job.on_interruption(interruption));
+        if (interruption.steps_done == job.steps || interruption.stop) return absl::OkStatus();
+      }
+    }
+    for (int64_t step = job.first_step; step < job.steps; ++step) {
+      if (job.before_step) TRIREME_RETURN_IF_ERROR(job.before_step(rank, step));
+      if (strategy->synchronous()) optimizer->BeginStep(step, job.rate, device.compute_stream());
+      strategy->BeginStep(step);
+      BackwardPass(*arena, job, rank, step, !strategy->synchronous(), strategy.get());
+      NoGuard guard;
+      TRIREME_RETURN_IF_ERROR(strategy->Step(guard));
+      EXPECT_GE(strategy->exposed_communication_seconds(), 0);
+      if (job.after_step) TRIREME_RETURN_IF_ERROR(job.after_step(rank, step));
+      const int64_t done = step + 1;
+      if (done == job.steps || (job.settle_every > 0 && done % job.settle_every == 0)) {
+        Interruption interruption;
+        interruption.steps_done = done;
+        interruption.checkpoint = true;
+        strategy->Announce(interruption);
+        TRIREME_RETURN_IF_ERROR(strategy->Settle());
+      }
+    }
+    return absl::OkStatus();
+  };
+  const Status status = run();
+  outcome->statuses[static_cast<size_t>(rank)] = status;
+  if (!status.ok()) {
+    communicator.Abort(status);
+    return status;
+  }
+  outcome->values[static_cast<size_t>(rank)] = arena->values().Flat(0, size).ToVector<float>();
+  for (const OptimizerState& state : optimizer->State()) {
+    const std::vector<float> values = state.values.ToVector<float>();
+    std::vector<float>& all = outcome->state[static_cast<size_t>(rank)];
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  outcome->bytes_sent[static_cast<size_t>(rank)] = communicator.bytes_sent();
+  return absl::OkStatus();
+}
+
+inline ServerOutcome RunServers(const ServerJob& job) {
+  ServerOutcome outcome;
+  const size_t ranks = static_cast<size_t>(job.ranks());
+  outcome.statuses.resize(ranks);
+  outcome.values.resize(ranks);
+  outcome.state.resize(ranks);
+  outcome.bytes_sent.resize(ranks);
+  const auto worker = [&](Communicator& communicator, Device& device) {
+    return RunServerRank(job, communicator, device, &outcome);
+  };
+  outcome.status = job.asynchronous > 0 ? RunAsyncJob(job.ranks(), job.asynchronous, worker, job.timeout_seconds)
+                                        : RunJob(job.ranks(), worker, job.timeout_seconds);
+  return outcome;
+}
+
+inline double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0, norm = 0;
+  EXPECT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += a[i] * a[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+}  // namespace trireme
+
+#endif  // TRIREME_TESTS_PARALLEL_STRATEGIES_PARAMETER_SERVER_SERVER_JOBS_H_
