@@ -14,6 +14,7 @@
 #include "parallel/launch/restarts.h"
 #include "tools/cli/command_line.h"
 #include "tools/job/job.h"
+#include "tools/job/server_ranks.h"
 #include "tools/job/worker.h"
 #include "tools/report/run_recorder.h"
 
@@ -76,7 +77,8 @@ Status ApplyFlags(const std::optional<ProcessRank>& place, Config* config) {
   if (FLAGS_workers != 0) {
     config->set_workers(FLAGS_workers);
   } else if (place.has_value()) {
-    config->set_workers(place->world_size);
+    TRIREME_ASSIGN_OR_RETURN(const int workers, NumWorkersAmong(place->world_size, *config));
+    config->set_workers(workers);
   }
   if (FLAGS_steps != 0) config->set_steps(FLAGS_steps);
   if (FLAGS_seed >= 0) config->set_seed(static_cast<uint64_t>(FLAGS_seed));
@@ -110,7 +112,8 @@ Status TrainInThisProcess(const std::string& path, Config config, bool resume, L
     TRIREME_ASSIGN_OR_RETURN(recorder, RunRecorder::Open(*job));
   }
   const std::atomic<bool>* stop = StopRequested();
-  const Status trained = launcher.Run(config.workers(), [&](Communicator& communicator) {
+  TRIREME_ASSIGN_OR_RETURN(const int servers, NumServerRanks(job->config));
+  const Status trained = launcher.Run(config.workers() + servers, [&](Communicator& communicator) {
     return RunWorker(*job, communicator, recorder.get(), stop);
   });
   const Status recorded = recorder == nullptr ? absl::OkStatus() : recorder->Finish(trained);
@@ -146,7 +149,8 @@ Status Train() {
   }
   if (FLAGS_restarts > 0) return TrainWithRestarts(config, NameOf(path));
   TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher, Annotate(MakeLauncher(config), path));
-  if (const auto outcome = launcher->Start(config.workers())) return *outcome;
+  TRIREME_ASSIGN_OR_RETURN(const int servers, Annotate(NumServerRanks(config), path));
+  if (const auto outcome = launcher->Start(config.workers() + servers)) return *outcome;
   return launcher->Finish(TrainInThisProcess(path, config, GoesOn(place, config), *launcher));
 }
 

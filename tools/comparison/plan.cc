@@ -42,6 +42,7 @@ std::vector<std::string> AllStrategies() {
     const std::string name(absl::StripPrefix(key, kKind));
     all.push_back(name);
     if (name == "data_parallel") all.push_back("data_parallel { reduction: GATHER_TO_ONE }");
+    if (name == "parameter_server") all.push_back("parameter_server { mode: ASYNC }");
   }
   return all;
 }

@@ -13,6 +13,7 @@
 #include "data/loader/cached_dataset.h"
 #include "parallel/launch/process_rank.h"
 #include "tools/job/check_numbers.h"
+#include "tools/job/server_ranks.h"
 
 namespace trireme {
 namespace {
@@ -88,6 +89,7 @@ Status CheckComponents(const Job& job) {
   if (strategy->key.rfind("strategy/", 0) != 0) {
     return absl::InvalidArgumentError(absl::StrCat("strategy: ", strategy->key, " is not a strategy"));
   }
+  TRIREME_RETURN_IF_ERROR(NumServerRanks(config).status());
   return absl::OkStatus();
 }
 

@@ -1,11 +1,14 @@
 #include "tools/job/worker.h"
 
 #include <algorithm>
+#include <numeric>
 #include <thread>
 
+#include "core/api/lone_communicator.h"
 #include "core/base/registry.h"
 #include "core/config/config_file.h"
 #include "core/nn/parameter_arena.h"
+#include "core/train/serve.h"
 #include "data/loader/loader.h"
 #include "data/loader/nvjpeg/nvjpeg_decoder.h"
 #include "parallel/communicator/traced/traced_communicator.h"
@@ -58,48 +61,76 @@ StatusOr<std::vector<MemoryStats>> GatherMemory(Device& device, Communicator& co
   return memory;
 }
 
-Status Train(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
-             const std::atomic<bool>* stop_requested) {
+// What a rank of the job is made of. The ranks behind the workers only serve (see core/api/server_ranks.h).
+struct Rank {
+  Communicator* communicator = nullptr;   // of the whole job
+  std::unique_ptr<Communicator> subset;   // of the workers, where there are other ranks too
+  Communicator* among_workers = nullptr;  // null on a rank that serves
+  int workers = 1;
+  std::unique_ptr<Detector> detector;
+  std::unique_ptr<ParameterArena> arena;
+  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<Schedule> schedule;
+  LoneCommunicator alone;  // an asynchronous worker judges its own gradients
+  std::unique_ptr<StepGuard> guard;
+  std::unique_ptr<Strategy> strategy;  // the last: its threads refer to the others
+};
+
+Status Build(const Job& job, Device& device, Communicator& communicator, Rank* rank) {
   const Config& config = job.config;
-  const int rank = communicator.rank(), world = communicator.size();
-  const Precision precision = PrecisionOf(config);
   TRIREME_RETURN_IF_ERROR(AgreeOn(FactsOf(job), communicator, device));
-  TRIREME_ASSIGN_OR_RETURN(auto detector,
+  rank->communicator = &communicator;
+  rank->workers = config.workers();
+  if (rank->workers == communicator.size()) {
+    rank->among_workers = &communicator;
+  } else {
+    std::vector<int> workers(static_cast<size_t>(rank->workers));
+    std::iota(workers.begin(), workers.end(), 0);
+    TRIREME_ASSIGN_OR_RETURN(rank->subset, communicator.Subset(workers));
+    rank->among_workers = rank->subset.get();
+  }
+  TRIREME_ASSIGN_OR_RETURN(rank->detector,
                            CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}));
-  TRIREME_ASSIGN_OR_RETURN(
-      auto arena, ParameterArena::Build(detector.get(), device, world, config.seed(), ActivationType(precision)));
-  TRIREME_ASSIGN_OR_RETURN(auto optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
-  TRIREME_ASSIGN_OR_RETURN(auto schedule, MakeSchedule(job));
+  TRIREME_ASSIGN_OR_RETURN(rank->arena, ParameterArena::Build(rank->detector.get(), device, communicator.size(),
+                                                              config.seed(), ActivationType(PrecisionOf(config))));
+  TRIREME_ASSIGN_OR_RETURN(rank->optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
+  TRIREME_ASSIGN_OR_RETURN(rank->schedule, MakeSchedule(job));
   // Before the strategy's Setup, which may put them elsewhere, too.
   if (!job.resume_from.empty()) {
-    TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(job.resume_from), arena.get()));
+    TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(job.resume_from), rank->arena.get()));
   } else if (config.has_initial_weights()) {
-    TRIREME_RETURN_IF_ERROR(LoadWeights(config.initial_weights(), arena.get()));
+    TRIREME_RETURN_IF_ERROR(LoadWeights(config.initial_weights(), rank->arena.get()));
   }
-  TRIREME_ASSIGN_OR_RETURN(auto strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
-                                                                    {arena.get(), optimizer.get(), &communicator}));
-  std::vector<Fact> facts = FactsOf(*arena);
-  for (Fact& fact : FactsOf(*strategy)) facts.push_back(std::move(fact));
+  TRIREME_ASSIGN_OR_RETURN(rank->strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
+                                                                     {rank->arena.get(), rank->optimizer.get(),
+                                                                      &communicator, rank->schedule.get()}));
+  std::vector<Fact> facts = FactsOf(*rank->arena);
+  for (Fact& fact : FactsOf(*rank->strategy)) facts.push_back(std::move(fact));
   TRIREME_RETURN_IF_ERROR(AgreeOn(facts, communicator, device));
-  TRIREME_RETURN_IF_ERROR(strategy->Setup());
-  StepGuard guard(*arena, communicator, GuardOptionsOf(config));
-  const CheckpointParts checkpoint_parts = {arena.get(), optimizer.get(), strategy.get(), RunStateOf(guard, precision)};
-  // After Setup, which gives every rank rank 0's buffers: with norm per worker each has its own to go on with.
-  if (!job.resume_from.empty()) {
-    TRIREME_RETURN_IF_ERROR(LoadTrainingState(job.resume_from, rank, checkpoint_parts));
-  }
+  TRIREME_RETURN_IF_ERROR(rank->strategy->Setup());
+  const bool judges_alone = rank->among_workers == nullptr || !rank->strategy->synchronous();
+  Communicator& judges = judges_alone ? rank->alone : *rank->among_workers;
+  rank->guard = std::make_unique<StepGuard>(*rank->arena, judges, GuardOptionsOf(config));
+  return absl::OkStatus();
+}
 
+Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* observer,
+            const std::atomic<bool>* stop_requested, const std::function<Status(int64_t steps_done)>& save_checkpoint) {
+  const Config& config = job.config;
+  Communicator& communicator = *rank.among_workers;
+  const bool leads = communicator.rank() == 0;
+  const Precision precision = PrecisionOf(config);
   std::vector<const Transform*> transforms;
   for (const auto& transform : job.transforms) transforms.push_back(transform.get());
   LoaderOptions loader_options;
   const int parts_of_step = config.accumulate_steps();
   loader_options.global_batch_size = config.global_batch_size() / parts_of_step;
   loader_options.batches_per_step = parts_of_step;
-  loader_options.rank = rank;
-  loader_options.world_size = world;
+  loader_options.rank = communicator.rank();
+  loader_options.world_size = communicator.size();
   loader_options.seed = config.seed();
-  loader_options.height = detector->image_spec().height;
-  loader_options.width = detector->image_spec().width;
+  loader_options.height = rank.detector->image_spec().height;
+  loader_options.width = rank.detector->image_spec().width;
   loader_options.threads = config.loader().threads();
   // A step begins when all its parts are there.
   loader_options.prefetch = config.loader().prefetch() * parts_of_step;
@@ -125,47 +156,84 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   Trainer::Parts parts;
   parts.device = &device;
   parts.communicator = &communicator;
-  parts.detector = detector.get();
-  parts.arena = arena.get();
-  parts.optimizer = optimizer.get();
-  parts.schedule = schedule.get();
-  parts.strategy = strategy.get();
-  parts.guard = &guard;
+  parts.detector = rank.detector.get();
+  parts.arena = rank.arena.get();
+  parts.optimizer = rank.optimizer.get();
+  parts.schedule = rank.schedule.get();
+  parts.strategy = rank.strategy.get();
+  parts.guard = rank.guard.get();
   parts.batches = &loader;
-  parts.observer = rank == 0 ? observer : nullptr;
+  parts.observer = leads ? observer : nullptr;
   parts.stop_requested = stop_requested;
-  parts.save_checkpoint = [&](int64_t steps_done) {
-    CheckpointInfo info;
-    info.step = steps_done;
-    info.seed = config.seed();
-    info.world_size = world;
-    info.global_batch_size = config.global_batch_size();
-    info.class_names = job.train_data->class_names();
-    info.config_text = PrintText(config);
-    return SaveCheckpoint(job.run_folder, config.checkpoint().keep(), info, checkpoint_parts, communicator);
-  };
+  parts.save_checkpoint = save_checkpoint;
   if (job.eval_data != nullptr) {
     parts.evaluate = [&](int64_t) {
-      return EvaluateDetector(*detector, *job.eval_data, config.evaluation(), config.loader().threads(), precision,
+      return EvaluateDetector(*rank.detector, *job.eval_data, config.evaluation(), config.loader().threads(), precision,
                               device, communicator, job.faults.get());
     };
   }
   TRIREME_ASSIGN_OR_RETURN(const auto places, GatherWorkerPlaces(communicator, device));
-  if (rank == 0) {
-    observer->OnStart(
-        {device.name(), WhyThisDevice(config.device(), device), places, arena->NumTrainedValues(), options.first_step});
+  if (leads) {
+    JobObserver::Setup setup;
+    setup.device = device.name();
+    setup.why_this_device = WhyThisDevice(config.device(), device);
+    setup.workers = places;
+    setup.trained_values = rank.arena->NumTrainedValues();
+    setup.first_step = options.first_step;
+    setup.synchronous = rank.strategy->synchronous();
+    setup.server_ranks = rank.communicator->size() - rank.workers;
+    observer->OnStart(setup);
   }
   TRIREME_RETURN_IF_ERROR(Trainer(parts, options).Run());
   TRIREME_ASSIGN_OR_RETURN(const std::vector<MemoryStats> memory, GatherMemory(device, communicator));
-  if (rank == 0) {
-    if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
-      TRIREME_RETURN_IF_ERROR(WritePictures(*detector, *job.eval_data, config.evaluation().pictures(), 0.4f, precision,
-                                            device, job.run_folder + "/pictures")
-                                  .status());
-    }
-    observer->OnEnd(memory);
+  if (!leads) return absl::OkStatus();
+  if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
+    TRIREME_RETURN_IF_ERROR(WritePictures(*rank.detector, *job.eval_data, config.evaluation().pictures(), 0.4f,
+                                          precision, device, job.run_folder + "/pictures")
+                                .status());
   }
+  observer->OnEnd(memory);
   return absl::OkStatus();
+}
+
+// From where all ranks are set up, to the end.
+Status WorkOrServe(const Job& job, Device& device, const Rank& rank, JobObserver* observer,
+                   const std::atomic<bool>* stop_requested) {
+  const Config& config = job.config;
+  const CheckpointParts checkpoint_parts = {rank.arena.get(), rank.optimizer.get(), rank.strategy.get(),
+                                            RunStateOf(*rank.guard, PrecisionOf(config))};
+  // After Setup, which gives every rank rank 0's buffers: with norm per worker each has its own to go on with.
+  if (!job.resume_from.empty()) {
+    TRIREME_RETURN_IF_ERROR(LoadTrainingState(job.resume_from, rank.communicator->rank(), checkpoint_parts));
+  }
+  const auto save_checkpoint = [&](int64_t steps_done) {
+    CheckpointInfo info;
+    info.step = steps_done;
+    info.seed = config.seed();
+    info.world_size = rank.workers;
+    info.global_batch_size = config.global_batch_size();
+    info.class_names = job.train_data->class_names();
+    info.config_text = PrintText(config);
+    return SaveCheckpoint(job.run_folder, config.checkpoint().keep(), info, checkpoint_parts, *rank.communicator);
+  };
+  if (rank.among_workers != nullptr) return Work(job, device, rank, observer, stop_requested, save_checkpoint);
+  ServeParts parts;
+  parts.strategy = rank.strategy.get();
+  parts.communicator = rank.communicator;
+  parts.save_checkpoint = save_checkpoint;
+  parts.first_step = job.resumed.step;
+  parts.total_steps = config.steps();
+  return ServeWorkers(parts);
+}
+
+Status Train(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
+             const std::atomic<bool>* stop_requested) {
+  Rank rank;
+  TRIREME_RETURN_IF_ERROR(Build(job, device, communicator, &rank));
+  const Status status = WorkOrServe(job, device, rank, observer, stop_requested);
+  // Before the strategy ends, whose threads may wait for peers that wait for this rank.
+  if (!status.ok() && !absl::IsCancelled(status)) communicator.Abort(status);
+  return status;
 }
 
 Status TrainTraced(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
@@ -197,7 +265,10 @@ Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observ
   DeviceOptions options;
   TRIREME_ASSIGN_OR_RETURN(options.name, DeviceOfThisProcess(job.config));
   TRIREME_ASSIGN_OR_RETURN(const auto place, FindProcessRank());
-  options.threads = ThreadsPerWorker(job.config, place.has_value() ? place->local_world_size : communicator.size());
+  // Ranks that serve leave the cores to the workers.
+  const int workers = job.config.workers();
+  options.threads =
+      ThreadsPerWorker(job.config, place.has_value() ? std::min(place->local_world_size, workers) : workers);
   options.memory_limit = job.config.memory_limit_mb() << 20;
   options.memory_at_start = job.config.memory_at_start_mb() << 20;
   TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(options));

@@ -22,6 +22,8 @@ class JobObserver : public TrainObserver {
     std::vector<WorkerPlace> workers;
     int64_t trained_values = 0;
     int64_t first_step = 0;
+    bool synchronous = true;
+    int server_ranks = 0;  // beside the workers
   };
   virtual void OnStart(const Setup& setup) = 0;
   // What the workers' devices gave out at most, by rank.

@@ -71,6 +71,14 @@ void RunRecorder::OnStart(const Setup& setup) {
   if (setup.workers.size() > 1) {
     for (const std::string& line : WorkerTable(setup.workers, config.global_batch_size())) progress_->Line(line);
   }
+  if (setup.server_ranks > 0) {
+    progress_->Line(absl::StrFormat("%d more to hold the parameters and to serve the workers, rank %d and up",
+                                    setup.server_ranks, config.workers()));
+  }
+  if (!setup.synchronous && config.workers() > 1) {
+    progress_->Line(
+        "asynchronous: each worker takes its own images for the batch, in the losses and in synchronised norm");
+  }
   const std::string scaling = DescribeLearningRateScaling(job_);
   if (!scaling.empty()) progress_->Line(scaling);
   if (setup.first_step > 0) progress_->Line(absl::StrFormat("resumed from %s", job_.resume_from));

@@ -20,8 +20,8 @@ TEST(PlanTest, BeginsWithOneWorkerOfSingleAndHasEachCombinationOnce) {
 TEST(PlanTest, AllHasEveryRegisteredStrategy) {
   const auto plan = MakePlan("all", "2");
   ASSERT_TRUE(plan.ok()) << plan.status();
-  for (const char* name :
-       {"data_parallel", "data_parallel { reduction: GATHER_TO_ONE }", "hierarchical", "ring_all_reduce"}) {
+  for (const char* name : {"data_parallel", "data_parallel { reduction: GATHER_TO_ONE }", "hierarchical",
+                           "parameter_server", "parameter_server { mode: ASYNC }", "ring_all_reduce"}) {
     EXPECT_NE(std::find(plan->begin(), plan->end(), Combination{name, 2}), plan->end()) << name;
   }
 }
