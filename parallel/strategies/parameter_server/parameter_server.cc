@@ -280,6 +280,7 @@ Status ParameterServer::Setup() {
 }
 
 void ParameterServer::BeginStep(int64_t step) {
+  if (settled_ && server_ != nullptr) server_->Open();
   step_ = step;
   settled_ = false;
   next_to_push_ = 0;
@@ -392,6 +393,7 @@ StatusOr<Interruption> ParameterServer::Serve() {
     if (absl::StrContains(status.message(), name)) return Annotate(status, kName);
     return Annotate(status, absl::StrCat(kName, ": ", name, ", ", server_->Describe()));
   };
+  server_->Open();
   settled_ = false;
   Interruption interruption;
   {

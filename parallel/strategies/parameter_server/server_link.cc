@@ -9,11 +9,11 @@ namespace trireme {
 
 ServerLink::ServerLink(Parts parts)
     : parts_(std::move(parts)),
-      stream_(parts_.device->NewStream(absl::StrCat("serve ", parts_.worker))),
       header_(Tensor::Zeros(*parts_.device, {kPushHeaderWords}, DataType::kInt64, MemoryKind::kGradients)),
       control_(Tensor::Zeros(*parts_.device, {kPushControlBytes}, DataType::kUint8, MemoryKind::kGradients)),
       host_header_(parts_.device->NewHostBuffer(sizeof(PushHeader))),
-      answer_(parts_.server->answer(parts_.worker)) {
+      answer_(parts_.server->answer(parts_.worker)),
+      stream_(parts_.device->NewStream(absl::StrCat("serve ", parts_.worker))) {
   // What was filled on the compute stream is there for the other stream.
   parts_.device->compute_stream().Synchronize();
   thread_ = std::thread([this] {

@@ -36,11 +36,12 @@ class ServerLink {
   Status Hear(const Tensor& tensor);
 
   const Parts parts_;
-  const std::unique_ptr<Stream> stream_;
   const Tensor header_, control_;
   const std::shared_ptr<void> host_header_;
   const Tensor answer_;  // where the values for this worker are
   int64_t step_ = 0;
+  // The last members: their work refers to the others.
+  const std::unique_ptr<Stream> stream_;
   std::thread thread_;
 };
 

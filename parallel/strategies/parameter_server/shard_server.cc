@@ -27,6 +27,14 @@ ShardServer::ShardServer(const Options& options, Parts parts)
   CHECK_EQ(static_cast<int>(parts_.incoming.size()), options.workers);
 }
 
+void ShardServer::Open() {
+  {
+    Lock lock(mutex_);
+    open_ = true;
+  }
+  changed_.notify_all();
+}
+
 Status ShardServer::ArrivePart(int worker, int64_t step, int part, Stream& stream) {
   if (options_.mode != ServerMode::kSync) return absl::OkStatus();
   {
@@ -48,6 +56,7 @@ Status ShardServer::ArrivePart(int worker, int64_t step, int part, Stream& strea
 
 Status ShardServer::ArriveControl(int worker, int64_t step, const UpdateControl& control, Stream& stream) {
   Lock lock(mutex_);
+  TRIREME_RETURN_IF_ERROR(Await(&lock, [&] { return open_; }));
   TRIREME_RETURN_IF_ERROR(CheckStep(worker, step));
   clock_[static_cast<size_t>(worker)] = step + 1;
   if (options_.mode != ServerMode::kSync) {
@@ -95,6 +104,7 @@ std::string ShardServer::Describe() const {
 
 std::string ShardServer::Missing() const {
   const int64_t slowest = SlowestClock();
+  if (!open_) return "the server's rank has not begun";
   if (slowest < 0) return "before the first push";
   std::vector<int> behind;
   for (size_t worker = 0; worker < clock_.size(); ++worker) {

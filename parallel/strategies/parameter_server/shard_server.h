@@ -61,6 +61,10 @@ class ShardServer {
   // Where its values are put together for AwaitValues: what is in incoming() is used up by then.
   const Tensor& answer(int worker) const { return options_.mode == ServerMode::kSync ? values() : incoming(worker); }
 
+  // The optimizer's state is what it has to be from here on (a run that is resumed loads it when everything is set up):
+  // nothing is updated before.
+  void Open();
+
   // Part `part` of a worker's gradients of step `step` has arrived. A step's parts come once each, and then, in any
   // mode, ArriveControl: whether and how they reach the values. The control's words lie in the device's memory until
   // the worker has its values.
@@ -92,6 +96,7 @@ class ShardServer {
   const Parts parts_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  bool open_ = false;
   std::vector<int64_t> clock_;  // by worker: steps that it has done; -1 until the first push
   std::vector<int> arrived_;    // by part, of the present step: workers whose gradients are there
   int summed_ = 0;              // parts

@@ -83,6 +83,7 @@ void WorkerLink::Loop() {
     lock.unlock();
     const auto start = std::chrono::steady_clock::now();
     const Status status = bound.ok() ? CatchDeviceError([&] { return Do(command); }) : bound;
+    if (!status.ok()) EndAll(Annotate(status, command.what));
     lock.lock();
     if (is_own) {
       ++completed_;
@@ -91,13 +92,19 @@ void WorkerLink::Loop() {
     if (!status.ok()) {
       status_ = Annotate(status, command.what);
       done_.notify_all();
-      lock.unlock();
-      channel_->Abort(status_);  // if it is not the job's fault already
       return;
     }
     done_.notify_all();
     if (ends) return;
   }
+}
+
+void WorkerLink::EndAll(const Status& reason) {
+  channel_->Abort(reason);  // if there is no other fault already
+  CatchDeviceError([&] {
+    stream_->Synchronize();
+    return absl::OkStatus();
+  }).IgnoreError();
 }
 
 Status WorkerLink::Say(size_t server, const PushHeader& header) {

@@ -51,13 +51,14 @@ class WorkerLink {
   void Enqueue(Command command);
   void Loop();
   Status Do(const Command& command);
+  // After a fault: then nothing moves this worker's memory any more.
+  void EndAll(const Status& reason);
   Status Say(size_t server, const PushHeader& header);
 
   const ParameterArena& arena_;
   Device& device_;
   const std::vector<Server> servers_;
   const std::unique_ptr<Communicator> channel_;
-  std::unique_ptr<Stream> stream_;
   Tensor headers_;  // one a server
   std::shared_ptr<void> host_headers_;
 
@@ -68,6 +69,8 @@ class WorkerLink {
   double busy_seconds_ = 0;
   bool ending_ = false;
   Status status_;
+  // The last members: their work refers to the others.
+  std::unique_ptr<Stream> stream_;
   std::thread thread_;
 };
 

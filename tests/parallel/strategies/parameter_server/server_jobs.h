@@ -42,6 +42,7 @@ struct ServerJob {
   std::vector<std::vector<float>> state;  // by rank, as ServerOutcome has it; empty: zero
   int settle_every = 0;                   // steps; 0: at the end
   std::function<Status(int worker, int64_t step)> before_step, after_step;
+  std::function<void(int rank)> after_setup;                   // before the state is loaded
   std::function<Status(const Interruption&)> on_interruption;  // on servers of their own ranks
 
   int servers() const { return config.num_servers() == 0 ? workers : config.num_servers(); }
@@ -121,6 +122,7 @@ inline Status RunServerRank(const ServerJob& job, Communicator& communicator, De
   args.schedule = &schedule;
   TRIREME_ASSIGN_OR_RETURN(const auto strategy, MakeComponent<Strategy>("strategy/parameter_server", job.config, args));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
+  if (job.after_setup) job.after_setup(rank);
   if (!job.state.empty()) {
     const float* from = job.state[static_cast<size_t>(rank)].data();
     for (const OptimizerState& state : optimizer->State()) {
