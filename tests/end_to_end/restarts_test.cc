@@ -162,7 +162,7 @@ TEST_P(Restarts, SigtermSavesAndEndsTheJobWithinTenSeconds) {
 
 TEST_P(Restarts, WhatTheUserHasToMendIsNotTriedAgain) {
   const ToolResult result =
-      RunToolProcess("train", Command(NewFolder("run"), {"--restarts=3", "--set", "global_batch_size=5"}));
+      RunToolProcess("train", Command(NewFolder("run"), {"--restarts=3", "--set", "global_batch_size=1"}));
   EXPECT_EQ(result.exit_code, 2) << result.output;
   EXPECT_FALSE(absl::StrContains(result.output, "restart")) << result.output;
 }
