@@ -148,6 +148,7 @@ Trained Train(int world, const std::string& strategy_text, uint64_t asynchronous
       NoGuard guard;
       TRIREME_RETURN_IF_ERROR(strategy->Step(guard));
     }
+    TRIREME_RETURN_IF_ERROR(strategy->Settle());
     const Parameter& last = *arena->parameters().back();
     trained.values[communicator.rank()] = arena->values().Flat(0, last.offset + last.shape.size()).ToVector<float>();
     trained.bytes_sent[communicator.rank()] = communicator.bytes_sent() - before;
