@@ -13,6 +13,14 @@ void CopyBytes(void* to, const void* from, int64_t begin, int64_t end, Stream& s
                        static_cast<size_t>(end - begin), stream);
 }
 
+// A device that is gone has nothing left to wait for.
+void WaitDespiteFault(const std::function<void()>& wait) {
+  CatchDeviceError([&] {
+    wait();
+    return absl::OkStatus();
+  }).IgnoreError();
+}
+
 }  // namespace
 
 StreamExchange::StreamExchange(ThreadJob& job, ThreadMeeting& meeting, int rank)
@@ -66,20 +74,19 @@ Status StreamExchange::Barrier(ThreadCall call, Stream& stream) { return Meet(st
 Status StreamExchange::Meet(ThreadCall call, void* memory, Stream& stream, const std::vector<Work>& work) {
   MakeEvents(stream.device());
   bool reading = false;
-  const Status status = MeetPhases(&call, memory, stream, work, &reading);
+  Status status = MeetPhases(&call, memory, stream, work, &reading);
   if (!reading) return status;
-  if (!status.ok()) {
-    // The stream holds nothing but what was recorded before others could wait for it, so that it comes to its end.
-    CatchDeviceError([&] {
-      stream.Synchronize();
-      return absl::OkStatus();
-    }).IgnoreError();
-    meeting_.DoneReading();
-    return meeting_.AwaitReaders(rank_);
-  }
-  meeting_.DoneReading();
+  // It reads until all have told their streams to wait for it: the memory of one that failed to is not kept otherwise.
   ++call.phase;
-  return meeting_.Depart(rank_, call);
+  if (status.ok()) status = meeting_.MeetWhileReading(rank_, call, nullptr);
+  if (status.ok()) {
+    meeting_.DoneReading();
+    return status;
+  }
+  // The stream holds nothing but what was recorded before others could wait for it, so that it comes to its end.
+  WaitDespiteFault([&] { stream.Synchronize(); });
+  meeting_.DoneReading();
+  return meeting_.AwaitReaders(rank_);
 }
 
 Status StreamExchange::MeetPhases(ThreadCall* call, void* memory, Stream& stream, const std::vector<Work>& work,
@@ -132,6 +139,8 @@ Status StreamExchange::SendReceive(const ThreadCall& call, const Tensor* send, i
     if (read != nullptr) {
       // What was sent may be overwritten from here on.
       const Status waited = Enqueue([&] { stream.Wait(*read); });
+      // It must not go while it is read, and the stream would not keep it.
+      if (!waited.ok()) WaitDespiteFault([&] { read->Synchronize(); });
       if (status.ok()) status = waited;
       meeting_.Release(rank_, to);
     }
@@ -148,6 +157,8 @@ Status StreamExchange::Take(const ThreadCall& call, const Tensor& tensor, int fr
     CopyBytes(tensor.raw(), parcel.data, 0, tensor.bytes(), stream);
     stream.Record(*taken_);
   });
+  // The sender cannot wait for an event that was not recorded behind the copy.
+  if (!copied.ok()) WaitDespiteFault([&] { stream.Synchronize(); });
   meeting_.EndTake(rank_, from, taken_.get());
   *taken = true;
   return copied;
