@@ -53,7 +53,8 @@ class Strategy : public GradientSink {
   virtual void BeginStep(int64_t step) = 0;
 
   // GradientSink: may enqueue communication, on a stream of its own, ordered after the compute stream's
-  // present end by an event. Must not block on peers.
+  // present end by an event. Must not block on peers, but for what it has enqueued for earlier gradients of the step,
+  // which all workers have come to.
   void OnGradientReady(int index) override = 0;
 
   // Returns when this worker's share is done and the parameters for the next step are in place (in

@@ -33,9 +33,11 @@ void Tape::Release(const char* name, int parameter, Stream& stream) {
   if (--uses_[parameter] > 0) return;
   const Var& var = parameters_[parameter];
   if (var.requires_gradient()) {
-    if (!var.node_->gradient.defined()) var.node_->parameter_gradient.Zero(stream);
-    if (observer_ != nullptr) observer_->OnParameterGradient(name, parameter, var.node_->parameter_gradient);
-    var.node_->gradient = Tensor();  // the arena keeps it; the next step overwrites it
+    const bool used = var.node_->gradient.defined();
+    const Tensor gradient = used ? var.node_->gradient : var.node_->GradientPlace();
+    if (!used) gradient.Zero(stream);
+    if (observer_ != nullptr) observer_->OnParameterGradient(name, parameter, gradient);
+    var.node_->gradient = Tensor();  // its place keeps it; the next step overwrites it
   }
   if (sink_ != nullptr) sink_->OnGradientReady(parameter);
 }
@@ -44,7 +46,7 @@ void Tape::Backward(const std::vector<Var>& losses, Stream& stream, const Backwa
   if (options.add) {
     // As if a function of this tape had contributed what is there.
     for (const Var& parameter : parameters_) {
-      if (parameter.requires_gradient()) parameter.node_->gradient = parameter.node_->parameter_gradient;
+      if (parameter.requires_gradient()) parameter.node_->gradient = parameter.node_->GradientPlace();
     }
   }
   for (const Var& loss : losses) {

@@ -27,7 +27,7 @@ class GradientSink {
  public:
   virtual ~GradientSink() = default;
   // All contributions to the gradient of parameter `index` are enqueued on the compute stream. Called by
-  // the worker's thread; must not block on peers.
+  // the worker's thread; must not block on peers (see strategy.h for how far).
   virtual void OnGradientReady(int index) = 0;
 };
 

@@ -39,8 +39,18 @@ Var Var::Parameter(Tensor value, Tensor gradient, int index, Tensor rounded) {
   var.node_->rounded = std::move(rounded);
   var.node_->requires_gradient = true;
   var.node_->parameter_index = index;
-  var.node_->parameter_gradient = std::move(gradient);
+  var.node_->fixed_place = std::move(gradient);
   return var;
+}
+
+Var Var::Parameter(Tensor value, GradientPlaces* places, int index, Tensor rounded) {
+  Var var = Parameter(std::move(value), Tensor(), index, std::move(rounded));
+  var.node_->places = places;
+  return var;
+}
+
+Tensor Var::Node::GradientPlace() const {
+  return places != nullptr ? places->PlaceOf(parameter_index).Reshape(value.shape()) : fixed_place;
 }
 
 Var Var::Intermediate(Tensor value) {
@@ -63,7 +73,7 @@ void Var::AccumulateGradient(Tensor gradient, Stream& stream) const {
   Tensor& current = node_->gradient;
   if (!current.defined()) {
     if (node_->parameter_index >= 0) {
-      current = node_->parameter_gradient;
+      current = node_->GradientPlace();
       current.CopyFrom(gradient, stream);
     } else {
       current = gradient.Reshape(shape());
@@ -86,8 +96,8 @@ Tensor Var::GradientTarget(bool* accumulate) const {
   Tensor& current = node_->gradient;
   *accumulate = current.defined();
   if (!current.defined()) {
-    current = node_->parameter_index >= 0 ? node_->parameter_gradient
-                                          : Tensor::Empty(value().device(), shape(), value().type());
+    current =
+        node_->parameter_index >= 0 ? node_->GradientPlace() : Tensor::Empty(value().device(), shape(), value().type());
   } else if (node_->parameter_index < 0 && !current.unique()) {
     Tensor own = Tensor::Empty(value().device(), shape(), value().type());
     own.CopyFrom(current, value().device().compute_stream());

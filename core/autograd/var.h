@@ -14,15 +14,26 @@
 
 namespace trireme {
 
+// Where the gradients of parameters are written.
+class GradientPlaces {
+ public:
+  virtual ~GradientPlaces() = default;
+  // Float32, of the parameter's size, uninitialised. Asked for when the first contribution of a step is at hand, and
+  // again if another pass of the same step adds to it: the same place until the gradient is reported as complete.
+  virtual Tensor PlaceOf(int parameter_index) = 0;
+};
+
 class Var {
  public:
   // Undefined; stands for an argument that is left out.
   Var() = default;
   // A constant: no gradient.
   explicit Var(Tensor value);
-  // A trained leaf: `gradient` is its place in the gradient arena, `index` its place in the order of
+  // A trained leaf: `gradient` is where its gradient is written, `index` its place in the order of
   // parameters. `rounded` is its 16-bit copy, or undefined.
   static Var Parameter(Tensor value, Tensor gradient, int index, Tensor rounded = Tensor());
+  // The same, but for `places`, which say where its gradient is written.
+  static Var Parameter(Tensor value, GradientPlaces* places, int index, Tensor rounded = Tensor());
   // A frozen leaf: a constant with a 16-bit copy, which may be undefined.
   static Var Constant(Tensor value, Tensor rounded);
   // An intermediate result that a gradient flows through.
@@ -59,7 +70,10 @@ class Var {
     Tensor gradient;
     bool requires_gradient = false;
     int parameter_index = -1;
-    Tensor parameter_gradient;  // the arena's range
+    Tensor fixed_place;  // of a parameter's gradient; or
+    GradientPlaces* places = nullptr;
+
+    Tensor GradientPlace() const;
   };
   std::shared_ptr<Node> node_;
 };

@@ -41,8 +41,6 @@ StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, 
   }
   size = RoundUp(std::max<int64_t>(size, 1), kAlignment * world_size);
   arena->values_ = Tensor::Empty(device, {size}, DataType::kFloat32, MemoryKind::kParameters);
-  arena->gradients_ = Tensor::Zeros(device, {size}, DataType::kFloat32, MemoryKind::kGradients);
-
   if (activations != DataType::kFloat32) {
     arena->rounded_values_ = Tensor::Empty(device, {size}, activations, MemoryKind::kParameters);
   }
@@ -59,12 +57,11 @@ StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, 
   for (Parameter* parameter : arena->parameters_) {
     const int64_t begin = parameter->offset, count = parameter->shape.size();
     const Tensor value = arena->values_.Flat(begin, begin + count).Reshape(parameter->shape);
-    const Tensor gradient = arena->gradients_.Flat(begin, begin + count).Reshape(parameter->shape);
     Tensor rounded;
     if (arena->rounded_values_.defined()) {
       rounded = arena->rounded_values_.Flat(begin, begin + count).Reshape(parameter->shape);
     }
-    parameter->var = parameter->options.trainable ? Var::Parameter(value, gradient, parameter->index, rounded)
+    parameter->var = parameter->options.trainable ? Var::Parameter(value, arena.get(), parameter->index, rounded)
                                                   : Var::Constant(value, rounded);
   }
   arena->values_.CopyFromHost(initial.data());
@@ -95,6 +92,25 @@ void ParameterArena::RefreshRounded() const {
   DispatchFloating(rounded_values_.type(), [&](auto element) {
     RoundTo<decltype(element)>(values_, rounded_values_, device_->compute_stream());
   });
+}
+
+const Tensor& ParameterArena::gradients() const {
+  CHECK(places_ == nullptr) << "gradients are not kept in the arena";
+  if (!gradients_.defined()) {
+    gradients_ = Tensor::Zeros(*device_, values_.shape(), DataType::kFloat32, MemoryKind::kGradients);
+  }
+  return gradients_;
+}
+
+void ParameterArena::PlaceGradients(GradientPlaces* places) {
+  CHECK(!gradients_.defined()) << "the gradients have a place already";
+  places_ = places;
+}
+
+Tensor ParameterArena::PlaceOf(int parameter_index) {
+  if (places_ != nullptr) return places_->PlaceOf(parameter_index);
+  const Parameter& parameter = *parameters_[static_cast<size_t>(parameter_index)];
+  return gradients().Flat(parameter.offset, parameter.offset + parameter.shape.size());
 }
 
 std::vector<Var> ParameterArena::Vars() const {

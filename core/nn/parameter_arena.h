@@ -15,7 +15,7 @@
 
 namespace trireme {
 
-class ParameterArena {
+class ParameterArena : private GradientPlaces {
  public:
   // Allocates on `device`, gives every Parameter and Buffer of `module` its place, and initialises each
   // parameter from Random(seed, kInitialisation, index): the same values on every worker. Two
@@ -33,7 +33,9 @@ class ParameterArena {
 
   // [size()], padding included.
   const Tensor& values() const { return values_; }
-  const Tensor& gradients() const { return gradients_; }
+  // Allocated, zero, when it is first asked for; may throw DeviceError. Gradients are written here unless
+  // PlaceGradients has said otherwise: then nothing may ask for it.
+  const Tensor& gradients() const;
   // All buffers, flat.
   const Tensor& buffer_values() const { return buffer_values_; }
   int64_t size() const { return values_.size(); }
@@ -44,16 +46,22 @@ class ParameterArena {
   const std::vector<Buffer*>& buffers() const { return buffers_; }
   std::vector<Var> Vars() const;
 
+  // From now on gradients are written where `places` say, which outlive the arena's use for training: for a strategy
+  // that does not need all of them at once. Before any gradient was written.
+  void PlaceGradients(GradientPlaces* places);
+
   // Without padding.
   int64_t NumTrainedValues() const;
 
  private:
   ParameterArena() = default;
+  Tensor PlaceOf(int parameter_index) override;
 
   Device* device_ = nullptr;
   Tensor values_;
   Tensor rounded_values_;  // undefined without 16-bit copies
-  Tensor gradients_;
+  mutable Tensor gradients_;
+  GradientPlaces* places_ = nullptr;
   Tensor buffer_values_;
   std::vector<Parameter*> parameters_;
   std::vector<Buffer*> buffers_;

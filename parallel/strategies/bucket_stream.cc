@@ -31,7 +31,7 @@ Status CheckBuckets(const BucketConfig& config) {
 }
 
 BucketStream::BucketStream(std::string owner, const BucketConfig& config, const ParameterArena& arena,
-                           Collective reduce, int64_t alignment)
+                           Collective reduce, int64_t alignment, BucketStorage* storage)
     : owner_(std::move(owner)),
       overlap_(config.overlap()),
       type_on_the_wire_(TypeOnTheWire(config)),
@@ -39,6 +39,7 @@ BucketStream::BucketStream(std::string owner, const BucketConfig& config, const 
       device_(arena.device()),
       compute_(device_.compute_stream()),
       reduce_(std::move(reduce)),
+      storage_(storage),
       plan_(Plan(arena, config, alignment)),
       states_(plan_.buckets.size()) {}
 
@@ -122,6 +123,11 @@ Status BucketStream::FinishGathers() {
   return absl::OkStatus();
 }
 
+void BucketStream::WaitFor(int k) {
+  CHECK_LT(k, next_to_launch_);
+  WaitFor(*states_[k].done, k);
+}
+
 void BucketStream::WaitFor(Event& done, int bucket) {
   const auto start = std::chrono::steady_clock::now();
   const TraceSpan span(TraceKind::kWait, "wait for bucket", bucket + 1);
@@ -140,19 +146,21 @@ void BucketStream::LaunchReady() {
 
 void BucketStream::Launch(int k) {
   State& state = states_[k];
-  RunBeside([&] { return ReduceBucket(k); }, &state.status);
+  const Tensor gradients = storage_ != nullptr ? storage_->BeginReduction(k)
+                                               : arena_.gradients().Flat(plan_.buckets[k].begin, plan_.buckets[k].end);
+  RunBeside([&] { return ReduceBucket(k, gradients); }, &state.status);
   stream_->Record(*state.done);
 }
 
-Status BucketStream::ReduceBucket(int k) {
-  const Bucket& bucket = plan_.buckets[k];
-  const Tensor elements = compression_ != nullptr ? compression_->Compress(bucket.begin, bucket.end, *stream_)
-                                                  : arena_.gradients().Flat(bucket.begin, bucket.end);
+Status BucketStream::ReduceBucket(int k, const Tensor& gradients) {
+  const Tensor elements =
+      compression_ != nullptr ? compression_->Compress(plan_.buckets[k].begin, gradients, *stream_) : gradients;
   {
     const StreamSpan span(*stream_, TraceKind::kCommunication, "reduce bucket", k + 1, elements.bytes());
     TRIREME_RETURN_IF_ERROR(reduce_(*communicator_, elements, *stream_));
   }
-  if (compression_ != nullptr) compression_->Expand(elements, bucket.begin, *stream_);
+  if (compression_ != nullptr) compression_->Expand(elements, gradients, *stream_);
+  if (storage_ != nullptr) storage_->EndReduction(k, gradients, *stream_);
   return absl::OkStatus();
 }
 

@@ -27,6 +27,17 @@ namespace trireme {
 // InvalidArgument for sizes that make no sense.
 Status CheckBuckets(const BucketConfig& config);
 
+// Where a strategy keeps the gradients of buckets, if not in the arena.
+class BucketStorage {
+ public:
+  virtual ~BucketStorage() = default;
+  // Bucket k's gradients, complete in order of the compute stream, to be reduced in place. Buckets are asked for one
+  // after the other.
+  virtual Tensor BeginReduction(int k) = 0;
+  // They have been reduced, in order of `stream`.
+  virtual void EndReduction(int k, const Tensor& gradients, Stream& stream) = 0;
+};
+
 class BucketStream {
  public:
   // Works on a bucket's elements in place, with all workers, in order of the stream: sums its gradients (all of them,
@@ -34,9 +45,9 @@ class BucketStream {
   using Collective = std::function<Status(Communicator& communicator, const Tensor& elements, Stream& stream)>;
 
   // `owner` is the strategy's key, for messages. CheckBuckets(config) has to be OK. Buckets begin and end at multiples
-  // of `alignment` (see AlignBuckets); 1: with their parameters.
+  // of `alignment` (see AlignBuckets); 1: with their parameters. Null `storage`: gradients are in the arena.
   BucketStream(std::string owner, const BucketConfig& config, const ParameterArena& arena, Collective reduce,
-               int64_t alignment = 1);
+               int64_t alignment = 1, BucketStorage* storage = nullptr);
   // A step that ended half-way is a fault: then the job is aborted, so that the stream does not wait for peers.
   ~BucketStream();
   BucketStream(const BucketStream&) = delete;
@@ -52,6 +63,8 @@ class BucketStream {
   void LaunchRest();
   // Later work of the compute stream comes after the next bucket. A fault names the rank, the bucket and the step.
   Status FinishNext();
+  // Later work of the compute stream comes after bucket k, which was launched. A fault is left to FinishNext.
+  void WaitFor(int k);
 
   // For strategies whose workers update a part of each bucket: gathers the values of bucket k, behind what the compute
   // stream has been given so far.
@@ -64,10 +77,11 @@ class BucketStream {
   // See Strategy::State.
   std::vector<std::pair<std::string, Tensor>> KeptState() const;
 
+  const BucketPlan& plan() const { return plan_; }
   const std::vector<Bucket>& buckets() const { return plan_.buckets; }
   // See Strategy::schedule.
   std::vector<std::string> schedule() const;
-  // Seconds since BeginStep that this worker has waited in FinishNext and FinishGathers.
+  // Seconds since BeginStep that this worker has waited for buckets.
   double exposed_seconds() const { return exposed_seconds_; }
   // Seconds of the last step in which the stream reduced and gathered buckets, where its work is the host's (CPU); else
   // 0. Waiting for peers that are late is part of it.
@@ -84,7 +98,7 @@ class BucketStream {
   int num_buckets() const { return static_cast<int>(plan_.buckets.size()); }
   void LaunchReady();
   void Launch(int k);
-  Status ReduceBucket(int k);
+  Status ReduceBucket(int k, const Tensor& gradients);
   // `work` in the stream, behind what the compute stream has been given; its fault, whenever it is met, is *status.
   void RunBeside(const std::function<Status()>& work, Status* status);
   void WaitFor(Event& done, int bucket);
@@ -97,6 +111,7 @@ class BucketStream {
   Device& device_;
   Stream& compute_;
   const Collective reduce_;
+  BucketStorage* const storage_;
   const BucketPlan plan_;
   std::vector<State> states_;
   int64_t step_ = 0;

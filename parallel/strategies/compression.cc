@@ -70,25 +70,24 @@ DataType TypeOnTheWire(const BucketConfig& config) {
 }
 
 GradientCompression::GradientCompression(const ParameterArena& arena, DataType type, int64_t longest)
-    : arena_(arena),
-      residual_(Tensor::Zeros(arena.device(), {arena.size()}, DataType::kFloat32, MemoryKind::kGradients)),
+    : residual_(Tensor::Zeros(arena.device(), {arena.size()}, DataType::kFloat32, MemoryKind::kGradients)),
       wire_(Tensor::Empty(arena.device(), {longest}, type, MemoryKind::kGradients)) {}
 
-Tensor GradientCompression::Compress(int64_t begin, int64_t end, Stream& stream) {
-  const Tensor wire = wire_.Flat(0, end - begin);
+Tensor GradientCompression::Compress(int64_t begin, const Tensor& gradients, Stream& stream) {
+  const Tensor wire = wire_.Flat(0, gradients.size());
   DispatchFloating(wire.type(), [&](auto element) {
     using T = decltype(element);
-    ForTiles(stream, 1, wire.size(),
-             RoundTile<T>{arena_.gradients().data<float>() + begin, residual_.data<float>() + begin, wire.data<T>(),
-                          LargestOf(wire.type())});
+    ForTiles(
+        stream, 1, wire.size(),
+        RoundTile<T>{gradients.data<float>(), residual_.data<float>() + begin, wire.data<T>(), LargestOf(wire.type())});
   });
   return wire;
 }
 
-void GradientCompression::Expand(const Tensor& reduced, int64_t begin, Stream& stream) {
+void GradientCompression::Expand(const Tensor& reduced, const Tensor& gradients, Stream& stream) {
   DispatchFloating(reduced.type(), [&](auto element) {
     using T = decltype(element);
-    ForTiles(stream, 1, reduced.size(), WidenTile<T>{reduced.data<T>(), arena_.gradients().data<float>() + begin});
+    ForTiles(stream, 1, reduced.size(), WidenTile<T>{reduced.data<T>(), gradients.data<float>()});
   });
 }
 

@@ -29,19 +29,19 @@ DataType TypeOnTheWire(const BucketConfig& config);
 // Used by one thread; all work is enqueued on one stream, and may be recorded.
 class GradientCompression {
  public:
-  // For ranges of the arena of up to `longest` elements. `type` is a 16-bit one. The arena outlives it.
+  // For ranges of the arena of up to `longest` elements. `type` is a 16-bit one.
   GradientCompression(const ParameterArena& arena, DataType type, int64_t longest);
 
-  // What is to be sent for arena elements [begin, end): a tensor that holds until the next call, in stream order.
-  Tensor Compress(int64_t begin, int64_t end, Stream& stream);
-  // Puts what became of it into the arena's gradients.
-  void Expand(const Tensor& reduced, int64_t begin, Stream& stream);
+  // What is to be sent for these gradients of the arena's elements from `begin` on: a tensor that holds until the next
+  // call, in stream order.
+  Tensor Compress(int64_t begin, const Tensor& gradients, Stream& stream);
+  // Puts what became of it into the gradients.
+  void Expand(const Tensor& reduced, const Tensor& gradients, Stream& stream);
 
   // See Strategy::State.
   std::vector<std::pair<std::string, Tensor>> State() const { return {{"residual", residual_}}; }
 
  private:
-  const ParameterArena& arena_;
   Tensor residual_;  // float32 [arena size]
   Tensor wire_;      // [longest]
 };

@@ -1,12 +1,17 @@
 // "strategy/sharded": ZeRO (Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models",
-// SC 2020), stage 1. Each bucket is cut into as many equal parts as there are workers. Its gradients are summed to the
-// workers that hold the parts (reduce-scatter) while the backward pass goes on; each updates its part with its part of
-// the optimizer's state, and the new values are gathered by all, beside the updates of other buckets.
+// SC 2020), stages 1 and 2. Each bucket is cut into as many equal parts as there are workers. Its gradients are summed
+// to the workers that hold the parts (reduce-scatter) while the backward pass goes on; each updates its part with its
+// part of the optimizer's state, and the new values are gathered by all, beside the updates of other buckets.
+//
+// Stage 3, which divides the parameters as well, is not here: functions read parameters as views of the one arena,
+// which would have to come and go as gradients do in stage 2, in the forward pass, too; and a detector's parameters are
+// small beside its activations.
 #include "core/api/strategy.h"
 #include "core/base/registry.h"
 #include "parallel/strategies/bucket_stream.h"
 #include "parallel/strategies/publish.h"
 #include "parallel/strategies/ring/ring.h"
+#include "parallel/strategies/sharded/passing_gradients.h"
 #include "parallel/strategies/sharded/sharded.pb.h"
 
 namespace trireme {
@@ -22,18 +27,25 @@ class Sharded : public Strategy {
         compute_(args.arena->device().compute_stream()),
         by_ring_(config.collectives() == ShardedConfig::RING),
         ring_(WholeRing(*args.communicator)),
+        passing_(config.stage() == 1 ? nullptr
+                                     : std::make_unique<PassingGradients>(*args.arena, args.communicator->rank(),
+                                                                          args.communicator->size())),
         buckets_(
             "strategy/sharded", config.buckets(), *args.arena,
             [this](Communicator& communicator, const Tensor& gradients, Stream& stream) {
               return ReduceScatter(communicator, gradients, stream);
             },
-            kCacheLine * args.communicator->size()) {}
+            kCacheLine * args.communicator->size(), passing_.get()) {}
 
   Status Setup() override {
+    if (passing_ != nullptr) {
+      passing_->Setup(&buckets_);
+      args_.arena->PlaceGradients(passing_.get());
+    }
     std::vector<ArenaPiece> mine;
-    for (const Bucket& bucket : buckets_.buckets()) {
-      const ArenaPiece part = MyPart(bucket);
-      if (part.values.size() > 0) mine.push_back(part);
+    for (int k = 0; k < num_buckets(); ++k) {
+      parts_.push_back(MyPart(k));
+      if (parts_.back().values.size() > 0) mine.push_back(parts_.back());
     }
     TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, mine));
     TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
@@ -50,9 +62,9 @@ class Sharded : public Strategy {
     buckets_.LaunchRest();
     for (int k = 0; k < num_buckets(); ++k) {
       TRIREME_RETURN_IF_ERROR(buckets_.FinishNext());
+      if (passing_ != nullptr) passing_->Release(k);
       if (guard.waits_for_all()) {
-        const ArenaPiece part = MyPart(buckets_.buckets()[k]);
-        guard.Inspect(part.begin, part.gradients, compute_);
+        guard.Inspect(parts_[k].begin, parts_[k].gradients, compute_);
       } else {
         Update(k, guard);
       }
@@ -72,14 +84,17 @@ class Sharded : public Strategy {
  private:
   int num_buckets() const { return static_cast<int>(buckets_.buckets().size()); }
 
-  ArenaPiece MyPart(const Bucket& bucket) const {
+  // Its own share of bucket k.
+  ArenaPiece MyPart(int k) const {
+    const Bucket& bucket = buckets_.buckets()[static_cast<size_t>(k)];
     const int64_t size = (bucket.end - bucket.begin) / args_.communicator->size();
     const int64_t begin = bucket.begin + size * args_.communicator->rank();
-    return PieceOf(*args_.arena, begin, begin + size);
+    if (passing_ == nullptr) return PieceOf(*args_.arena, begin, begin + size);
+    return {begin, args_.arena->values().Flat(begin, begin + size), passing_->sums(k)};
   }
 
   void Update(int k, GradientGuard& guard) {
-    const ArenaPiece part = MyPart(buckets_.buckets()[k]);
+    const ArenaPiece& part = parts_[static_cast<size_t>(k)];
     if (part.values.size() == 0) return;
     args_.optimizer->Update(part.begin, part.end(), guard.control(), compute_);
     buckets_.LaunchGather(k, [this](Communicator& communicator, const Tensor& values, Stream& stream) {
@@ -98,13 +113,19 @@ class Sharded : public Strategy {
   Stream& compute_;
   const bool by_ring_;
   const Ring ring_;
-  Tensor scratch_;  // the ring's
+  Tensor scratch_;                                   // the ring's
+  std::vector<ArenaPiece> parts_;                    // by bucket
+  const std::unique_ptr<PassingGradients> passing_;  // in stage 2
   // The last member: its stream's work refers to the others.
   BucketStream buckets_;
 };
 
 StatusOr<std::unique_ptr<Strategy>> MakeSharded(const ShardedConfig& config, const Strategy::BuildArgs& args) {
   TRIREME_RETURN_IF_ERROR(CheckBuckets(config.buckets()));
+  if (config.stage() != 1 && config.stage() != 2) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "stage is ", config.stage(), "; it has to be 1 (the optimizer's state is divided) or 2 (gradients, too)"));
+  }
   return std::unique_ptr<Strategy>(std::make_unique<Sharded>(config, args));
 }
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
+#include <map>
 
 namespace trireme {
 namespace {
@@ -123,10 +125,35 @@ TEST_F(ArenaTest, AModuleWithoutParametersHasAnArena) {
 TEST_F(ArenaTest, MemoryIsCountedByKind) {
   Net net;
   const auto arena = Build(&net);
-  const MemoryStats stats = device_->memory();
+  MemoryStats stats = device_->memory();
   EXPECT_GE(stats.in_use[static_cast<int>(MemoryKind::kParameters)], 4 * arena->size());
+  // Who only looks for objects needs none.
+  EXPECT_EQ(stats.in_use[static_cast<int>(MemoryKind::kGradients)], 0);
+  arena->gradients();
+  stats = device_->memory();
   EXPECT_GE(stats.in_use[static_cast<int>(MemoryKind::kGradients)], 4 * arena->size());
   EXPECT_EQ(stats.in_use[static_cast<int>(MemoryKind::kActivations)], 0);
+}
+
+TEST_F(ArenaTest, GradientsAreWrittenWhereTheyAreTold) {
+  class Places : public GradientPlaces {
+   public:
+    Tensor PlaceOf(int index) override { return places[index]; }
+    std::map<int, Tensor> places;
+  };
+  Net net;
+  const auto arena = Build(&net);
+  Places places;
+  arena->PlaceGradients(&places);
+  for (const Parameter* p : arena->parameters()) {
+    if (!p->options.trainable) continue;
+    places.places[p->index] = Tensor::Zeros(*device_, {p->shape.size()});
+    const Tensor ones = Tensor::From(*device_, p->shape, std::vector<float>(p->shape.size(), 1.0f));
+    for (int pass = 0; pass < 2; ++pass) p->var.AccumulateGradient(ones, device_->compute_stream());
+    EXPECT_EQ(p->var.TakeGradient().shape(), p->shape);
+    EXPECT_EQ(places.places[p->index].ToVector<float>(), std::vector<float>(p->shape.size(), 2.0f));
+  }
+  EXPECT_EQ(device_->memory().in_use[static_cast<int>(MemoryKind::kGradients)], 0);
 }
 
 class Twins : public Module {

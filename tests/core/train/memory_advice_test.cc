@@ -46,6 +46,7 @@ struct Setting {
     options.memory_limit = limit;
     device = *MakeDevice(options);
     arena = *ParameterArena::Build(&detector, *device, 1, 1);
+    arena->gradients();  // as a strategy does before the first step
     batch.images = Tensor::Zeros(*device, {images, 1, 1, 3}, DataType::kUint8);
     batch.boxes = Tensor::Zeros(*device, {images, 1, 4});
     batch.labels = Tensor::Zeros(*device, {images, 1}, DataType::kInt32);

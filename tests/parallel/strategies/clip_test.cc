@@ -57,12 +57,9 @@ Trained Train(int world, const std::string& strategy_text, bool asynchronous) {
       strategy->BeginStep(step);
       for (auto it = arena->parameters().rbegin(); it != arena->parameters().rend(); ++it) {
         const Parameter& parameter = **it;
-        const int64_t size = parameter.shape.size();
         if (parameter.options.trainable) {
           const int first = communicator.rank() * share;
-          arena->gradients()
-              .Flat(parameter.offset, parameter.offset + size)
-              .CopyFromHost(Gradient(step, first, first + share, parameter).data());
+          WriteGradient(parameter, Gradient(step, first, first + share, parameter));
         }
         strategy->OnGradientReady(parameter.index);
       }

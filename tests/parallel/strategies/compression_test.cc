@@ -26,7 +26,8 @@ class CompressionTest : public ::testing::Test {
                           int64_t end) {
     Stream& stream = device_->compute_stream();
     arena_->gradients().CopyFromHost(gradients.data());
-    compression->Expand(compression->Compress(begin, end, stream), begin, stream);
+    const Tensor range = arena_->gradients().Flat(begin, end);
+    compression->Expand(compression->Compress(begin, range, stream), range, stream);
     return arena_->gradients().ToVector<float>();
   }
   std::vector<float> Residual(const GradientCompression& compression) {
@@ -141,7 +142,7 @@ Trained Train(int world, const std::string& strategy_text, uint64_t asynchronous
             const std::vector<float> part = ToyGradient(step, image, parameter.index, size);
             for (int64_t i = 0; i < size; ++i) gradient[i] += part[i];
           }
-          arena->gradients().Flat(parameter.offset, parameter.offset + size).CopyFromHost(gradient.data());
+          WriteGradient(parameter, gradient);
         }
         strategy->OnGradientReady(parameter.index);
       }

@@ -88,8 +88,7 @@ std::pair<std::vector<float>, std::vector<float>> OneStep(const std::string& key
       const Parameter& parameter = **it;
       const int64_t size = parameter.shape.size();
       if (parameter.options.trainable) {
-        const std::vector<float> gradient = ToyGradient(0, communicator.rank(), parameter.index, size);
-        arena->gradients().Flat(parameter.offset, parameter.offset + size).CopyFromHost(gradient.data());
+        WriteGradient(parameter, ToyGradient(0, communicator.rank(), parameter.index, size));
       }
       strategy->OnGradientReady(parameter.index);
     }

@@ -1,10 +1,14 @@
 // What strategy/sharded adds to what every synchronous strategy has to do: parts of the optimizer's state, and
 // decisions that the workers share. That it gives one worker's weights is strategies_test's.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <atomic>
 
 #include "core/train/optimizers/adam.pb.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"
 #include "tests/parallel/strategies/toy_job.h"
+#include "tests/parallel/strategies/toy_model.h"
 #include "tests/parallel/testing/jobs.h"
 
 namespace trireme {
@@ -12,11 +16,12 @@ namespace {
 
 std::vector<std::string> Settings() {
   std::vector<std::string> settings;
-  for (const char* collectives : {"COMMUNICATOR", "RING"}) {
+  for (int stage : {1, 2}) {
     for (const char* buckets : {"size_mb: 0", "size_mb: 0.0005 first_size_mb: 0.0001", "overlap: false", ""}) {
-      settings.push_back(
-          absl::StrCat("[strategy/sharded] { collectives: ", collectives, " buckets { ", buckets, " } }"));
+      settings.push_back(absl::StrCat("[strategy/sharded] { stage: ", stage, " buckets { ", buckets, " } }"));
     }
+    settings.push_back(absl::StrCat("[strategy/sharded] { stage: ", stage,
+                                    " collectives: RING buckets { size_mb: 0.0005 first_size_mb: 0.0001 } }"));
   }
   return settings;
 }
@@ -48,6 +53,12 @@ TEST(ShardedTest, GivesTheSameBitsBesideTheHostAndRecorded) {
       }
     }
   }
+}
+
+TEST(ShardedTest, ThereIsNoThirdStage) {
+  const ToyOutcome outcome = Train(Job(1, "[strategy/sharded] { stage: 3 }"));
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(outcome.status.message()), ::testing::HasSubstr("stage is 3"));
 }
 
 // Each worker sees its part only: whichever parameter overflows, on one worker, all skip the step.
@@ -115,26 +126,81 @@ TEST(ShardedTest, EachWorkerHoldsItsPartOfTheOptimizersState) {
   }
 }
 
-// ZeRO, section 7: as much as all-reduce.
-TEST(ShardedTest, SendsNoMoreThanAllReduce) {
-  for (int world : {2, 3, 4}) {
-    const Status status = RunJob(world, [&](Communicator& communicator, Device& device) -> Status {
-      LargeModel model;
-      TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, world, 1));
-      TRIREME_ASSIGN_OR_RETURN(const auto optimizer, MakeComponent<Optimizer>("optimizer/adam", AdamConfig()));
-      TRIREME_ASSIGN_OR_RETURN(const auto strategy, MakeStrategy("[strategy/sharded] { collectives: RING }",
-                                                                 {arena.get(), optimizer.get(), &communicator}));
-      TRIREME_RETURN_IF_ERROR(strategy->Setup());
-      const int64_t before = communicator.bytes_sent();
-      optimizer->BeginStep(0, 0.1f, device.compute_stream());
-      strategy->BeginStep(0);
-      for (const Parameter* parameter : arena->parameters()) strategy->OnGradientReady(parameter->index);
+class ManyLayers : public Module {
+ public:
+  static constexpr int kLayers = 48;
+  static constexpr int64_t kSize = 8000;
+  ManyLayers() {
+    for (int i = 0; i < kLayers; ++i) AddParameter(absl::StrCat("p", i), {kSize}, init::Normal(1.0f));
+  }
+};
+
+// The most bytes of gradients that a worker ever had, in two steps.
+int64_t PeakOfGradients(int world, const std::string& strategy_text) {
+  std::atomic<int64_t> peak{0};
+  const Status status = RunJob(world, [&](Communicator& communicator, Device& device) -> Status {
+    ManyLayers model;
+    TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, world, 1));
+    TRIREME_ASSIGN_OR_RETURN(const auto optimizer, MakeComponent<Optimizer>("optimizer/adam", AdamConfig()));
+    TRIREME_ASSIGN_OR_RETURN(const auto strategy,
+                             MakeStrategy(strategy_text, {arena.get(), optimizer.get(), &communicator}));
+    TRIREME_RETURN_IF_ERROR(strategy->Setup());
+    for (int64_t step = 0; step < 2; ++step) {
+      optimizer->BeginStep(step, 0.1f, device.compute_stream());
+      strategy->BeginStep(step);
+      for (auto it = arena->parameters().rbegin(); it != arena->parameters().rend(); ++it) {
+        WriteGradient(**it, std::vector<float>(ManyLayers::kSize, 1.0f));
+        strategy->OnGradientReady((*it)->index);
+      }
       NoGuard guard;
       TRIREME_RETURN_IF_ERROR(strategy->Step(guard));
-      const double sent = static_cast<double>(communicator.bytes_sent() - before);
-      EXPECT_LE(sent, 1.01 * 2 * (world - 1) / world * static_cast<double>(arena->values().bytes()));
-      return absl::OkStatus();
-    });
+    }
+    const int64_t mine = device.memory().peak[static_cast<int>(MemoryKind::kGradients)];
+    if (mine > peak) peak = mine;
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  return peak;
+}
+
+TEST(ShardedTest, InStageTwoGradientsAreHeldAsLongAsTheirBucketsTake) {
+  constexpr int64_t kAll = int64_t{4} * ManyLayers::kLayers * ManyLayers::kSize;
+  // Three layers in a bucket.
+  constexpr char kBuckets[] = "buckets { size_mb: 0.08 first_size_mb: 0.08 }";
+  constexpr int64_t kBucket = 3 * 4 * ManyLayers::kSize;
+  for (int world = 1; world <= 4; ++world) {
+    EXPECT_GE(PeakOfGradients(world, absl::StrCat("[strategy/sharded] { stage: 1 ", kBuckets, " }")), kAll);
+    const int64_t peak = PeakOfGradients(world, absl::StrCat("[strategy/sharded] { stage: 2 ", kBuckets, " }"));
+    EXPECT_LE(peak, kAll / world + 2 * kBucket + 65536) << world << " workers";
+  }
+}
+
+// ZeRO, section 7: as much as all-reduce.
+TEST(ShardedTest, SendsNoMoreThanAllReduce) {
+  for (const auto& [world, stage] : std::vector<std::pair<int, int>>{{2, 1}, {3, 2}, {4, 1}, {4, 2}}) {
+    const Status status =
+        RunJob(world, [&, world = world, stage = stage](Communicator& communicator, Device& device) -> Status {
+          LargeModel model;
+          TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, world, 1));
+          TRIREME_ASSIGN_OR_RETURN(const auto optimizer, MakeComponent<Optimizer>("optimizer/adam", AdamConfig()));
+          TRIREME_ASSIGN_OR_RETURN(
+              const auto strategy,
+              MakeStrategy(absl::StrCat("[strategy/sharded] { collectives: RING stage: ", stage, " }"),
+                           {arena.get(), optimizer.get(), &communicator}));
+          TRIREME_RETURN_IF_ERROR(strategy->Setup());
+          const int64_t before = communicator.bytes_sent();
+          optimizer->BeginStep(0, 0.1f, device.compute_stream());
+          strategy->BeginStep(0);
+          for (const Parameter* parameter : arena->parameters()) {
+            WriteGradient(*parameter, std::vector<float>(static_cast<size_t>(parameter->shape.size())));
+            strategy->OnGradientReady(parameter->index);
+          }
+          NoGuard guard;
+          TRIREME_RETURN_IF_ERROR(strategy->Step(guard));
+          const double sent = static_cast<double>(communicator.bytes_sent() - before);
+          EXPECT_LE(sent, 1.01 * 2 * (world - 1) / world * static_cast<double>(arena->values().bytes()));
+          return absl::OkStatus();
+        });
     EXPECT_TRUE(status.ok()) << status;
   }
 }

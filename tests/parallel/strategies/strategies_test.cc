@@ -38,7 +38,7 @@ void BackwardPass(const ParameterArena& arena, const Communicator& communicator,
         const std::vector<float> part = ToyGradient(step, image, parameter->index, size);
         for (int64_t i = 0; i < size; ++i) sum[i] += part[i];
       }
-      arena.gradients().Flat(parameter->offset, parameter->offset + size).CopyFromHost(sum.data());
+      WriteGradient(*parameter, sum);
     }
     sink->OnGradientReady(parameter->index);
   }
@@ -119,8 +119,9 @@ Setting Hierarchical(int workers_per_host, double bucket_bytes, bool overlap, bo
   return {"strategy/hierarchical", config, adam};
 }
 
-Setting Sharded(ShardedConfig::Collectives collectives, double bucket_bytes, bool overlap, bool adam) {
+Setting Sharded(int stage, ShardedConfig::Collectives collectives, double bucket_bytes, bool overlap, bool adam) {
   auto config = std::make_shared<ShardedConfig>();
+  config->set_stage(stage);
   config->set_collectives(collectives);
   *config->mutable_buckets() = Buckets(bucket_bytes, overlap);
   return {"strategy/sharded", config, adam};
@@ -133,8 +134,10 @@ std::vector<Setting> AllSettings(int world, bool adam, const std::vector<double>
     for (bool overlap : {true, false}) {
       settings.push_back(RingSetting(bucket_bytes, overlap, adam));
       settings.push_back(AllReduce(bucket_bytes, overlap, adam));
-      settings.push_back(Sharded(ShardedConfig::COMMUNICATOR, bucket_bytes, overlap, adam));
-      if (overlap) settings.push_back(Sharded(ShardedConfig::RING, bucket_bytes, overlap, adam));
+      for (int stage : {1, 2}) {
+        settings.push_back(Sharded(stage, ShardedConfig::COMMUNICATOR, bucket_bytes, overlap, adam));
+        if (overlap) settings.push_back(Sharded(stage, ShardedConfig::RING, bucket_bytes, overlap, adam));
+      }
       for (int workers_per_host : {0, 1, 2}) {
         if (workers_per_host > 0 && world % workers_per_host != 0) continue;
         settings.push_back(Hierarchical(workers_per_host, bucket_bytes, overlap, adam));
@@ -239,8 +242,9 @@ TEST(StrategiesTest, HostRingsFollowTheHostsNamesWhateverTheOrderOfRanks) {
 TEST(StrategiesTest, ADeadPeerIsNamedWithStepAndBucket) {
   for (const Setting& setting :
        {RingSetting(300, true, false), RingSetting(300, false, false), AllReduce(300, true, false),
-        Hierarchical(1, 300, true, false), Sharded(ShardedConfig::COMMUNICATOR, 300, true, false),
-        Sharded(ShardedConfig::RING, 300, false, false)}) {
+        Hierarchical(1, 300, true, false), Sharded(1, ShardedConfig::COMMUNICATOR, 300, true, false),
+        Sharded(1, ShardedConfig::RING, 300, false, false),
+        Sharded(2, ShardedConfig::COMMUNICATOR, 300, true, false)}) {
     Status survivor;
     std::atomic<int64_t> survivor_step{0};
     const Status status = RunJob(2, [&](Communicator& communicator, Device& device) -> Status {

@@ -21,7 +21,7 @@ inline std::vector<std::string> SynchronousStrategies(
       "[strategy/data_parallel] { reduction: GATHER_TO_ONE }",
       absl::StrCat("[strategy/hierarchical] { buckets { ", buckets, " } }"),
       absl::StrCat("[strategy/sharded] { buckets { ", buckets, " } }"),
-      absl::StrCat("[strategy/sharded] { collectives: RING buckets { ", buckets, " } }"),
+      absl::StrCat("[strategy/sharded] { stage: 2 collectives: RING buckets { ", buckets, " } }"),
   };
   strategies.push_back(absl::StrCat("[strategy/parameter_server] { buckets { ", buckets, " } }"));
   strategies.push_back(absl::StrCat("[strategy/parameter_server] { num_servers: 1 buckets { ", buckets, " } }"));

@@ -40,6 +40,13 @@ inline std::vector<float> ToyGradient(int64_t step, int image, int parameter, in
   return gradient;
 }
 
+// As a function's backward half would, on the compute stream.
+inline void WriteGradient(const Parameter& parameter, const std::vector<float>& gradient) {
+  Device& device = parameter.value().device();
+  parameter.var.AccumulateGradient(Tensor::From(device, parameter.shape, gradient), device.compute_stream());
+  parameter.var.TakeGradient();  // as the tape does
+}
+
 }  // namespace trireme
 
 #endif  // TRIREME_TESTS_PARALLEL_STRATEGIES_TOY_MODEL_H_
