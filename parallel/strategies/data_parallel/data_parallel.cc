@@ -43,7 +43,10 @@ class AllReduceStrategy : public Strategy {
 StatusOr<std::unique_ptr<Strategy>> MakeDataParallel(const DataParallelConfig& config,
                                                      const Strategy::BuildArgs& args) {
   TRIREME_RETURN_IF_ERROR(CheckBuckets(config.buckets()));
-  if (config.reduction() == DataParallelConfig::GATHER_TO_ONE) return MakeGatherToOne(args);
+  if (config.reduction() == DataParallelConfig::GATHER_TO_ONE) {
+    if (config.buckets().compression() == BucketConfig::NONE) return MakeGatherToOne(args);
+    return absl::InvalidArgumentError("GATHER_TO_ONE sends gradients in 32 bits; leave out buckets.compression");
+  }
   return std::unique_ptr<Strategy>(std::make_unique<AllReduceStrategy>(config.buckets(), args));
 }
 

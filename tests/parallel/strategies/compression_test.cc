@@ -160,6 +160,8 @@ Trained Train(int world, const std::string& strategy_text, uint64_t asynchronous
   return trained;
 }
 
+bool Compresses(const std::string& strategy) { return !absl::StrContains(strategy, "parameter_server"); }
+
 double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {
   double difference = 0, norm = 0;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -176,6 +178,7 @@ TEST(CompressionOfStrategiesTest, GivesAllWorkersTheSameBits) {
     for (const auto& [type, rounding] : {std::make_pair("BF16", 4e-3), std::make_pair("FP16", 5e-4)}) {
       const auto compressed = SynchronousStrategies(world, absl::StrCat(buckets, " compression: ", type));
       for (size_t i = 0; i < plain.size(); ++i) {
+        if (!Compresses(plain[i])) continue;
         const Trained wide = Train(world, plain[i], 0), narrow = Train(world, compressed[i], 0);
         const std::string what = absl::StrCat(compressed[i], ", ", world, " workers");
         for (int rank = 0; rank < world; ++rank) {
@@ -194,12 +197,21 @@ TEST(CompressionOfStrategiesTest, GivesAllWorkersTheSameBits) {
   }
 }
 
+TEST(CompressionOfStrategiesTest, IsRefusedWhereThereIsNone) {
+  for (const char* strategy : {"[strategy/parameter_server] { buckets { compression: BF16 } }",
+                               "[strategy/data_parallel] { reduction: GATHER_TO_ONE buckets { compression: BF16 } }"}) {
+    const auto made = MakeStrategy(strategy, {});
+    EXPECT_TRUE(absl::IsInvalidArgument(made.status())) << strategy;
+    EXPECT_TRUE(absl::StrContains(made.status().message(), "buckets.compression")) << made.status();
+  }
+}
+
 TEST(CompressionOfStrategiesTest, SendsHalf) {
   for (int world : {2, 4}) {
     const auto plain = SynchronousStrategies(world, "size_mb: 0.5"),
                compressed = SynchronousStrategies(world, "size_mb: 0.5 compression: BF16");
     for (size_t i = 0; i < plain.size(); ++i) {
-      if (plain[i] == compressed[i]) continue;  // it has no buckets
+      if (plain[i] == compressed[i] || !Compresses(plain[i])) continue;
       const Trained wide = Train<LargeModel>(world, plain[i], 0, 2, world);
       const Trained narrow = Train<LargeModel>(world, compressed[i], 0, 2, world);
       // Parameters, which are half of what is sent where each worker updates a share of them, travel as they are.
