@@ -1,3 +1,4 @@
+// Multiplies an array by a number, on its device: a sum over workers becomes their average.
 #ifndef TRIREME_PARALLEL_STRATEGIES_LOCAL_SGD_SCALE_H_
 #define TRIREME_PARALLEL_STRATEGIES_LOCAL_SGD_SCALE_H_
 
