@@ -130,8 +130,8 @@ StatusOr<NotFiniteFinding> FindWhereNotFinite(const NotFiniteTrial& trial) {
   return check.finding();
 }
 
-std::string DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int64_t>& image_ids,
-                              const StepOutcome& outcome, bool collective) {
+StatusOr<std::string> DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int64_t>& image_ids,
+                                        const StepOutcome& outcome, bool collective) {
   const int me = trial.communicator->rank();
   if (!collective) {
     return absl::StrCat("step ", trial.step, ", rank ", me, ": ", WhatIsOdd(outcome, 0), " (images ",
@@ -150,6 +150,7 @@ std::string DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int
     finding = FindWhereNotFinite(trial);
     return absl::OkStatus();
   });
+  if (!ran.ok() && !absl::IsResourceExhausted(ran)) return ran;
   if (!ran.ok()) finding = ran;
   const auto of_all = AllGatherStrings(*trial.communicator, ToText(finding, image_ids), *trial.device);
   if (!of_all.ok()) return sentence(unknown, "");

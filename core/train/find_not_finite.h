@@ -40,9 +40,10 @@ StatusOr<NotFiniteFinding> FindWhereNotFinite(const NotFiniteTrial& trial);
 // A sentence for a step whose losses or gradients are not finite: "step 7, rank 1: the loss fit is inf (images 3, 8);
 // the first values that are not finite are the output of ...". The rank is the one where they come from; `image_ids`
 // are this worker's. With `collective` false `outcome` is this worker's alone (asynchronous ones are elsewhere), and
-// nothing is run again. The same on every worker otherwise.
-std::string DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int64_t>& image_ids,
-                              const StepOutcome& outcome, bool collective);
+// nothing is run again. The same on every worker otherwise. A device's fault on the way is returned, but for memory
+// that does not suffice, which the sentence tells.
+StatusOr<std::string> DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int64_t>& image_ids,
+                                        const StepOutcome& outcome, bool collective);
 
 }  // namespace trireme
 

@@ -251,7 +251,7 @@ Status Trainer::NotFinite(const PendingStep& step, const StepOutcome& outcome, s
   trial.step = step.step;
   trial.parts = &parts_of_batch_;
   trial.loss_scale = parts_.guard->loss_scale();
-  *sentence = DescribeNotFinite(trial, step.image_ids, outcome, collective);
+  TRIREME_ASSIGN_OR_RETURN(*sentence, DescribeNotFinite(trial, step.image_ids, outcome, collective));
   if (not_finite_in_a_row_ <= options_.most_not_finite_in_a_row) return absl::OkStatus();
   if (collective) {
     // Nobody ends, and takes the job down, before all have read.

@@ -40,6 +40,14 @@ Status TrainAlone() {
   return testing::Train(plan).statuses[0];
 }
 
+// In float32 each such step is computed once more, to be explained.
+Status TrainExplained() {
+  Plan plan = Steps(3);
+  plan.device = kDevice;
+  plan.options.most_not_finite_in_a_row = 1000;
+  return testing::Train(plan).statuses[0];
+}
+
 // Two workers on the one GPU.
 Status TrainTogether() {
   Plan plan = Steps(3, 2);
@@ -168,7 +176,7 @@ TEST(CudaFaultAdviceTest, AfterTheStartEveryWordForNoDeviceMeansThatItIsGone) {
 
 INSTANTIATE_TEST_SUITE_P(Runs, CudaFaultsTest,
                          ::testing::Values(Run{"train", TrainAlone, true}, Run{"workers", TrainTogether, false},
-                                           Run{"load", Load, false}),
+                                           Run{"explained", TrainExplained, true}, Run{"load", Load, false}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace
