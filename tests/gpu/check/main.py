@@ -21,14 +21,16 @@ import rows  # noqa: E402
 import tests_rows  # noqa: E402,F401  the modules register their rows
 import fault_rows  # noqa: E402,F401
 import training_rows  # noqa: E402,F401
+import detector_rows  # noqa: E402,F401
 import speed_rows  # noqa: E402,F401
 
 # Cheap and telling first; what takes long, or only compares speed, last.
 ORDER = [
     "pack", "no_device", "old_driver", "device", "ops", "models", "parallel", "input", "captured", "ssd50_small",
-    "two_workers", "precisions", "nccl", "out_of_memory", "vanished_device", "wrong_architecture", "ssd50_vgg16", "matrix_rate",
-    "host_time", "throughput_128", "throughput_32", "memory", "matrix_share", "resnet50", "idle", "bf16_map", "ptx", "memcheck",
-    "racecheck", "initcheck",
+    "two_workers", "precisions", "nccl", "out_of_memory", "vanished_device", "wrong_architecture", "detectors_captured",
+    "detectors50", "detectors_bf16", "strategies", "ssd50_vgg16", "matrix_rate", "host_time", "throughput_128",
+    "throughput_32", "memory", "matrix_share", "resnet50", "throughput_faster_rcnn", "throughput_retinanet", "idle", "bf16_map",
+    "ptx", "memcheck", "racecheck", "initcheck",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Times training steps of torchvision's ssd300_vgg16 in each of PyTorch's ways, the fastest of which is the peer.
+"""Times training steps of a detector of torchvision in each of PyTorch's ways, the fastest of which is the peer.
 
 A process of its own. Prints a JSON line for each way as it ends, so that a limit on its time loses little. Images and
 targets are random and already on the device: what is timed is forward, backward and an update by SGD with momentum.
@@ -12,6 +12,7 @@ import time
 
 import torch
 import torchvision
+from torchvision.models import detection
 
 # Name: (channels last, autocast to bfloat16, torch.compile).
 WAYS = {
@@ -23,19 +24,43 @@ WAYS = {
 }
 
 
-def random_targets(batch, classes, objects, device):
-    """Boxes as wide as real ones: 20 to 150 pixels, as ours have."""
+def ssd300_vgg16(classes):
+    return detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=classes + 1,
+                                  trainable_backbone_layers=5)
+
+
+def fasterrcnn_resnet50_fpn(classes):
+    return detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=classes + 1,
+                                             trainable_backbone_layers=5)
+
+
+def retinanet_resnet50_fpn(classes):
+    return detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=classes + 1,
+                                            trainable_backbone_layers=5)
+
+
+# Name: (how it is made, side of its images, parts that torch.compile may take: the rest, lists of targets and
+# data-dependent matching, breaks graphs).
+MODELS = {
+    "ssd300_vgg16": (ssd300_vgg16, 300, ("backbone", "head")),
+    "fasterrcnn_resnet50_fpn": (fasterrcnn_resnet50_fpn, 800, ("backbone", "rpn.head", "roi_heads.box_head")),
+    "retinanet_resnet50_fpn": (retinanet_resnet50_fpn, 800, ("backbone",)),
+}
+
+
+def random_targets(batch, classes, objects, side, device):
+    """Boxes as wide as ours: 6 to 50 % of the image."""
     generator = torch.Generator().manual_seed(1)
     targets = []
     for _ in range(batch):
-        size = 20 + 130 * torch.rand(objects, 2, generator=generator)
-        corner = torch.rand(objects, 2, generator=generator) * (300 - size)
+        size = side * (0.06 + 0.44 * torch.rand(objects, 2, generator=generator))
+        corner = torch.rand(objects, 2, generator=generator) * (side - size)
         labels = torch.randint(1, classes + 1, (objects,), generator=generator)
         targets.append({"boxes": torch.cat([corner, corner + size], 1).to(device), "labels": labels.to(device)})
     return targets
 
 
-def forward_macs(model, device):
+def forward_macs(model, side, device):
     """Multiply-adds of the convolutions of one image, counted while it runs."""
     total = 0
 
@@ -48,7 +73,7 @@ def forward_macs(model, device):
     training = model.training
     model.eval()
     with torch.no_grad():
-        model([torch.rand(3, 300, 300, device=device)])
+        model([torch.rand(3, side, side, device=device)])
     model.train(training)
     for handle in handles:
         handle.remove()
@@ -69,21 +94,21 @@ class Ender:
 def time_way(name, args):
     channels_last, autocast, compiled = WAYS[name]
     torch.manual_seed(1)
-    model = torchvision.models.detection.ssd300_vgg16(weights=None, weights_backbone=None,
-                                                      num_classes=args.classes + 1, trainable_backbone_layers=5)
-    model = model.to(args.device).train()
-    macs = forward_macs(model, args.device)
+    make, side, parts_to_compile = MODELS[args.model]
+    model = make(args.classes).to(args.device).train()
+    macs = forward_macs(model, side, args.device)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
         # The model stacks the images into a batch of its own, so the batch is laid out where it enters the backbone.
         model.backbone.register_forward_pre_hook(
             lambda _, inputs: (inputs[0].contiguous(memory_format=torch.channels_last),))
     if compiled:
-        # The rest (lists of targets, data-dependent matching) breaks graphs; backbone and head are where the time goes.
-        model.backbone = torch.compile(model.backbone)
-        model.head = torch.compile(model.head)
-    images = list(torch.rand(args.batch, 3, 300, 300, device=args.device))
-    targets = random_targets(args.batch, args.classes, args.objects, args.device)
+        for path in parts_to_compile:
+            parent, _, name = path.rpartition(".")
+            owner = model.get_submodule(parent)
+            setattr(owner, name, torch.compile(getattr(owner, name)))
+    images = list(torch.rand(args.batch, 3, side, side, device=args.device))
+    targets = random_targets(args.batch, args.classes, args.objects, side, args.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
     precision = (lambda: torch.autocast(args.device, torch.bfloat16)) if autocast else contextlib.nullcontext
     ender = Ender(args.device)
@@ -115,6 +140,7 @@ def time_way(name, args):
         "way": name,
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
+        "model": args.model,
         "batch": args.batch,
         "images_per_second": statistics.median(rates),
         "least": min(rates),
@@ -130,6 +156,7 @@ def time_way(name, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--model", choices=MODELS, default="ssd300_vgg16")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--classes", type=int, default=90, help="without the background")
     parser.add_argument("--objects", type=int, default=8)
