@@ -4,10 +4,11 @@
     bazel build //tools:train
     tools/bench/scaling.py --rounds=5 --steps=6
 
-Both share the same global batch. Rounds alternate, and each ratio is of two runs that follow one another. Prints
-images/s, the speed-up, the share of a step in which a worker does nothing but wait for the other, bytes sent against
-the least an all-reduce sends, and the processor time of a step (all threads): where others use the machine, twice the
-ratio of processor times says what the speed-up would be if no worker ever waited.
+Both share the same global batch. Rounds alternate, and each ratio is of runs that follow one another. Prints images/s,
+the speed-up, the share of a step in which a worker does nothing but wait for the other, and bytes sent against the
+least an all-reduce sends. What the machine itself has to give is measured beside it: the speed-up of two trainings at
+once that know nothing of each other, whose cores share caches, memory and clock. Where others use the machine, twice
+the ratio of processor times (of a step, all threads) says what the speed-up would be if no worker ever waited.
 """
 
 import argparse
@@ -35,38 +36,54 @@ def events_of(path):
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def run(args, workers, strategy, more):
-    """One run of train; a dictionary of what its steps after the warm-up come to."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = pathlib.Path(folder) / "run"
-        command = [args.train, f"--config={args.config}", f"--out={out}", f"--workers={workers}",
-                   f"--steps={args.warmup + args.steps}", "--set", f"strategy={{[strategy/{strategy}] {{}}}}",
-                   "--set", f"global_batch_size={args.batch}", *more]
-        with open(pathlib.Path(folder) / "log", "w+") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-            processor = {}  # by steps done
-            while process.poll() is None:
-                steps = sum(event["event"] == "step" for event in events_of(out / "metrics.jsonl"))
-                if steps not in processor:
-                    processor[steps] = processor_seconds(process.pid)
-                time.sleep(0.01)
-            if process.returncode != 0:
-                log.seek(0)
-                sys.exit(f"{' '.join(map(str, command))} failed:\n{log.read()}")
-        events = events_of(out / "metrics.jsonl")
-    start = next(event for event in events if event["event"] == "start")
-    steps = [event for event in events if event["event"] == "step"][args.warmup:]
-    seconds = [start["global_batch_size"] / step["images_per_second"] for step in steps]
-    last = args.warmup + args.steps
-    return {
-        "seconds": statistics.median(seconds),
-        "exposed": statistics.median(step["peer_wait"] for step in steps),
-        "data": statistics.median(step["data_wait"] for step in steps),
-        # The first of them tells of a step of the warm-up.
-        "bytes": statistics.mean(step["bytes_sent"] for step in steps),
-        "bound": 2 * (workers - 1) / workers * 4 * start["parameters"],
-        "processor": (processor[last] - processor[args.warmup]) / args.steps if last in processor else float("nan"),
-    }
+class Job:
+    """One run of train, and a dictionary of what its steps after the warm-up come to."""
+
+    def __init__(self, args, workers, strategy, batch, more):
+        self.args, self.workers = args, workers
+        self.folder = tempfile.TemporaryDirectory()
+        self.out = pathlib.Path(self.folder.name) / "run"
+        self.command = [args.train, f"--config={args.config}", f"--out={self.out}", f"--workers={workers}",
+                        f"--steps={args.warmup + args.steps}", "--set", f"strategy={{[strategy/{strategy}] {{}}}}",
+                        "--set", f"global_batch_size={batch}", *more]
+        self.log = open(pathlib.Path(self.folder.name) / "log", "w+")
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=subprocess.STDOUT)
+        self.processor = {}  # by steps done
+
+    def poll(self):
+        """Whether it runs still."""
+        if self.process.poll() is not None:
+            return False
+        steps = sum(event["event"] == "step" for event in events_of(self.out / "metrics.jsonl"))
+        if steps not in self.processor:
+            self.processor[steps] = processor_seconds(self.process.pid)
+        return True
+
+    def result(self):
+        if self.process.returncode != 0:
+            self.log.seek(0)
+            sys.exit(f"{' '.join(map(str, self.command))} failed:\n{self.log.read()}")
+        warmup, last = self.args.warmup, self.args.warmup + self.args.steps
+        events = events_of(self.out / "metrics.jsonl")
+        start = next(event for event in events if event["event"] == "start")
+        steps = [event for event in events if event["event"] == "step"][warmup:]
+        return {
+            "rate": statistics.median(step["images_per_second"] for step in steps),
+            "exposed": statistics.median(step["peer_wait"] for step in steps),
+            "data": statistics.median(step["data_wait"] for step in steps),
+            # The first of them tells of a step of the warm-up.
+            "bytes": statistics.mean(step["bytes_sent"] for step in steps),
+            "bound": 2 * (self.workers - 1) / self.workers * 4 * start["parameters"],
+            "processor": (self.processor[last] - self.processor[warmup]) / self.args.steps
+                         if last in self.processor else float("nan"),
+        }
+
+
+def run(*jobs):
+    """Those that were started together."""
+    while any([job.poll() for job in jobs]):
+        time.sleep(0.01)
+    return [job.result() for job in jobs]
 
 
 def spread(values, form):
@@ -85,22 +102,25 @@ def main():
     parser.add_argument("--json", action="store_true", help="print each run, too, as JSON")
     args, more = parser.parse_known_args()
     more += ["--set", "threads_per_worker=1", "--set", "log.every_steps=1"]
-    ones, twos = [], []
+    ones, twos, apart = [], [], []
     for number in range(args.rounds):
-        pair = [lambda: ones.append(run(args, 1, "single", more)),
-                lambda: twos.append(run(args, 2, args.strategy, more))]
-        for one in pair if number % 2 == 0 else reversed(pair):
-            one()
+        turns = [lambda: ones.extend(run(Job(args, 1, "single", args.batch, more))),
+                 lambda: twos.extend(run(Job(args, 2, args.strategy, args.batch, more))),
+                 lambda: apart.append(run(*(Job(args, 1, "single", args.batch // 2, more) for _ in range(2))))]
+        for turn in turns if number % 2 == 0 else reversed(turns):
+            turn()
         if args.json:
-            print(json.dumps({"one": ones[-1], "two": twos[-1]}), flush=True)
-    rounds = list(zip(ones, twos))
-    print(f"one worker    {spread([args.batch / one['seconds'] for one in ones], '{:.2f}'.format)} images/s, "
+            print(json.dumps({"one": ones[-1], "two": twos[-1], "apart": apart[-1]}), flush=True)
+    rounds = list(zip(ones, twos, [sum(job["rate"] for job in jobs) for jobs in apart]))
+    print(f"one worker    {spread([one['rate'] for one in ones], '{:.2f}'.format)} images/s, "
           f"{spread([one['processor'] for one in ones], '{:.2f}'.format)} s of processor time a step")
-    print(f"two workers   {spread([args.batch / two['seconds'] for two in twos], '{:.2f}'.format)} images/s, "
+    print(f"two workers   {spread([two['rate'] for two in twos], '{:.2f}'.format)} images/s, "
           f"{spread([two['processor'] for two in twos], '{:.2f}'.format)} s of processor time a step")
-    print(f"speed-up      {spread([one['seconds'] / two['seconds'] for one, two in rounds], '{:.2f}'.format)}")
+    print(f"speed-up      {spread([two['rate'] / one['rate'] for one, two, _ in rounds], '{:.2f}'.format)}")
     print("  without waits "
-          f"{spread([2 * one['processor'] / two['processor'] for one, two in rounds], '{:.2f}'.format)}")
+          f"{spread([2 * one['processor'] / two['processor'] for one, two, _ in rounds], '{:.2f}'.format)}")
+    print(f"  of two that never talk {spread([rate / one['rate'] for one, _, rate in rounds], '{:.2f}'.format)}; "
+          f"two workers do {spread([two['rate'] / rate for _, two, rate in rounds], '{:.2f}'.format)} of their images/s")
     print(f"exposed       {spread([two['exposed'] for two in twos], '{:.1%}'.format)} of a step")
     print(f"data          {spread([two['data'] for two in twos], '{:.1%}'.format)} of a step")
     print(f"bytes         {spread([two['bytes'] / two['bound'] for two in twos], '{:.4f}'.format)} of 2(n-1)/n")
