@@ -1,7 +1,6 @@
 #include "parallel/communicator/gloo/gloo_channel.h"
 
 #include <glog/logging.h>
-#include <gloo/transport/context.h>
 #include <gloo/transport/pair.h>
 #include <gloo/transport/unbound_buffer.h>
 
@@ -24,19 +23,6 @@ constexpr uint32_t kChallengeTag = 1, kAnswerTag = 2;
 milliseconds Milliseconds(double seconds) {
   return milliseconds(std::max<int64_t>(1, static_cast<int64_t>(seconds * 1000)));
 }
-
-// A context of pairs that we have connected ourselves.
-class ConnectedContext : public gloo::Context {
- public:
-  ConnectedContext(const std::shared_ptr<gloo::transport::Device>& device, int place, int size, milliseconds timeout)
-      : gloo::Context(place, size) {
-    setTimeout(timeout);
-    device_ = device;
-    transportContext_ = device->createContext(place, size);
-    transportContext_->setTimeout(timeout);
-  }
-  gloo::transport::Pair& NewPair(int place) { return *transportContext_->createPair(place); }
-};
 
 std::string WhereToFind(const std::vector<std::vector<char>>& addresses) {
   std::vector<std::string> texts;
@@ -83,7 +69,7 @@ Status GlooChannel::Connect(const std::shared_ptr<gloo::transport::Device>& devi
   // Nobody listens before all are there.
   TRIREME_RETURN_IF_ERROR(from_all("here", " to connect by Gloo", "").status());
 
-  auto context = std::make_shared<ConnectedContext>(device, place_, size(), Milliseconds(2 * timeout_seconds));
+  auto context = std::make_shared<GlooContext>(device, place_, size(), Milliseconds(2 * timeout_seconds));
   std::vector<std::vector<char>> mine(static_cast<size_t>(size()));
   for (int p = 0; p < size(); ++p) {
     if (p != place_) mine[static_cast<size_t>(p)] = context->NewPair(p).address().bytes();
@@ -181,19 +167,14 @@ Status GlooChannel::Challenge(const std::string& secret, const std::string& pref
 }
 
 void GlooChannel::Break() {
-  std::shared_ptr<gloo::Context> context;
+  std::shared_ptr<GlooContext> context;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (broken_ || breakable_ == nullptr) return;
     broken_ = true;
     context = breakable_;
   }
-  // Gloo closes all connections of a context in which somebody has waited in vain, and wakes whoever waits there.
-  char nothing = 0;
-  try {
-    context->createUnboundBuffer(&nothing, 1)->waitRecv(milliseconds(1));
-  } catch (const std::exception&) {
-  }
+  context->Break();
 }
 
 GlooChannel::Doing GlooChannel::doing() const {

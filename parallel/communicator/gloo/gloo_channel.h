@@ -7,7 +7,6 @@
 #ifndef TRIREME_PARALLEL_COMMUNICATOR_GLOO_GLOO_CHANNEL_H_
 #define TRIREME_PARALLEL_COMMUNICATOR_GLOO_GLOO_CHANNEL_H_
 
-#include <gloo/context.h>
 #include <gloo/transport/device.h>
 
 #include <chrono>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "parallel/communicator/gloo/gloo_call.h"
+#include "parallel/communicator/gloo/gloo_context.h"
 #include "parallel/launch/store.h"
 
 namespace trireme {
@@ -70,7 +70,7 @@ class GlooChannel {
   std::shared_ptr<gloo::Context> context_;
 
   mutable std::mutex mutex_;
-  std::shared_ptr<gloo::Context> breakable_;  // context_, for other threads
+  std::shared_ptr<GlooContext> breakable_;  // context_, for other threads
   bool broken_ = false;
   GlooCall call_;
   int64_t num_begun_ = 0;

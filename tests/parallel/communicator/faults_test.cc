@@ -250,6 +250,33 @@ TEST_P(FaultsTest, AFaultAtAnyMomentLeavesNobodyReadingFreedMemory) {
   }
 }
 
+// Part of a message has been moved when the fault comes: Gloo by itself wakes neither end.
+TEST_P(FaultsTest, AFaultInTheMiddleOfALargeMessageEndsTheWait) {
+  for (int milliseconds = 1; milliseconds <= 21; milliseconds += 4) {
+    const double start = Now();
+    const Status status = Run(2, [&](Communicator& communicator, Device& device) -> Status {
+      const Tensor tensor = Tensor::Zeros(device, {int64_t{32} << 20});
+      TRIREME_RETURN_IF_ERROR(communicator.Barrier(device.compute_stream()));
+      std::thread killer;
+      if (communicator.rank() == 0) {
+        killer = std::thread([&] {
+          std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+          communicator.Abort(absl::AbortedError("killed"));
+        });
+      }
+      Status status;
+      while (status.ok()) {
+        status = communicator.rank() == 0 ? communicator.Send(tensor, 1, device.compute_stream())
+                                          : communicator.Receive(tensor, 0, device.compute_stream());
+      }
+      if (killer.joinable()) killer.join();
+      return status;
+    });
+    EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
+    EXPECT_LT(Now() - start, 20);
+  }
+}
+
 TEST(ThreadsTest, ALauncherRefusesWhatCannotRun) {
   EXPECT_EQ(RunJob(0, [](Communicator&, Device&) { return absl::OkStatus(); }).code(),
             absl::StatusCode::kInvalidArgument);
