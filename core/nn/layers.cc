@@ -5,7 +5,7 @@
 namespace trireme {
 namespace {
 
-ops::BatchNormOptions ToOptions(const NormConfig& config, bool relu) {
+ops::BatchNormOptions ToOptions(const NormConfig& config, bool relu, float relu_slope) {
   ops::BatchNormOptions options;
   switch (config.mode()) {
     case NormConfig::FROZEN:
@@ -21,6 +21,7 @@ ops::BatchNormOptions ToOptions(const NormConfig& config, bool relu) {
   options.epsilon = config.epsilon();
   options.momentum = config.momentum();
   options.relu = relu;
+  options.relu_slope = relu_slope;
   return options;
 }
 
@@ -54,8 +55,8 @@ Var Linear::Forward(Context& context, const Var& x) const {
   return ops::Linear(context, x, weight_.var, bias_.var, relu_);
 }
 
-BatchNorm2d::BatchNorm2d(int64_t channels, const NormConfig& config, bool relu, float initial_gamma)
-    : options_(ToOptions(config, relu)),
+BatchNorm2d::BatchNorm2d(int64_t channels, const NormConfig& config, bool relu, float initial_gamma, float relu_slope)
+    : options_(ToOptions(config, relu, relu_slope)),
       gamma_(AddParameter("weight", {channels}, init::Constant(initial_gamma), AffineOptions(config))),
       beta_(AddParameter("bias", {channels}, init::Constant(0), AffineOptions(config))),
       running_mean_(AddBuffer("running_mean", {channels}, 0)),

@@ -18,6 +18,8 @@ class Conv2d : public Module {
          Initializer initializer = nullptr, float bias_value = 0);
   Var Forward(Context& context, const Var& x) const;
   const Parameter& weight() const { return weight_; }
+  // Of a convolution with a bias: how that starts, where one value for all does not do.
+  void set_bias_initializer(Initializer initializer) { bias_->initializer = std::move(initializer); }
 
  private:
   ops::ConvOptions options_;
@@ -41,7 +43,8 @@ class Linear : public Module {
 // gamma `initial_gamma`, beta 0, running mean 0, running variance 1 at the start.
 class BatchNorm2d : public Module {
  public:
-  BatchNorm2d(int64_t channels, const NormConfig& config, bool relu, float initial_gamma = 1);
+  // `relu_slope` is the relu's below 0.
+  BatchNorm2d(int64_t channels, const NormConfig& config, bool relu, float initial_gamma = 1, float relu_slope = 0);
   // `residual` is added before the relu.
   Var Forward(Context& context, const Var& x, const Var& residual = Var()) const;
 

@@ -37,6 +37,7 @@ struct Normalize {
   const float* shift;  // beta - mean gamma / deviation
   T* y;
   bool relu;
+  float relu_slope;  // below 0
   int64_t channels;
 
   bool IsAligned() const { return AreAligned(x, residual, scale, shift, y); }
@@ -53,42 +54,54 @@ struct Normalize {
       const auto other = Load<kLanes>(residual + at);
       for (int l = 0; l < kLanes; ++l) value[l] += other[l];
     }
-    if (relu) {
+    if (relu && relu_slope == 0) {
       for (int l = 0; l < kLanes; ++l) value[l] = value[l] > 0 ? value[l] : 0.0f;
+    } else if (relu) {
+      for (int l = 0; l < kLanes; ++l) value[l] = value[l] > 0 ? value[l] : relu_slope * value[l];
     }
     Store<kLanes>(value, y + at);
   }
 };
 
-// The gradient before the relu; `output` is null without one.
-template <int kLanes, class T>
-TRIREME_HD inline void LoadMasked(const T* gradient, const T* output, int64_t at, float (&g)[kLanes]) {
-  const auto in = Load<kLanes>(gradient + at);
-  for (int l = 0; l < kLanes; ++l) g[l] = in[l];
-  if (output != nullptr) {
+// What came out of a relu.
+template <class T>
+struct Rectified {
+  const T* output;  // null without relu
+  float slope;      // below 0
+
+  // The gradient before the relu; the output has the sign of the input.
+  template <int kLanes>
+  TRIREME_HD void LoadGradient(const T* gradient, int64_t at, float (&g)[kLanes]) const {
+    const auto in = Load<kLanes>(gradient + at);
+    for (int l = 0; l < kLanes; ++l) g[l] = in[l];
+    if (output == nullptr) return;
     const auto y = Load<kLanes>(output + at);
-    for (int l = 0; l < kLanes; ++l) g[l] = Where(y[l] > 0, g[l]);
+    if (slope == 0) {
+      for (int l = 0; l < kLanes; ++l) g[l] = Where(y[l] > 0, g[l]);
+    } else {
+      for (int l = 0; l < kLanes; ++l) g[l] = Where(y[l] > 0, g[l]) + Where(!(y[l] > 0), slope * g[l]);
+    }
   }
-}
+};
 
 // sum g, sum g (x - mean) / deviation, where g is the gradient before the relu.
 template <class T>
 struct GradientMoments {
   using Element = T;
   const T* gradient;
-  const T* output;  // null without relu
+  Rectified<T> rectified;
   const T* x;
   const float* mean;
   const float* inverse_deviation;
   int64_t channels;
 
-  bool IsAligned() const { return AreAligned(gradient, output, x, mean, inverse_deviation); }
+  bool IsAligned() const { return AreAligned(gradient, rectified.output, x, mean, inverse_deviation); }
 
   template <int kLanes, class Sum>
   TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
     const int64_t at = row * channels + c;
     float g[kLanes];
-    LoadMasked(gradient, output, at, g);
+    rectified.LoadGradient(gradient, at, g);
     const auto value = Load<kLanes>(x + at);
     const auto center = Load<kLanes>(mean + c);
     const auto inverse = Load<kLanes>(inverse_deviation + c);
@@ -106,7 +119,7 @@ template <class T>
 struct Backpropagate {
   using Element = T;
   const T* gradient;
-  const T* output;  // null without relu
+  Rectified<T> rectified;
   const T* x;
   const float* a;
   const float* b;  // null where statistics are constants
@@ -115,13 +128,13 @@ struct Backpropagate {
   T* dresidual;  // or null
   int64_t channels;
 
-  bool IsAligned() const { return AreAligned(gradient, output, x, a, b, d, dx, dresidual); }
+  bool IsAligned() const { return AreAligned(gradient, rectified.output, x, a, b, d, dx, dresidual); }
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t row, int64_t c) const {
     const int64_t at = row * channels + c;
     float g[kLanes];
-    LoadMasked(gradient, output, at, g);
+    rectified.LoadGradient(gradient, at, g);
     if (dx != nullptr) {
       const auto of_g = Load<kLanes>(a + c);
       float value[kLanes];
@@ -190,7 +203,8 @@ Tensor Coefficients(const Statistics& s, const Tensor& totals, int64_t channels,
 struct BatchNormBackward {
   Var x, gamma, beta, residual;
   Statistics s;
-  Tensor rectified;  // the output, where a relu follows
+  Tensor output;  // where a relu follows
+  float relu_slope;
   bool batch_statistics;
   Communicator* communicator;
 
@@ -199,14 +213,14 @@ struct BatchNormBackward {
     const int64_t channels = x.dim(-1);
     const int64_t rows = x.value().size() / channels;
     const T* g = gradient.data<T>();
-    const T* output = rectified.defined() ? rectified.data<T>() : nullptr;
+    const Rectified<T> rectified{output.defined() ? output.data<T>() : nullptr, relu_slope};
     const T* in = x.value().data<T>();
     Tensor coefficients;
     const bool dx_needs_sums = batch_statistics && (x.requires_gradient() || communicator != nullptr);
     if (dx_needs_sums || gamma.requires_gradient() || beta.requires_gradient()) {
       const Tensor sums = ColumnSums<2>(
           stream, rows, channels,
-          GradientMoments<T>{g, output, in, s.mean.data<float>(), s.inverse_deviation.data<float>(), channels});
+          GradientMoments<T>{g, rectified, in, s.mean.data<float>(), s.inverse_deviation.data<float>(), channels});
       const double* of_this_worker = sums.data<double>();
       if (beta.requires_gradient()) AccumulateSums(beta, of_this_worker, stream);
       if (gamma.requires_gradient()) AccumulateSums(gamma, of_this_worker + channels, stream);
@@ -229,7 +243,7 @@ struct BatchNormBackward {
     const float* b = coefficients.defined() ? coefficients.data<float>() : nullptr;
     ForTiles(
         stream, rows, channels,
-        Backpropagate<T>{g, output, in, s.scale.data<float>(), b, b != nullptr ? b + channels : nullptr,
+        Backpropagate<T>{g, rectified, in, s.scale.data<float>(), b, b != nullptr ? b + channels : nullptr,
                          wants_x ? dx.data<T>() : nullptr, wants_residual ? dresidual.data<T>() : nullptr, channels});
     gradient = Tensor();
     if (wants_x) x.AccumulateGradient(std::move(dx), stream);
@@ -249,6 +263,7 @@ Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta,
   CHECK_EQ(beta.value().size(), channels);
   CHECK_EQ(running_mean.size(), channels);
   CHECK_EQ(running_variance.size(), channels);
+  CHECK(options.relu_slope >= 0 && options.relu_slope <= 1) << "a relu's slope of " << options.relu_slope;
   const DataType type = x.value().type();
   if (residual.defined()) {
     CHECK(residual.shape() == x.shape()) << residual.shape() << " + " << x.shape();
@@ -302,11 +317,12 @@ Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta,
     using T = decltype(element);
     ForTiles(stream, rows, channels,
              Normalize<T>{x.value().data<T>(), residual.defined() ? residual.value().data<T>() : nullptr,
-                          s.scale.data<float>(), s.shift.data<float>(), y.data<T>(), options.relu, channels});
+                          s.scale.data<float>(), s.shift.data<float>(), y.data<T>(), options.relu, options.relu_slope,
+                          channels});
   });
 
-  const Tensor rectified = options.relu ? y : Tensor();
-  const BatchNormBackward backward{x, gamma, beta, residual, s, rectified, batch_statistics, communicator};
+  const BatchNormBackward backward{
+      x, gamma, beta, residual, s, options.relu ? y : Tensor(), options.relu_slope, batch_statistics, communicator};
   return Record(context, "batch_norm", y, {x, gamma, beta, residual}, [&device, type, backward](Tensor gradient) {
     DispatchFloating(
         type, [&](auto element) { backward.Run<decltype(element)>(std::move(gradient), device.compute_stream()); });

@@ -22,6 +22,28 @@ struct CopyRows {
   }
 };
 
+// Adds rows of elements to those of an array with another distance between rows.
+template <class T>
+struct AddRows {
+  using Element = T;
+  const T* from;
+  T* to;
+  int64_t from_stride, to_stride;
+
+  bool IsAligned() const {
+    return AreAligned(from, to) && from_stride % kWideLanes<T> == 0 && to_stride % kWideLanes<T> == 0;
+  }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t row, int64_t c) const {
+    const auto more = Load<kLanes>(from + row * from_stride + c);
+    const auto there = Load<kLanes>(to + row * to_stride + c);
+    float sum[kLanes];
+    for (int l = 0; l < kLanes; ++l) sum[l] = there[l] + more[l];
+    Store<kLanes>(sum, to + row * to_stride + c);
+  }
+};
+
 }  // namespace
 
 Var Concat(Context& context, const std::vector<Var>& parts, int axis) {
@@ -77,6 +99,37 @@ Var Concat(Context& context, const std::vector<Var>& parts, int axis) {
         }
         begin += widths[p];
       }
+    });
+  });
+}
+
+Var Slice(Context& context, const Var& x, int axis, int64_t begin, int64_t end) {
+  if (axis < 0) axis += x.shape().rank();
+  CHECK(axis >= 0 && axis < x.shape().rank()) << "axis " << axis << " of " << x.shape();
+  CHECK(begin >= 0 && begin <= end && end <= x.dim(axis)) << begin << " to " << end << " of " << x.shape();
+  int64_t rows = 1, inner = 1;  // what lies outside of the axis, and within
+  Shape shape;
+  for (int d = 0; d < x.shape().rank(); ++d) {
+    if (d < axis) rows *= x.dim(d);
+    if (d > axis) inner *= x.dim(d);
+    shape.Append(d == axis ? end - begin : x.dim(d));
+  }
+  const int64_t from = begin * inner, width = (end - begin) * inner, whole = x.dim(axis) * inner;
+  const DataType type = x.value().type();
+  Tensor part = Tensor::Empty(context.device, shape, type);
+  DispatchFloating(type, [&](auto element) {
+    using T = decltype(element);
+    ForTiles(context.stream(), rows, width, CopyRows<T>{x.value().data<T>() + from, part.data<T>(), whole, width});
+  });
+  Device& device = context.device;
+  return Record(context, "slice", part, {x}, [&device, type, x, rows, from, width, whole](Tensor gradient) {
+    Stream& stream = device.compute_stream();
+    bool accumulate;
+    const Tensor target = x.GradientTarget(&accumulate);
+    if (!accumulate) target.Zero(stream);
+    DispatchFloating(type, [&](auto element) {
+      using T = decltype(element);
+      ForTiles(stream, rows, width, AddRows<T>{gradient.data<T>(), target.data<T>() + from, width, whole});
     });
   });
 }

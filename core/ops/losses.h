@@ -24,8 +24,14 @@ Var SoftmaxCrossEntropy(Context& context, const Var& logits, const Tensor& label
 // -log softmax(logits[i])[label[i]] for every row, [M]; no gradient. What hard negative mining sorts.
 Tensor SoftmaxCrossEntropyRows(Context& context, const Tensor& logits, const Tensor& label);
 
-// sum_i weight[i] * (-t log s - (1 - t) log(1 - s)) / normaliser, where s = sigmoid(logits[i]), t = target[i] in [0,
-// 1]. A scalar [1]. logits, target, weight of M elements; normaliser [1].
+// sum_i weight[i] * sum_d (prediction[i, d] - target[i, d])^2 / 2 / normaliser, a scalar [1], whose slope is the
+// difference. prediction, target [M, D]; weight [M]; normaliser [1].
+Var SquaredError(Context& context, const Var& prediction, const Tensor& target, const Tensor& weight,
+                 const Tensor& normaliser);
+
+// sum_i weight[i] * sum_d (-t log s - (1 - t) log(1 - s)) / normaliser, where s = sigmoid(logits[i, d]), t = target[i,
+// d] in [0, 1]. A scalar [1]. logits, target [M, D], or of M elements; weight [M]; normaliser [1]. Of rows without
+// weight neither is read.
 Var BinaryCrossEntropy(Context& context, const Var& logits, const Tensor& target, const Tensor& weight,
                        const Tensor& normaliser);
 

@@ -17,7 +17,8 @@ struct BatchNormOptions {
   BatchNormMode mode = BatchNormMode::kSynchronized;
   float epsilon = 1e-5f;
   float momentum = 0.1f;  // running = (1 - momentum) running + momentum batch, as torch's
-  bool relu = false;      // max(0, .) at the end, fused
+  bool relu = false;      // at the end, fused: max(0, .), or
+  float relu_slope = 0;   // with a slope below 0: the leaky relu of Maas, Hannun, Ng 2013; from 0 to 1
 };
 
 // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual] [then relu]. Ioffe, Szegedy 2015.

@@ -114,6 +114,7 @@ Var Add(Context& context, const Var& a, const Var& b, bool relu) {
 }
 
 Var Scale(Context& context, const Var& x, float factor) {
+  if (factor == 1) return x;
   Tensor y = Tensor::Empty(context.device, x.shape(), x.value().type());
   ScaleTo(y, x.value(), factor, context.stream());
   Device& device = context.device;

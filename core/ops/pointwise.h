@@ -12,6 +12,7 @@ namespace trireme::ops {
 Var Relu(Context& context, const Var& x);
 // Equal shapes. With `relu`, max(0, a + b).
 Var Add(Context& context, const Var& a, const Var& b, bool relu = false);
+// x itself where the factor is 1.
 Var Scale(Context& context, const Var& x, float factor);
 // The sum of all elements, a scalar [1] of float32 whatever x is. The order of addition is fixed.
 Var Sum(Context& context, const Var& x);
@@ -21,6 +22,8 @@ Var Cast(Context& context, const Var& x, DataType type);
 Var Reshape(Context& context, const Var& x, const Shape& shape);
 // Joins along dimension `axis`; all other extents are equal.
 Var Concat(Context& context, const std::vector<Var>& parts, int axis);
+// Elements [begin, end) along dimension `axis`.
+Var Slice(Context& context, const Var& x, int axis, int64_t begin, int64_t end);
 
 // 8-bit images [N, H, W, 3] to activations of the context's precision: (value - mean[c]) / deviation[c].
 Var NormalizeImages(Context& context, const Tensor& images, const float mean[3], const float deviation[3]);

@@ -84,7 +84,9 @@ inline PoolWindow MakePoolWindow(const Shape& input, const PoolOptions& options)
   CHECK_GT(options.kernel, 0);
   CHECK_GT(options.stride, 0);
   CHECK(options.padding >= 0 && 2 * options.padding <= options.kernel) << "padding is at most half of the kernel";
+  CHECK(!options.overhang || options.padding == 0) << "overhang is of windows without padding";
   const auto extent = [&](int64_t in) {
+    if (options.overhang) return (in + options.stride - 1) / options.stride;
     const int64_t span = in + 2 * options.padding - options.kernel;
     CHECK_GE(span, 0) << "windows of " << options.kernel << " do not fit " << input;
     int64_t out = span / options.stride + 1;

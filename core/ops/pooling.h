@@ -11,6 +11,9 @@ struct PoolOptions {
   int stride = 2;
   int padding = 0;         // never the maximum; counted as zeros in no average
   bool ceil_mode = false;  // the last window may hang over the edge, if it begins inside (torch's rule)
+  // A window begins at every stride-th place of the input, and may hang over the edge: Darknet's rule for windows of 2.
+  // Not together with padding.
+  bool overhang = false;
 };
 
 // input [N, H, W, C]; the first of equal maxima gets the gradient.

@@ -114,6 +114,54 @@ TEST(BinaryCrossEntropy, Gradients) {
   check.Run([&](Context& context) { return ops::BinaryCrossEntropy(context, logits, target, weight, normaliser); });
 }
 
+TEST(BinaryCrossEntropy, RowsAddUpAndOfThoseWithoutWeightNothingIsRead) {
+  GradientCheck check;
+  Device& device = check.device();
+  const int64_t rows = 23, width = 5;
+  const Var logits = check.Input({rows, width}, -4, 4);
+  const Tensor target = check.Values({rows, width}, 0, 1);
+  target.Slice(4, 9).CopyFrom(Tensor::From(device, {5, width}, std::vector<float>(5 * width, NAN)),
+                              device.compute_stream());
+  const Tensor weight = check.Values({rows}, 0, 2);
+  weight.Slice(4, 9).Zero(device.compute_stream());
+  const Tensor normaliser = Tensor::From<float>(device, {1}, {2.5f});
+  double expected = 0;
+  const std::vector<float> x = logits.value().ToVector<float>(), t = target.ToVector<float>();
+  const std::vector<float> w = weight.ToVector<float>();
+  for (int64_t i = 0; i < rows * width; ++i) {
+    const double s = 1 / (1 + std::exp(-static_cast<double>(x[i])));
+    if (w[i / width] != 0) expected -= w[i / width] * (t[i] * std::log(s) + (1 - t[i]) * std::log(1 - s));
+  }
+  Context context = check.NewContext();
+  EXPECT_NEAR(ops::BinaryCrossEntropy(context, logits, target, weight, normaliser).value().ToVector<float>()[0],
+              expected / 2.5, 1e-5 * expected);
+  check.Run([&](Context& c) { return ops::BinaryCrossEntropy(c, logits, target, weight, normaliser); });
+}
+
+TEST(SquaredError, EqualsTheDefinition) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  Device& device = check.device();
+  const Var prediction(Tensor::From<float>(device, {3, 2}, {0.5f, 3, -4, 0, INFINITY, NAN}));
+  const Tensor target = Tensor::From<float>(device, {3, 2}, {1, 1, 0, 2, 0, 0});
+  const Tensor weight = Tensor::From<float>(device, {3}, {1, 2, 0});
+  // (0.125 + 2 + 2 (8 + 2)) / 4
+  EXPECT_FLOAT_EQ(ops::SquaredError(context, prediction, target, weight, Tensor::From<float>(device, {1}, {4}))
+                      .value()
+                      .ToVector<float>()[0],
+                  22.125f / 4);
+}
+
+TEST(SquaredError, Gradients) {
+  GradientCheck check;
+  const Var prediction = check.Input({31, 4});
+  const Tensor target = check.Values({31, 4});
+  const Tensor weight = check.Values({31}, 0, 2);
+  weight.Slice(3, 6).Zero(check.device().compute_stream());
+  const Tensor normaliser = Tensor::From<float>(check.device(), {1}, {3});
+  check.Run([&](Context& context) { return ops::SquaredError(context, prediction, target, weight, normaliser); });
+}
+
 double Focal(double x, bool is_label, double alpha, double gamma) {
   const double s = 1 / (1 + std::exp(-x)), p = is_label ? s : 1 - s;
   return -(is_label ? alpha : 1 - alpha) * std::pow(1 - p, gamma) * std::log(p);

@@ -122,6 +122,27 @@ TEST(BatchNorm, GradientsWithReluAlone) {
   check.Run([&](Context& context) { return norm(context, x); });
 }
 
+TEST(BatchNorm, GradientsWithLeakyRelu) {
+  GradientCheck check;
+  // Far from the corner, on both sides of it.
+  const Shape shape{2, 3, 3, 18};
+  const Var x(check.Values(shape));
+  const Var residual = check.Input(check.DistinctValues(shape, 20.0f));
+  Norm norm(check, 18);
+  norm.options.relu = true;
+  norm.options.relu_slope = 0.1f;
+  Context context = check.NewContext();
+  context.training = true;
+  const std::vector<float> leaky = norm(context, x, residual).value().ToVector<float>();
+  norm.options.relu = false;
+  const std::vector<float> plain = norm(context, x, residual).value().ToVector<float>();
+  norm.options.relu = true;
+  for (size_t i = 0; i < plain.size(); ++i) ASSERT_EQ(leaky[i], plain[i] > 0 ? plain[i] : 0.1f * plain[i]);
+  GradientCheck::Options options;
+  options.absolute = 5e-2;  // sums of values in the thousands
+  check.Run([&](Context& c) { return norm(c, x, residual); }, options);
+}
+
 // Workers as threads that meet at a barrier; enough of a communicator for synchronised norm.
 class Meeting {
  public:

@@ -42,14 +42,15 @@ std::vector<float> ToFloats(const Tensor& tensor) {
 void AddNorms(const Shape& shape, const std::string& suffix, std::vector<OpCase>* cases) {
   const Shape channels{shape[-1]};
   for (const auto mode : {ops::BatchNormMode::kFrozen, ops::BatchNormMode::kPerWorker}) {
-    for (const bool relu : {false, true}) {
+    for (const std::string relu : {"", "Relu", "LeakyRelu"}) {
       for (const bool residual : {false, true}) {
         ops::BatchNormOptions options;
         options.mode = mode;
-        options.relu = relu;
+        options.relu = !relu.empty();
+        options.relu_slope = relu == "LeakyRelu" ? 0.1f : 0.0f;
         OpCase op;
-        op.name = std::string("BatchNorm") + (mode == ops::BatchNormMode::kFrozen ? "Frozen" : "") +
-                  (relu ? "Relu" : "") + (residual ? "Residual" : "") + suffix;
+        op.name = std::string("BatchNorm") + (mode == ops::BatchNormMode::kFrozen ? "Frozen" : "") + relu +
+                  (residual ? "Residual" : "") + suffix;
         op.inputs = {{shape}, {channels, 0.5f, 1.5f, true}, {channels, -1, 1, true}};
         if (residual) op.inputs.push_back({shape});
         op.function = [options, channels](Context& context, const Vars& in) {
@@ -68,8 +69,8 @@ void AddNorms(const Shape& shape, const std::string& suffix, std::vector<OpCase>
 }
 
 void AddPooling(const Shape& shape, const std::string& suffix, std::vector<OpCase>* cases) {
-  for (const ops::PoolOptions& options :
-       {ops::PoolOptions{2, 2, 0, false}, ops::PoolOptions{3, 2, 1, true}, ops::PoolOptions{3, 1, 1, false}}) {
+  for (const ops::PoolOptions& options : {ops::PoolOptions{2, 2, 0, false}, ops::PoolOptions{3, 2, 1, true},
+                                          ops::PoolOptions{3, 1, 1, false}, ops::PoolOptions{2, 1, 0, false, true}}) {
     const std::string window = std::to_string(options.kernel) + "By" + std::to_string(options.stride) + suffix;
     cases->push_back({"MaxPool" + window, {{shape}}, [options](Context& context, const Vars& in) {
                         return ops::MaxPool2d(context, in[0], options);
@@ -99,6 +100,9 @@ void AddPointwise(const Shape& shape, const std::string& suffix, std::vector<OpC
   for (int axis = 0; axis < shape.rank(); ++axis) {
     add("Concat" + std::to_string(axis), 2,
         [axis](Context& context, const Vars& in) { return ops::Concat(context, in, axis); });
+    add("Slice" + std::to_string(axis), 1, [axis](Context& context, const Vars& in) {
+      return ops::Slice(context, in[0], axis, in[0].dim(axis) / 2, in[0].dim(axis));
+    });
   }
 }
 
@@ -137,6 +141,23 @@ void AddLosses(std::vector<OpCase>* cases) {
                       return ops::BinaryCrossEntropy(context, in[0], Tensor::From(context.device, {rows}, targets),
                                                      weight(context.device),
                                                      Tensor::From<float>(context.device, {1}, {50}));
+                    },
+                    true});
+  cases->push_back({"BinaryCrossEntropyOfRows",
+                    {{{rows, classes}, -3, 3}},
+                    [=](Context& context, const Vars& in) {
+                      std::vector<float> targets(rows * classes);
+                      for (int64_t i = 0; i < rows * classes; ++i) targets[i] = static_cast<float>(i % 4) / 3;
+                      return ops::BinaryCrossEntropy(
+                          context, in[0], Tensor::From(context.device, {rows, classes}, targets),
+                          weight(context.device), Tensor::From<float>(context.device, {1}, {50}));
+                    },
+                    true});
+  cases->push_back({"SquaredError",
+                    {{{rows, 2}, -3, 3}},
+                    [=](Context& context, const Vars& in) {
+                      return ops::SquaredError(context, in[0], Tensor::Zeros(context.device, {rows, 2}),
+                                               weight(context.device), Tensor::From<float>(context.device, {1}, {50}));
                     },
                     true});
   cases->push_back({"L1",

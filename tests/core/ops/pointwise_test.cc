@@ -111,6 +111,30 @@ TEST(Concat, Gradients) {
   }
 }
 
+TEST(Slice, TakesElementsAlongEveryAxis) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  const Var x(Tensor::From<float>(check.device(), {2, 3, 2}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}));
+  EXPECT_EQ(ops::Slice(context, x, 0, 1, 2).value().ToVector<float>(), (std::vector<float>{6, 7, 8, 9, 10, 11}));
+  EXPECT_EQ(ops::Slice(context, x, 1, 1, 3).value().ToVector<float>(), (std::vector<float>{2, 3, 4, 5, 8, 9, 10, 11}));
+  const Var last = ops::Slice(context, x, -1, 0, 1);
+  EXPECT_EQ(last.shape(), (Shape{2, 3, 1}));
+  EXPECT_EQ(last.value().ToVector<float>(), (std::vector<float>{0, 2, 4, 6, 8, 10}));
+}
+
+TEST(Slice, Gradients) {
+  for (int axis = 0; axis < 3; ++axis) {
+    GradientCheck check;
+    const Var x = check.Input({3, 5, 37});
+    check.Run([&](Context& context) { return ops::Slice(context, x, axis, 1, 3); });
+    // Of parts that overlap, and of an input that is used as a whole as well.
+    check.Run([&](Context& context) {
+      return ops::Add(context, ops::Sum(context, ops::Slice(context, x, axis, 0, 2)),
+                      ops::Add(context, ops::Sum(context, ops::Slice(context, x, axis, 1, 3)), ops::Sum(context, x)));
+    });
+  }
+}
+
 TEST(NormalizeImages, SubtractsAndDividesByChannel) {
   GradientCheck check;
   Context context = check.NewContext();

@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "core/ops/losses.h"
-#include "core/ops/sums.h"
+#include "core/ops/weighted_rows.h"
 
 namespace trireme::ops {
 namespace {
@@ -23,13 +23,34 @@ struct Sigmoid {
 struct CrossEntropyRow {
   const float* logit;
   const float* target;
+  int64_t width;
 
   TRIREME_HD double operator()(int64_t row, float* slope) const {
-    const float x = logit[row];
-    const Sigmoid sigmoid(x);
-    if (slope != nullptr) slope[row] = sigmoid.value - target[row];
-    // -t log s - (1 - t) log (1 - s), where log (1 - s) = log s - x.
-    return (1.0f - target[row]) * x - sigmoid.logarithm;
+    double sum = 0;
+    for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+      const float x = logit[i];
+      const Sigmoid sigmoid(x);
+      if (slope != nullptr) slope[i] = sigmoid.value - target[i];
+      // -t log s - (1 - t) log (1 - s), where log (1 - s) = log s - x.
+      sum += (1.0f - target[i]) * x - sigmoid.logarithm;
+    }
+    return sum;
+  }
+};
+
+struct SquaredErrorRow {
+  const float* prediction;
+  const float* target;
+  int64_t width;
+
+  TRIREME_HD double operator()(int64_t row, float* slope) const {
+    double sum = 0;
+    for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+      const float difference = prediction[i] - target[i];
+      if (slope != nullptr) slope[i] = difference;
+      sum += 0.5f * difference * difference;
+    }
+    return sum;
   }
 };
 
@@ -56,56 +77,29 @@ struct FocalRow {
   }
 };
 
-// sum_i weight[i] * row(i) / normaliser. The slopes are made beside the loss, as both need the same logarithms.
-template <class Row>
-Var WeightedRows(Context& context, const char* name, const Var& logits, const Row& row, const Tensor& weight,
-                 const Tensor& normaliser) {
-  CHECK(logits.value().type() == DataType::kFloat32)
-      << "logits of " << DataTypeName(logits.value().type()) << " have to be cast first";
-  CHECK_EQ(normaliser.size(), 1);
-  Device& device = context.device;
-  Stream& stream = context.stream();
-  const int64_t rows = weight.size(), width = rows > 0 ? logits.value().size() / rows : 1;
-  const Tensor slopes = NeedsGradient(context, {logits}) ? Tensor::Empty(device, logits.shape()) : Tensor();
-  float* slope = slopes.defined() ? slopes.data<float>() : nullptr;
-  const float* w = weight.data<float>();
-  const float* n = normaliser.data<float>();
-  const Tensor total = OrderedSum(stream, rows, [=] TRIREME_HD(int64_t i) {
-    // Rows without weight may hold anything, infinities included.
-    return w[i] == 0 ? 0.0 : w[i] * row(i, slope);
-  });
-  const double* sum = total.data<double>();
-  Tensor loss = Tensor::Empty(device, {1});
-  float* out = loss.data<float>();
-  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) { out[0] = static_cast<float>(sum[0] / n[0]); });
-
-  return Record(context, name, loss, {logits},
-                [&device, logits, slopes, weight, normaliser, rows, width](Tensor gradient) {
-                  float* slope = slopes.data<float>();
-                  const float* w = weight.data<float>();
-                  const float* n = normaliser.data<float>();
-                  const float* g = gradient.data<float>();
-                  ParallelFor(
-                      device.compute_stream(), rows,
-                      [=] TRIREME_HD(int64_t i) {
-                        const float factor = g[0] * w[i] / n[0];
-                        for (int64_t k = i * width; k < (i + 1) * width; ++k) {
-                          slope[k] = w[i] == 0 ? 0.0f : factor * slope[k];
-                        }
-                      },
-                      std::max<int64_t>(1, kParallelGrain / width));
-                  logits.AccumulateGradient(slopes, device.compute_stream());
-                });
+// Elements of a row.
+int64_t WidthOf(const Var& prediction, const Tensor& target, const Tensor& weight) {
+  const int64_t size = prediction.value().size(), width = weight.size() > 0 ? size / weight.size() : 1;
+  CHECK_EQ(size, weight.size() * width) << prediction.shape() << " with weights " << weight.shape();
+  CHECK_EQ(size, target.size()) << prediction.shape() << " with targets " << target.shape();
+  return width;
 }
 
 }  // namespace
 
 Var BinaryCrossEntropy(Context& context, const Var& logits, const Tensor& target, const Tensor& weight,
                        const Tensor& normaliser) {
-  CHECK_EQ(logits.value().size(), weight.size());
-  CHECK_EQ(target.size(), weight.size());
+  const int64_t width = WidthOf(logits, target, weight);
   return WeightedRows(context, "binary_cross_entropy", logits,
-                      CrossEntropyRow{logits.value().data<float>(), target.data<float>()}, weight, normaliser);
+                      CrossEntropyRow{logits.value().data<float>(), target.data<float>(), width}, weight, normaliser);
+}
+
+Var SquaredError(Context& context, const Var& prediction, const Tensor& target, const Tensor& weight,
+                 const Tensor& normaliser) {
+  const int64_t width = WidthOf(prediction, target, weight);
+  return WeightedRows(context, "squared_error", prediction,
+                      SquaredErrorRow{prediction.value().data<float>(), target.data<float>(), width}, weight,
+                      normaliser);
 }
 
 Var SigmoidFocalLoss(Context& context, const Var& logits, const Tensor& label, const Tensor& weight,
