@@ -9,6 +9,7 @@
 #include "core/nn/layers.h"
 #include "core/ops/pointwise.h"
 #include "core/ops/pooling.h"
+#include "models/backbones/map_order.h"
 #include "models/backbones/residual_blocks.h"
 #include "models/backbones/upsample_add.h"
 
@@ -103,15 +104,7 @@ StatusOr<std::unique_ptr<Backbone>> MakeFpn(const FpnConfig& config, const Backb
   }
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> body,
                            CreateComponent<Backbone>(config.backbone(), "backbone", args));
-  const std::vector<FeatureSpec> specs = body->specs();
-  if (specs.empty()) return absl::InvalidArgumentError("the backbone gives no maps, of which a pyramid could be made");
-  for (size_t k = 1; k < specs.size(); ++k) {
-    if (specs[k].stride < specs[k - 1].stride) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "a pyramid takes maps from the finest to the coarsest, but the backbone's ", specs[k].name, " of stride ",
-          specs[k].stride, " comes behind ", specs[k - 1].name, " of stride ", specs[k - 1].stride));
-    }
-  }
+  TRIREME_RETURN_IF_ERROR(CheckFinestFirst("a pyramid", body->specs()));
   return std::make_unique<Fpn>(config, std::move(body));
 }
 

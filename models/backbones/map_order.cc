@@ -1,0 +1,20 @@
+#include "models/backbones/map_order.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace trireme {
+
+Status CheckFinestFirst(const char* what, const std::vector<FeatureSpec>& maps) {
+  if (maps.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("the backbone gives no maps, of which ", what, " could be made"));
+  }
+  for (size_t k = 1; k < maps.size(); ++k) {
+    if (maps[k].stride >= maps[k - 1].stride) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        what, " takes maps from the finest to the coarsest, but the backbone's ", maps[k].name, " of stride ",
+        maps[k].stride, " comes behind ", maps[k - 1].name, " of stride ", maps[k - 1].stride));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace trireme

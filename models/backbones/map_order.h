@@ -1,0 +1,17 @@
+// What a path through a backbone's maps, from coarse to fine, asks of them.
+#ifndef TRIREME_MODELS_BACKBONES_MAP_ORDER_H_
+#define TRIREME_MODELS_BACKBONES_MAP_ORDER_H_
+
+#include <vector>
+
+#include "core/api/backbone.h"
+#include "core/base/status.h"
+
+namespace trireme {
+
+// InvalidArgument where there are none, or where their strides fall; `what` is what takes them ("a pyramid").
+Status CheckFinestFirst(const char* what, const std::vector<FeatureSpec>& maps);
+
+}  // namespace trireme
+
+#endif  // TRIREME_MODELS_BACKBONES_MAP_ORDER_H_
