@@ -137,26 +137,22 @@ struct Interruption {
   // How batch norm takes its statistics: per worker, ranks differ in what they have to go on with.
   std::string norm = "SYNCHRONIZED";
   std::string precision = "FP32";  // in FP16 the scale of the losses goes on too
+  std::string model = "";          // empty: the config's
 };
+
+constexpr char kYolo[] =
+    "{[model/yolo] {num_classes: 6 image_size: 64 backbone {[backbone/darknet] {network: TINY width: 0.25}}}}";
 
 class Resume : public testing::TestWithParam<Interruption> {};
 
 TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
-  const auto& [communicator, signal_number, norm, precision] = GetParam();
+  const auto& [communicator, signal_number, norm, precision, model] = GetParam();
   const std::string config = TinyConfig(), whole = NewFolder("whole"), broken = NewFolder("broken");
-  const std::vector<std::string> common = {"--config=" + config,
-                                           "--steps=40",
-                                           "--workers=2",
-                                           "--set",
-                                           CommunicatorOf(communicator),
-                                           "--set",
-                                           "checkpoint.every_steps=5",
-                                           "--set",
-                                           "model.backbone.norm.mode=" + norm,
-                                           "--set",
-                                           "precision=" + precision,
-                                           "--set",
-                                           "loss_scale.growth_steps=4"};
+  std::vector<std::string> common = {"--config=" + config, "--steps=40", "--workers=2"};
+  if (!model.empty()) common.insert(common.end(), {"--set", "model=" + model});
+  common.insert(common.end(), {"--set", CommunicatorOf(communicator), "--set", "checkpoint.every_steps=5", "--set",
+                               "model.backbone.norm.mode=" + norm, "--set", "precision=" + precision, "--set",
+                               "loss_scale.growth_steps=4"});
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.end(), common.begin(), common.end());
     return more;
@@ -198,6 +194,7 @@ INSTANTIATE_TEST_SUITE_P(SignalsAndNorms, Resume,
                                          Interruption{"threads", SIGTERM, "PER_WORKER"},
                                          Interruption{"threads", SIGKILL, "PER_WORKER"},
                                          Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP16"},
+                                         Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP32", kYolo},
                                          Interruption{"gloo", SIGTERM}, Interruption{"gloo", SIGKILL},
                                          Interruption{"gloo", SIGINT, "PER_WORKER"}));
 

@@ -7,6 +7,7 @@
 #include "core/autograd/tape.h"
 #include "models/faster_rcnn/faster_rcnn.h"
 #include "models/retinanet/retinanet.h"
+#include "models/yolo/yolo.h"
 #include "tests/core/testing/async_device.h"
 #include "tests/models/tiny_detectors.h"
 
@@ -24,6 +25,7 @@ struct Kind {
 Kind Kinds[] = {
     {"FasterRcnn", [] { return MakeFasterRcnn(TinyFasterRcnn(), {}).value(); }},
     {"RetinaNet", [] { return MakeRetinaNet(TinyRetinaNet(), {}).value(); }},
+    {"Yolo", [] { return MakeYolo(TinyYolo(), {}).value(); }},
 };
 
 class AsyncDetectors : public ::testing::TestWithParam<std::tuple<Kind, uint64_t>> {

@@ -36,10 +36,15 @@ const Backbone kBackbones[] = {
      "16 "
      "}",
      true},
+    {"Darknet53", "[backbone/darknet] { width: 0.125 strides: [8, 16] }", false},
+    {"Darknet19Fpn",
+     "[backbone/fpn] { backbone { [backbone/darknet] { network: DARKNET19 width: 0.125 } } channels: 16 }", true},
+    {"DarknetTiny", "[backbone/darknet] { network: TINY width: 0.25 }", false},
 };
 
 const char* const kModels[] = {
     "[model/ssd] { num_classes: 2 image_size: 96 backbone { $ } }",
+    "[model/yolo] { num_classes: 2 image_size: 96 backbone { $ } }",
     "[model/retinanet] { num_classes: 2 image_size: 96 head_convs: 1 backbone { $ } }",
     "[model/faster_rcnn] { num_classes: 2 image_size: 96 backbone { $ } rpn { sample: 64 proposals_training: 60 } roi "
     "{ "
@@ -59,7 +64,8 @@ class DetectorPairs : public ::testing::TestWithParam<std::tuple<const char*, Ba
 TEST_P(DetectorPairs, Train) {
   const auto& [model_text, backbone] = GetParam();
   auto made = Make(model_text, backbone.text);
-  const bool shares_its_head = std::string(model_text).find("ssd") == std::string::npos;
+  const std::string name(model_text);
+  const bool shares_its_head = name.find("ssd") == std::string::npos && name.find("yolo") == std::string::npos;
   if (shares_its_head && !backbone.has_one_width) {
     EXPECT_NE(made.status().message().find("put a [backbone/fpn] around it"), absl::string_view::npos) << made.status();
     return;

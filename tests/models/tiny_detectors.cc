@@ -47,6 +47,26 @@ FasterRcnnConfig TinyFasterRcnn(NormConfig::Mode norm) {
   return config;
 }
 
+YoloConfig TinyYolo(NormConfig::Mode norm) {
+  ResNetSmallConfig body = TinyBackbone();
+  body.mutable_norm()->set_mode(norm);
+  YoloConfig config;
+  config.set_num_classes(2);
+  config.set_image_size(64);
+  config.mutable_backbone()->set_type_url("backbone/resnet_small");
+  config.mutable_backbone()->set_value(body.SerializeAsString());
+  YoloAnchorHeadConfig* anchors = config.mutable_anchors();
+  anchors->mutable_norm()->set_mode(norm);
+  anchors->set_prior_objectness(0.1f);
+  for (const std::vector<float>& sizes : {std::vector<float>{13, 13, 18, 24}, std::vector<float>{24, 18, 30, 30}}) {
+    YoloAnchorHeadConfig::Map* map = anchors->add_map();
+    map->set_channels(8);
+    map->set_convs(1);
+    for (const float size : sizes) map->add_sizes(size);
+  }
+  return config;
+}
+
 std::unique_ptr<TestModel> MakeTestModel(std::unique_ptr<Detector> detector, Precision precision) {
   return std::make_unique<TestModel>(std::move(detector), *MakeDevice("cpu", 1), 1, precision);
 }

@@ -7,6 +7,7 @@
 #include "models/backbones/fpn.pb.h"
 #include "models/faster_rcnn/faster_rcnn.pb.h"
 #include "models/retinanet/retinanet.pb.h"
+#include "models/yolo/yolo.pb.h"
 #include "tests/models/model_fixture.h"
 
 namespace trireme {
@@ -17,6 +18,9 @@ FpnConfig TinyPyramid(NormConfig::Mode norm);
 RetinaNetConfig TinyRetinaNet(NormConfig::Mode norm = NormConfig::FROZEN);
 
 FasterRcnnConfig TinyFasterRcnn(NormConfig::Mode norm = NormConfig::FROZEN);
+
+// With YOLOv3's head on both maps of TinyBackbone.
+YoloConfig TinyYolo(NormConfig::Mode norm = NormConfig::FROZEN);
 
 // On one thread of the CPU.
 std::unique_ptr<TestModel> MakeTestModel(std::unique_ptr<Detector> detector, Precision precision = Precision::kFloat32);

@@ -9,6 +9,7 @@
 #include "models/faster_rcnn/faster_rcnn.h"
 #include "models/retinanet/retinanet.h"
 #include "models/ssd/ssd.h"
+#include "models/yolo/yolo.h"
 #include "parallel/communicator/thread/thread_communicator.h"
 #include "tests/models/tiny_detectors.h"
 
@@ -26,6 +27,7 @@ Kind Kinds[] = {
     {"FasterRcnn", [] { return MakeFasterRcnn(TinyFasterRcnn(), {}); }},
     {"RetinaNet", [] { return MakeRetinaNet(TinyRetinaNet(), {}); }},
     {"Ssd", [] { return MakeSsd(TinySsd(TinyBackbone()), {}); }},
+    {"Yolo", [] { return MakeYolo(TinyYolo(), {}); }},
 };
 
 template <class Contract>

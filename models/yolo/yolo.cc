@@ -1,0 +1,85 @@
+#include "models/yolo/yolo.h"
+
+#include <utility>
+
+#include "core/api/backbone.h"
+#include "core/base/registry.h"
+#include "core/ops/pointwise.h"
+#include "models/detection/model_checks.h"
+#include "models/nms/select_detections.h"
+#include "models/yolo/anchor_head.h"
+
+namespace trireme {
+namespace {
+
+class Yolo : public Detector {
+ public:
+  Yolo(const YoloConfig& config, const ImageSpec& image_spec, std::unique_ptr<Backbone> backbone,
+       std::unique_ptr<YoloHead> head)
+      : config_(config),
+        image_spec_(image_spec),
+        backbone_(AdoptModule("backbone", std::move(backbone))),
+        head_(AdoptModule("head", std::move(head))) {}
+
+  ImageSpec image_spec() const override { return image_spec_; }
+
+  StatusOr<NamedLosses> Loss(Context& context, const Batch& batch) override {
+    TRIREME_ASSIGN_OR_RETURN(const std::vector<Var> maps, Maps(context, batch.images));
+    return head_.Loss(context, maps, batch);
+  }
+
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) override {
+    Context inference = context;
+    inference.tape = nullptr;
+    inference.training = false;
+    inference.communicator = nullptr;
+    TRIREME_ASSIGN_OR_RETURN(const std::vector<Var> maps, Maps(inference, images));
+    TRIREME_ASSIGN_OR_RETURN(const ScoredBoxes scored, head_.Score(inference, maps));
+    DetectionSelection selection;
+    selection.score_threshold = config_.score_threshold();
+    selection.iou_threshold = config_.nms_threshold();
+    selection.top_k = config_.top_k();
+    selection.detections_per_image = config_.detections_per_image();
+    return ReadDetections(SelectDetections(scored, selection, context.stream()));
+  }
+
+ private:
+  StatusOr<std::vector<Var>> Maps(Context& context, const Tensor& images) {
+    TRIREME_RETURN_IF_ERROR(CheckImages("model/yolo", image_spec_, images));
+    const Backbone::Normalisation normalisation = backbone_.normalisation();
+    return backbone_.Forward(context,
+                             ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation));
+  }
+
+  const YoloConfig config_;
+  const ImageSpec image_spec_;
+  Backbone& backbone_;
+  YoloHead& head_;
+};
+
+Status CheckNumbers(const YoloConfig& config) {
+  constexpr double kMost = 1 << 20;
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("score_threshold", config.score_threshold(), 0, 1));
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("nms_threshold", config.nms_threshold(), 0, 1));
+  return CheckFieldRange("detections_per_image", config.detections_per_image(), 1, kMost);
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Detector>> MakeYolo(const YoloConfig& config, const Detector::BuildArgs& args) {
+  TRIREME_ASSIGN_OR_RETURN(const int num_classes, NumClassesOf(config, args.class_names));
+  TRIREME_ASSIGN_OR_RETURN(const ImageSpec image_spec, ResolveImageSpec(config));
+  TRIREME_RETURN_IF_ERROR(CheckNumbers(config));
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
+                           CreateComponent<Backbone>(config.backbone(), "backbone", {}));
+  TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));
+  const YoloExtent image{static_cast<float>(image_spec.width), static_cast<float>(image_spec.height)};
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<YoloHead> head,
+                           MakeAnchorHead(config, backbone->specs(), num_classes, image));
+  return std::make_unique<Yolo>(config, image_spec, std::move(backbone), std::move(head));
+}
+
+TRIREME_REGISTER_COMPONENT("model/yolo", Detector, YoloConfig, MakeYolo);
+
+}  // namespace trireme
