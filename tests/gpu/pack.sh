@@ -11,7 +11,7 @@ set -euo pipefail
 readonly most_megabytes=60
 readonly newest_glibc=2.36
 # Files above this many bytes travel compressed; run.sh unpacks them.
-readonly compress_above=8000000
+readonly compress_above=1000000
 
 die() { echo "pack.sh: $*" >&2; exit 1; }
 
@@ -46,7 +46,7 @@ strip "$folder"/bin/* 2>/dev/null || true
 
 # The libraries that a bare machine lacks. Of the C library nothing is carried, and nothing of CUDA.
 for program in "$folder"/bin/*; do
-  [[ -f "$program" ]] && ldd "$program"
+  if [[ -f "$program" ]]; then ldd "$program"; fi
 done | awk '$2 == "=>" {print $1, $3}' | sort -u >"$folder/lib/needed"
 if grep -q ' not$' "$folder/lib/needed"; then die "not found: $(grep ' not$' "$folder/lib/needed")"; fi
 while read -r name path; do
@@ -60,7 +60,7 @@ done <"$folder/lib/needed"
 rm "$folder/lib/needed"
 
 too_new="$(for file in "$folder"/bin/* "$folder"/lib/*.so* "$folder"/lib/fallback/*; do
-  [[ -f "$file" ]] && objdump -T "$file" | grep -o 'GLIBC_[0-9.]*' | sort -u |
+  [[ ! -f "$file" ]] || objdump -T "$file" | grep -o 'GLIBC_[0-9.]*' | sort -u |
     awk -F_ -v newest="$newest_glibc" -v file="$(basename "$file")" \
       '{split($2, a, "."); split(newest, b, "."); if (a[1] > b[1] || a[2] > b[2]) print file " " $0}'
 done || true)"

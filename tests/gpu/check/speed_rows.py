@@ -32,10 +32,12 @@ def step_bench(check, name, model="vgg16", classes=90, batch=32, precision="bf16
     return result
 
 
-def peer(check, model, classes, batch, seconds):
+def peer(check, model, classes, batch, seconds, side):
     """PyTorch's ways, those that worked; what did not is in the numbers."""
     command = [sys.executable, "-B", check.pack / "check" / "torch_peer.py", f"--model={model}", f"--classes={classes}",
                f"--batch={batch}", f"--seconds={seconds}"]
+    if side:
+        command.append(f"--side={side}")
     if check.rehearse:
         command += ["--device=cpu", "--warmup=1", "--steps=1", "--ways=eager", "--seconds=0.1"]
     # Not with the libraries of the programs: PyTorch brings its own.
@@ -49,11 +51,11 @@ def peer(check, model, classes, batch, seconds):
     return good
 
 
-def throughput(check, ours, theirs, batch, seconds, classes=90):
+def throughput(check, ours, theirs, batch, seconds, classes=90, side=None):
     # Ours before and after, so that a GPU that warms up or is shared favours nobody.
     label = theirs.split("_")[0]
     before = step_bench(check, f"{label}_{batch}_before", model=ours, classes=classes, batch=batch)
-    ways = peer(check, theirs, classes, 1 if check.rehearse else batch, seconds)
+    ways = peer(check, theirs, classes, 1 if check.rehearse else batch, seconds, side)
     after = step_bench(check, f"{label}_{batch}_after", model=ours, classes=classes, batch=batch)
     best = max(ways, key=lambda r: r["images_per_second"])
     rates = [before["images_per_second"], after["images_per_second"]]
@@ -83,7 +85,7 @@ def throughput_32(check):
 def detector_throughput(check, ours, theirs):
     """On a CPU a step at the full size would take a minute; the rehearsal's is smaller, and its figure means nothing."""
     side = 128 if check.rehearse else 800
-    return throughput(check, ours.replace("image_size: 800", f"image_size: {side}"), theirs, 8, 3)
+    return throughput(check, ours.replace("image_size: 800", f"image_size: {side}"), theirs, 8, 3, side=side)
 
 
 @row("throughput_faster_rcnn", "Faster R-CNN R50-FPN training at 800, batch 8: at least 1.3 times torchvision's best", 90,

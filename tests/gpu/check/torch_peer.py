@@ -24,19 +24,20 @@ WAYS = {
 }
 
 
-def ssd300_vgg16(classes):
+def ssd300_vgg16(classes, side):
+    assert side == 300, "ssd300_vgg16 takes images of 300 pixels"
     return detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=classes + 1,
                                   trainable_backbone_layers=5)
 
 
-def fasterrcnn_resnet50_fpn(classes):
+def fasterrcnn_resnet50_fpn(classes, side):
     return detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=classes + 1,
-                                             trainable_backbone_layers=5)
+                                             trainable_backbone_layers=5, min_size=side, max_size=side)
 
 
-def retinanet_resnet50_fpn(classes):
+def retinanet_resnet50_fpn(classes, side):
     return detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=classes + 1,
-                                            trainable_backbone_layers=5)
+                                            trainable_backbone_layers=5, min_size=side, max_size=side)
 
 
 # Name: (how it is made, side of its images, parts that torch.compile may take: the rest, lists of targets and
@@ -95,7 +96,8 @@ def time_way(name, args):
     channels_last, autocast, compiled = WAYS[name]
     torch.manual_seed(1)
     make, side, parts_to_compile = MODELS[args.model]
-    model = make(args.classes).to(args.device).train()
+    side = args.side or side
+    model = make(args.classes, side).to(args.device).train()
     macs = forward_macs(model, side, args.device)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -157,6 +159,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--model", choices=MODELS, default="ssd300_vgg16")
+    parser.add_argument("--side", type=int, help="of the images, where it is not the model's usual one")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--classes", type=int, default=90, help="without the background")
     parser.add_argument("--objects", type=int, default=8)
