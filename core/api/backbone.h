@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/autograd/context.h"
@@ -32,6 +33,11 @@ class Backbone : public Module {
   // `images`: float32 [N, H, W, 3], normalised (see normalisation()). Returns [N, h, w, channels] each.
   virtual std::vector<Var> Forward(Context& context, const Var& images) = 0;
 
+  // The first `count` stages, from the image on, are not trained: their parameters take no gradient, their norms keep
+  // to their running statistics, and nothing runs backwards through them. Before an arena is built over the backbone.
+  // InvalidArgument for more stages than there are, or fewer than none; 0 is always taken.
+  Status FreezeStages(int count);
+
   // (x - mean) / deviation of 8-bit RGB values, which this backbone's weights expect.
   struct Normalisation {
     float mean[3];
@@ -41,6 +47,13 @@ class Backbone : public Module {
     // ImageNet's, as torchvision applies it to values in [0, 1].
     return {{123.675f, 116.28f, 103.53f}, {58.395f, 57.12f, 57.375f}};
   }
+
+ protected:
+  // The next stage from the image on, as FreezeStages counts them: parts of the backbone, which outlive it.
+  void AddStage(std::string name, std::vector<Module*> modules);
+
+ private:
+  std::vector<std::pair<std::string, std::vector<Module*>>> stages_;
 };
 
 }  // namespace trireme

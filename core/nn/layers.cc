@@ -1,28 +1,31 @@
 #include "core/nn/layers.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "absl/strings/str_cat.h"
 
 namespace trireme {
 namespace {
 
-ops::BatchNormOptions ToOptions(const NormConfig& config, bool relu, float relu_slope) {
-  ops::BatchNormOptions options;
+ops::BatchNormMode BatchMode(const NormConfig& config) {
   switch (config.mode()) {
-    case NormConfig::FROZEN:
-      options.mode = ops::BatchNormMode::kFrozen;
-      break;
     case NormConfig::PER_WORKER:
-      options.mode = ops::BatchNormMode::kPerWorker;
-      break;
+      return ops::BatchNormMode::kPerWorker;
     case NormConfig::SYNCHRONIZED:
-      options.mode = ops::BatchNormMode::kSynchronized;
+      return ops::BatchNormMode::kSynchronized;
+    case NormConfig::FROZEN:
+    case NormConfig::GROUP:
       break;
   }
-  options.epsilon = config.epsilon();
-  options.momentum = config.momentum();
-  options.relu = relu;
-  options.relu_slope = relu_slope;
-  return options;
+  return ops::BatchNormMode::kFrozen;
+}
+
+int GroupsOf(const NormConfig& config, int64_t channels) {
+  if (channels % config.groups() == 0) return config.groups();
+  int64_t groups = std::max<int64_t>(1, std::min<int64_t>(config.groups(), channels / 2));
+  while (channels % groups != 0) --groups;
+  return static_cast<int>(groups);
 }
 
 ParameterOptions AffineOptions(const NormConfig& config) {
@@ -55,16 +58,45 @@ Var Linear::Forward(Context& context, const Var& x) const {
   return ops::Linear(context, x, weight_.var, bias_.var, relu_);
 }
 
-BatchNorm2d::BatchNorm2d(int64_t channels, const NormConfig& config, bool relu, float initial_gamma, float relu_slope)
-    : options_(ToOptions(config, relu, relu_slope)),
-      gamma_(AddParameter("weight", {channels}, init::Constant(initial_gamma), AffineOptions(config))),
-      beta_(AddParameter("bias", {channels}, init::Constant(0), AffineOptions(config))),
-      running_mean_(AddBuffer("running_mean", {channels}, 0)),
-      running_variance_(AddBuffer("running_var", {channels}, 1)) {}
+Status CheckNorm(const NormConfig& config) {
+  if (!(config.epsilon() > 0)) {
+    return absl::InvalidArgumentError(absl::StrCat("norm.epsilon is ", config.epsilon(), "; it has to be positive"));
+  }
+  if (!(config.momentum() >= 0 && config.momentum() <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("norm.momentum is ", config.momentum(), "; it has to be from 0 to 1"));
+  }
+  if (config.groups() < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("norm.groups is ", config.groups(), "; it has to be positive"));
+  }
+  return absl::OkStatus();
+}
 
-Var BatchNorm2d::Forward(Context& context, const Var& x, const Var& residual) const {
-  return ops::BatchNorm(context, x, gamma_.var, beta_.var, running_mean_.value, running_variance_.value, residual,
-                        options_);
+Norm2d::Norm2d(int64_t channels, const NormConfig& config, ops::Activation activation, float initial_gamma)
+    : config_(config),
+      activation_(activation),
+      gamma_(AddParameter("weight", {channels}, init::Constant(initial_gamma), AffineOptions(config))),
+      beta_(AddParameter("bias", {channels}, init::Constant(0), AffineOptions(config))) {
+  if (config.mode() == NormConfig::GROUP) return;
+  running_mean_ = &AddBuffer("running_mean", {channels}, 0);
+  running_variance_ = &AddBuffer("running_var", {channels}, 1);
+}
+
+Var Norm2d::Forward(Context& context, const Var& x, const Var& residual) const {
+  if (config_.mode() == NormConfig::GROUP) {
+    ops::GroupNormOptions options;
+    options.groups = GroupsOf(config_, x.dim(-1));
+    options.epsilon = config_.epsilon();
+    options.activation = activation_;
+    return ops::GroupNorm(context, x, gamma_.var, beta_.var, residual, options);
+  }
+  ops::BatchNormOptions options;
+  options.mode = frozen_ ? ops::BatchNormMode::kFrozen : BatchMode(config_);
+  options.epsilon = config_.epsilon();
+  options.momentum = config_.momentum();
+  options.activation = activation_;
+  return ops::BatchNorm(context, x, gamma_.var, beta_.var, running_mean_->value, running_variance_->value, residual,
+                        options);
 }
 
 }  // namespace trireme

@@ -3,6 +3,7 @@
 #ifndef TRIREME_CORE_NN_LAYERS_H_
 #define TRIREME_CORE_NN_LAYERS_H_
 
+#include "core/base/status.h"
 #include "core/nn/module.h"
 #include "core/nn/norm.pb.h"
 #include "core/ops/conv.h"
@@ -40,20 +41,29 @@ class Linear : public Module {
   Parameter& bias_;
 };
 
-// gamma `initial_gamma`, beta 0, running mean 0, running variance 1 at the start.
-class BatchNorm2d : public Module {
+// InvalidArgument for what no norm can be.
+Status CheckNorm(const NormConfig& config);
+
+// Normalises as the config says, then applies the activation. gamma `initial_gamma`, beta 0, and where there are
+// running statistics, mean 0 and variance 1 at the start.
+class Norm2d : public Module {
  public:
-  // `relu_slope` is the relu's below 0.
-  BatchNorm2d(int64_t channels, const NormConfig& config, bool relu, float initial_gamma = 1, float relu_slope = 0);
-  // `residual` is added before the relu.
+  Norm2d(int64_t channels, const NormConfig& config, ops::Activation activation, float initial_gamma = 1);
+  // `residual` is added before the activation; only with none, kRelu or kLeakyRelu.
   Var Forward(Context& context, const Var& x, const Var& residual = Var()) const;
 
+ protected:
+  // Keeps to the running statistics that it has.
+  void OnFreeze() override { frozen_ = true; }
+
  private:
-  ops::BatchNormOptions options_;
+  const NormConfig config_;
+  const ops::Activation activation_;
+  bool frozen_ = false;
   Parameter& gamma_;
   Parameter& beta_;
-  Buffer& running_mean_;
-  Buffer& running_variance_;
+  Buffer* running_mean_ = nullptr;  // null with the statistics of groups
+  Buffer* running_variance_ = nullptr;
 };
 
 }  // namespace trireme

@@ -8,6 +8,7 @@ namespace trireme {
 namespace {
 
 std::string Join(const std::string& prefix, const std::string& name) {
+  if (name.empty()) return prefix;
   return prefix.empty() ? name : absl::StrCat(prefix, ".", name);
 }
 
@@ -90,6 +91,14 @@ Buffer& Module::AddBuffer(const std::string& name, const Shape& shape, float ini
   Buffer& reference = *buffer;
   children_.push_back({name, nullptr, nullptr, std::move(buffer)});
   return reference;
+}
+
+void Module::Freeze() {
+  OnFreeze();
+  for (Item& item : children_) {
+    if (item.module != nullptr) item.module->Freeze();
+    if (item.parameter != nullptr) item.parameter->options.trainable = false;
+  }
 }
 
 void Module::Collect(const std::string& prefix, std::vector<std::pair<std::string, Parameter*>>* parameters,

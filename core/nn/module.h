@@ -1,5 +1,6 @@
 // A Module owns parameters, buffers and further modules, each under a name; joined by dots the names are
-// those of torchvision's state dicts ("backbone.0.weight").
+// those of torchvision's state dicts ("backbone.0.weight"). What a module without a name owns has the names of its
+// owner's own.
 //
 // A module is described first, in its constructor (names, shapes, initialisers), and gets its storage
 // when a ParameterArena is built over the whole tree. Forward functions are the subclasses' own.
@@ -71,11 +72,17 @@ class Module {
   Module& operator=(const Module&) = delete;
   virtual ~Module() = default;
 
+  // None of its parameters is trained, and norms keep to their running statistics. Before an arena is built over it.
+  void Freeze();
+
   // In the order of declaration, depth first, with full names.
   void Collect(const std::string& prefix, std::vector<std::pair<std::string, Parameter*>>* parameters,
                std::vector<std::pair<std::string, Buffer*>>* buffers);
 
  protected:
+  // What freezing means to the module besides its parameters.
+  virtual void OnFreeze() {}
+
   // References stay valid as long as the module.
   Parameter& AddParameter(const std::string& name, const Shape& shape, Initializer initializer,
                           const ParameterOptions& options = {});

@@ -1,4 +1,5 @@
-// Convolution and dense layers. On CPU through oneDNN, on CUDA through cuDNN and cuBLASLt.
+// Convolution and dense layers. On CPU through oneDNN, on CUDA through cuDNN and cuBLASLt; depthwise convolutions (a
+// group for each channel, of one filter) by a body of our own on both (depthwise_conv.h).
 //
 // Storage is always NHWC / OHWI. How a convolution computes inside (directly on NHWC, reordered to a blocked
 // layout and back, or by Winograd's minimal filtering) follows from the shape and the pass alone, by a rule made

@@ -1,6 +1,7 @@
 #include "core/ops/layer_passes.h"
 
 #include "core/ops/conv_cpu.h"
+#include "core/ops/depthwise_conv.h"
 #include "core/ops/gradient_sums.h"
 #include "core/tensor/tiles.h"
 
@@ -110,6 +111,10 @@ void EnqueueMatmul(Stream& stream, bool transpose_a, bool transpose_b, int64_t m
 
 void ConvForward(const PassOptions& options, const ConvShape& shape, const Tensor& input, const Tensor& weight,
                  const Tensor& bias, bool relu, const Tensor& output) {
+  if (IsDepthwise(shape)) {
+    DepthwiseForward(shape, input, weight, bias, relu, output);
+    return;
+  }
   if (OnCuda(options)) {
     if (ConvOnCuda(options, shape, ConvPass::kForward, input, weight, bias, relu, output)) return;
     DispatchFloating(output.type(), [&](auto element) {
@@ -125,6 +130,11 @@ void ConvForward(const PassOptions& options, const ConvShape& shape, const Tenso
 
 void ConvBackwardData(const PassOptions& options, const ConvShape& shape, const Tensor& output_gradient,
                       const Tensor& weight, bool accumulate, const Tensor& input_gradient) {
+  if (IsDepthwise(shape)) {
+    IntoResult(input_gradient, output_gradient.type(), false, accumulate,
+               [&](const Tensor& to, bool) { DepthwiseBackwardData(shape, output_gradient, weight, to); });
+    return;
+  }
   if (OnCuda(options)) {
     IntoResult(input_gradient, output_gradient.type(), false, accumulate, [&](const Tensor& to, bool) {
       ConvOnCuda(options, shape, ConvPass::kBackwardData, output_gradient, weight, Tensor(), false, to);
@@ -139,6 +149,10 @@ void ConvBackwardData(const PassOptions& options, const ConvShape& shape, const 
 
 void ConvBackwardWeights(const PassOptions& options, const ConvShape& shape, const Tensor& input,
                          const Tensor& output_gradient, bool accumulate, const Tensor& weight_gradient) {
+  if (IsDepthwise(shape)) {
+    DepthwiseBackwardWeights(shape, input, output_gradient, accumulate, weight_gradient);
+    return;
+  }
   if (OnCuda(options)) {
     IntoResult(weight_gradient, input.type(), false, accumulate, [&](const Tensor& to, bool) {
       ConvOnCuda(options, shape, ConvPass::kBackwardWeights, input, output_gradient, Tensor(), false, to);

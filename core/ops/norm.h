@@ -4,6 +4,7 @@
 #define TRIREME_CORE_OPS_NORM_H_
 
 #include "core/autograd/tape.h"
+#include "core/ops/activation.h"
 
 namespace trireme::ops {
 
@@ -17,16 +18,26 @@ struct BatchNormOptions {
   BatchNormMode mode = BatchNormMode::kSynchronized;
   float epsilon = 1e-5f;
   float momentum = 0.1f;  // running = (1 - momentum) running + momentum batch, as torch's
-  bool relu = false;      // at the end, fused: max(0, .), or
-  float relu_slope = 0;   // with a slope below 0: the leaky relu of Maas, Hannun, Ng 2013; from 0 to 1
+  Activation activation = Activation::kNone;  // at the end, fused
 };
 
-// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual] [then relu]. Ioffe, Szegedy 2015.
+// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual] [then the activation]. Ioffe, Szegedy 2015.
 // x, residual (or undefined) [N, H, W, C]; gamma, beta [C]; running_mean, running_variance [C] are updated
 // in training mode. The running variance is the unbiased one, as torch's. Statistics and their gradients
-// are summed in float64 partial sums of a fixed order.
+// are summed in float64 partial sums of a fixed order. With a residual, the activation is none, kRelu or kLeakyRelu.
 Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta, const Tensor& running_mean,
               const Tensor& running_variance, const Var& residual, const BatchNormOptions& options);
+
+struct GroupNormOptions {
+  int groups = 32;  // divides the channels
+  float epsilon = 1e-5f;
+  Activation activation = Activation::kNone;  // at the end, fused
+};
+
+// The same with mean and variance of each image and each group of neighbouring channels, in training and outside of it,
+// so that images have nothing to do with one another. Wu, He: Group Normalization, 2018.
+Var GroupNorm(Context& context, const Var& x, const Var& gamma, const Var& beta, const Var& residual,
+              const GroupNormOptions& options);
 
 // y = x / ||x|| * scale, the norm taken over the channels of each place: SSD's conv4_3 (Liu, Rabinovich, Berg:
 // ParseNet, 2015). scale [C].

@@ -1,5 +1,6 @@
 #include "core/ops/pointwise.h"
 
+#include "core/ops/activate.h"
 #include "core/ops/gradient_sums.h"
 #include "core/tensor/tiles.h"
 
@@ -20,6 +21,45 @@ struct ReluTile {
     float value[kLanes];
     for (int l = 0; l < kLanes; ++l) value[l] = in[l] > 0 ? in[l] : 0.0f;
     Store<kLanes>(value, y + i);
+  }
+};
+
+template <class T>
+struct ActivateTile {
+  using Element = T;
+  const T* x;
+  T* y;
+  Activation activation;
+
+  bool IsAligned() const { return AreAligned(x, y); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    const auto in = Load<kLanes>(x + i);
+    float value[kLanes];
+    for (int l = 0; l < kLanes; ++l) value[l] = in[l];
+    Activate(activation, value);
+    Store<kLanes>(value, y + i);
+  }
+};
+
+template <class T>
+struct SlopeTile {
+  using Element = T;
+  const T* x;
+  const T* gradient;
+  T* to;
+  Activation activation;
+
+  bool IsAligned() const { return AreAligned(x, gradient, to); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t, int64_t i) const {
+    const auto in = Load<kLanes>(gradient + i);
+    float g[kLanes];
+    for (int l = 0; l < kLanes; ++l) g[l] = in[l];
+    TimesSlope(activation, Load<kLanes>(x + i), g);
+    Store<kLanes>(g, to + i);
   }
 };
 
@@ -91,6 +131,25 @@ Var Relu(Context& context, const Var& x) {
   return Record(context, "relu", y, {x}, [&device, x, y](Tensor gradient) {
     Stream& stream = device.compute_stream();
     x.AccumulateGradient(BackwardBiasRelu(std::move(gradient), y, Var(), stream), stream);
+  });
+}
+
+Var Activate(Context& context, const Var& x, Activation activation) {
+  if (activation == Activation::kNone) return x;
+  const DataType type = x.value().type();
+  Tensor y = Tensor::Empty(context.device, x.shape(), type);
+  Stream& stream = context.stream();
+  DispatchFloating(type, [&](auto element) {
+    using T = decltype(element);
+    ForTiles(stream, 1, y.size(), ActivateTile<T>{x.value().data<T>(), y.data<T>(), activation});
+  });
+  return Record(context, "activation", y, {x}, [x, type, activation, &stream](Tensor gradient) {
+    const Tensor to = gradient.unique() ? gradient : Tensor::Empty(stream.device(), x.shape(), type);
+    DispatchFloating(type, [&](auto element) {
+      using T = decltype(element);
+      ForTiles(stream, 1, to.size(), SlopeTile<T>{x.value().data<T>(), gradient.data<T>(), to.data<T>(), activation});
+    });
+    x.AccumulateGradient(to, stream);
   });
 }
 

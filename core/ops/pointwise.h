@@ -6,14 +6,19 @@
 #include <vector>
 
 #include "core/autograd/tape.h"
+#include "core/ops/activation.h"
 
 namespace trireme::ops {
 
 Var Relu(Context& context, const Var& x);
+Var Activate(Context& context, const Var& x, Activation activation);
 // Equal shapes. With `relu`, max(0, a + b).
 Var Add(Context& context, const Var& a, const Var& b, bool relu = false);
 // x itself where the factor is 1.
 Var Scale(Context& context, const Var& x, float factor);
+// x [N, H, W, C] times min(max(0, gate + 3), 6) / 6, by image and channel: a hard sigmoid, as squeeze-and-excitation has
+// it in MobileNetV3 (Howard et al. 2019, section 5.3). gate [N, C] or [N, 1, 1, C].
+Var HardSigmoidGate(Context& context, const Var& x, const Var& gate);
 // The sum of all elements, a scalar [1] of float32 whatever x is. The order of addition is fixed.
 Var Sum(Context& context, const Var& x);
 // The same values in another floating-point type; x itself where it is of that type.

@@ -207,6 +207,51 @@ Tensor ColumnSums(Stream& stream, int64_t rows, int64_t channels, const Body& bo
   return total;
 }
 
+// Adds up `chunk` rows at a time of images that have `places` each.
+template <int kSums, class Body>
+struct SumOfChunk {
+  Body body;
+  int64_t places, chunk, chunks, channels;
+  double* to;  // [images, chunks, kSums, channels]
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t i, int64_t c) const {
+    const Division which(i, chunks);
+    const int64_t begin = which.rest * chunk, end = begin + chunk < places ? begin + chunk : places;
+    double sums[kSums * kLanes];
+    for (int v = 0; v < kSums * kLanes; ++v) sums[v] = 0;
+    for (int64_t place = begin; place < end; ++place) {
+      body.template Tile<kLanes>(which.quotient * places + place, c, sums);
+    }
+    for (int k = 0; k < kSums; ++k) {
+      for (int l = 0; l < kLanes; ++l) to[(i * kSums + k) * channels + c + l] = sums[k * kLanes + l];
+    }
+  }
+};
+
+// For every image of `places` rows, and every channel, the sums over its rows of kSums values. Returns float64 [images,
+// kSums, channels]. The order of addition is the same on all devices.
+template <int kSums, class Body>
+Tensor ImageSums(Stream& stream, int64_t images, int64_t places, int64_t channels, const Body& body) {
+  const int64_t chunk = std::max<int64_t>(32, (places + 63) / 64);
+  const int64_t chunks = std::max<int64_t>(1, (places + chunk - 1) / chunk);
+  const int64_t width = kSums * channels;
+  const Tensor partial = Tensor::Empty(stream.device(), {images, chunks, kSums, channels}, DataType::kFloat64);
+  ForTiles(stream, images * chunks, channels,
+           SumOfChunk<kSums, Body>{body, places, chunk, chunks, channels, partial.data<double>()});
+  if (chunks == 1) return partial.Reshape({images, kSums, channels});
+  Tensor total = Tensor::Empty(stream.device(), {images, kSums, channels}, DataType::kFloat64);
+  const double* from = partial.data<double>();
+  double* to = total.data<double>();
+  ParallelFor(stream, images * width, [=] TRIREME_HD(int64_t i) {
+    const Division which(i, width);
+    double sum = 0;
+    for (int64_t k = 0; k < chunks; ++k) sum += from[(which.quotient * chunks + k) * width + which.rest];
+    to[i] = sum;
+  });
+  return total;
+}
+
 // A body for OrderedSum, as one channel.
 template <class Body>
 struct SumOfItems {

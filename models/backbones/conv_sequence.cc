@@ -12,7 +12,7 @@ void ConvSequence::AddConv(const ConvSpec& spec, const Initializer& initializer,
   step.conv =
       &AddModule<Conv2d>(Name(prefix), channels_, spec.channels, spec.kernel, options, options_.bias, initializer);
   if (options_.norm.has_value()) {
-    step.norm = &AddModule<BatchNorm2d>(Name(prefix), spec.channels, *options_.norm, /*relu=*/true);
+    step.norm = &AddModule<Norm2d>(Name(prefix), spec.channels, *options_.norm, ops::Activation::kRelu);
   }
   ++position_;  // the relu
   channels_ = spec.channels;

@@ -42,7 +42,7 @@ class ConvSequence : public Module {
  private:
   struct Step {
     Conv2d* conv = nullptr;  // null: a pool
-    BatchNorm2d* norm = nullptr;
+    Norm2d* norm = nullptr;
     ops::PoolOptions pool;
   };
   std::string Name(const std::string& prefix) { return prefix + std::to_string(position_++); }

@@ -19,7 +19,7 @@ class LeakyConv : public Module {
  private:
   const int64_t outputs_;
   const Conv2d& conv_;
-  const BatchNorm2d& norm_;
+  const Norm2d& norm_;
 };
 
 }  // namespace trireme

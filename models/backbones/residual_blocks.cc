@@ -11,7 +11,7 @@ void ResidualBlock::AddProjection(const ResidualBlockOptions& options, int64_t o
   if (options.stride == 1 && options.inputs == outputs) return;
   projection_ =
       &AddModule<Conv2d>("downsample.0", options.inputs, outputs, 1, SameConv(1, options.stride), /*bias=*/false);
-  projection_norm_ = &AddModule<BatchNorm2d>("downsample.1", outputs, options.norm, /*relu=*/false);
+  projection_norm_ = &AddModule<Norm2d>("downsample.1", outputs, options.norm, ops::Activation::kNone);
 }
 
 Var ResidualBlock::Around(Context& context, const Var& x) const {
@@ -22,9 +22,9 @@ Var ResidualBlock::Around(Context& context, const Var& x) const {
 BasicBlock::BasicBlock(const ResidualBlockOptions& options)
     : outputs_(options.width),
       conv1_(AddModule<Conv2d>("conv1", options.inputs, outputs_, 3, SameConv(3, options.stride), /*bias=*/false)),
-      norm1_(AddModule<BatchNorm2d>("bn1", outputs_, options.norm, /*relu=*/true)),
+      norm1_(AddModule<Norm2d>("bn1", outputs_, options.norm, ops::Activation::kRelu)),
       conv2_(AddModule<Conv2d>("conv2", outputs_, outputs_, 3, SameConv(3, 1), /*bias=*/false)),
-      norm2_(AddModule<BatchNorm2d>("bn2", outputs_, options.norm, /*relu=*/true, LastGamma(options))) {
+      norm2_(AddModule<Norm2d>("bn2", outputs_, options.norm, ops::Activation::kRelu, LastGamma(options))) {
   AddProjection(options, outputs_);
 }
 
@@ -37,11 +37,11 @@ Var BasicBlock::Forward(Context& context, const Var& x) const {
 BottleneckBlock::BottleneckBlock(const ResidualBlockOptions& options)
     : outputs_(4 * options.width),
       conv1_(AddModule<Conv2d>("conv1", options.inputs, options.width, 1, SameConv(1, 1), /*bias=*/false)),
-      norm1_(AddModule<BatchNorm2d>("bn1", options.width, options.norm, /*relu=*/true)),
+      norm1_(AddModule<Norm2d>("bn1", options.width, options.norm, ops::Activation::kRelu)),
       conv2_(AddModule<Conv2d>("conv2", options.width, options.width, 3, SameConv(3, options.stride), /*bias=*/false)),
-      norm2_(AddModule<BatchNorm2d>("bn2", options.width, options.norm, /*relu=*/true)),
+      norm2_(AddModule<Norm2d>("bn2", options.width, options.norm, ops::Activation::kRelu)),
       conv3_(AddModule<Conv2d>("conv3", options.width, outputs_, 1, SameConv(1, 1), /*bias=*/false)),
-      norm3_(AddModule<BatchNorm2d>("bn3", outputs_, options.norm, /*relu=*/true, LastGamma(options))) {
+      norm3_(AddModule<Norm2d>("bn3", outputs_, options.norm, ops::Activation::kRelu, LastGamma(options))) {
   AddProjection(options, outputs_);
 }
 

@@ -27,7 +27,7 @@ class ResidualBlock : public Module {
 
  private:
   const Conv2d* projection_ = nullptr;
-  const BatchNorm2d* projection_norm_ = nullptr;
+  const Norm2d* projection_norm_ = nullptr;
 };
 
 // Two 3x3 convolutions, the first with the stride.
@@ -40,9 +40,9 @@ class BasicBlock : public ResidualBlock {
  private:
   const int64_t outputs_;
   const Conv2d& conv1_;
-  const BatchNorm2d& norm1_;
+  const Norm2d& norm1_;
   const Conv2d& conv2_;
-  const BatchNorm2d& norm2_;
+  const Norm2d& norm2_;
 };
 
 // 1x1, 3x3 with the stride (as torchvision has it; the paper's is in the first), 1x1 to four times the width.
@@ -55,11 +55,11 @@ class BottleneckBlock : public ResidualBlock {
  private:
   const int64_t outputs_;
   const Conv2d& conv1_;
-  const BatchNorm2d& norm1_;
+  const Norm2d& norm1_;
   const Conv2d& conv2_;
-  const BatchNorm2d& norm2_;
+  const Norm2d& norm2_;
   const Conv2d& conv3_;
-  const BatchNorm2d& norm3_;
+  const Norm2d& norm3_;
 };
 
 // Square kernels that keep a map's size but for the stride.

@@ -50,7 +50,7 @@ class ResNet : public Backbone {
   };
 
   const Conv2d& stem_;
-  const BatchNorm2d& stem_norm_;
+  const Norm2d& stem_norm_;
   std::vector<Stage> stages_;
   ExtraLayers* extra_ = nullptr;
   std::vector<FeatureSpec> specs_;
@@ -58,7 +58,7 @@ class ResNet : public Backbone {
 
 ResNet::ResNet(const ResNetConfig& config, const Architecture& architecture)
     : stem_(AddModule<Conv2d>("conv1", 3, 64, 7, SameConv(7, 2), /*bias=*/false)),
-      stem_norm_(AddModule<BatchNorm2d>("bn1", 64, config.norm(), /*relu=*/true)) {
+      stem_norm_(AddModule<Norm2d>("bn1", 64, config.norm(), ops::Activation::kRelu)) {
   ResidualBlockOptions block;
   block.norm = config.norm();
   block.zero_init_residual = config.zero_init_residual();

@@ -17,7 +17,7 @@ namespace {
 // A convolution with norm and relu.
 struct NormedConv {
   const Conv2d* conv = nullptr;
-  const BatchNorm2d* norm = nullptr;
+  const Norm2d* norm = nullptr;
 
   Var Forward(Context& context, const Var& x) const { return norm->Forward(context, conv->Forward(context, x)); }
 };
@@ -52,8 +52,7 @@ NormedConv ResNetSmall::AddNormedConv(const std::string& conv_name, const std::s
                                       int64_t outputs, int kernel, int stride) {
   NormedConv made;
   made.conv = &AddModule<Conv2d>(conv_name, inputs, outputs, kernel, SameConv(kernel, stride), /*bias=*/false);
-  made.norm = &AddModule<BatchNorm2d>(norm_name, outputs, config_.norm(),
-                                      /*relu=*/true);
+  made.norm = &AddModule<Norm2d>(norm_name, outputs, config_.norm(), ops::Activation::kRelu);
   return made;
 }
 

@@ -24,7 +24,7 @@ trireme::ops::ConvOptions Halving() {
 
 Block::Block(int64_t inputs, int64_t outputs, const trireme::NormConfig& norm)
     : conv_(AddModule<trireme::Conv2d>("conv", inputs, outputs, 3, Halving(), /*bias=*/false)),
-      norm_(AddModule<trireme::BatchNorm2d>("norm", outputs, norm, /*relu=*/true)) {}
+      norm_(AddModule<trireme::Norm2d>("norm", outputs, norm, trireme::ops::Activation::kRelu)) {}
 
 Var Block::Forward(Context& context, const Var& x) const { return norm_.Forward(context, conv_.Forward(context, x)); }
 

@@ -21,7 +21,7 @@ class Block : public trireme::Module {
 
  private:
   trireme::Conv2d& conv_;
-  trireme::BatchNorm2d& norm_;
+  trireme::Norm2d& norm_;
 };
 
 class ExampleBackbone : public trireme::Backbone {

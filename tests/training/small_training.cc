@@ -51,7 +51,7 @@ class Locator : public Detector {
  public:
   explicit Locator(NormConfig::Mode norm)
       : first_(AddModule<Conv2d>("first", 3, kChannels, 3, Options(2), false)),
-        norm_(AddModule<BatchNorm2d>("norm", kChannels, Norm(norm), true)),
+        norm_(AddModule<Norm2d>("norm", kChannels, Norm(norm), true)),
         twice_(AddModule<Conv2d>("twice", kChannels, kChannels, 3, Options(1), true)),
         last_(AddModule<Conv2d>("last", kChannels, 4, 1, ops::ConvOptions(), true)) {}
 
@@ -83,7 +83,7 @@ class Locator : public Detector {
 
  private:
   const Conv2d& first_;
-  const BatchNorm2d& norm_;
+  const Norm2d& norm_;
   const Conv2d& twice_;
   const Conv2d& last_;
 };

@@ -103,7 +103,7 @@ void BM_BatchNorm(benchmark::State& state, bool residual) {
   const Var skip = residual ? worker.Map(kMap) : Var();
   const Tensor mean = Tensor::Zeros(*worker.device, {channels}), variance = Tensor::Zeros(*worker.device, {channels});
   ops::BatchNormOptions options;
-  options.relu = true;
+  options.activation = ops::Activation::kRelu;
   Measure(
       state, worker,
       [&](Context& c) {

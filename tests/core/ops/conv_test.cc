@@ -211,6 +211,53 @@ TEST(Conv2d, WinogradIsAccurate) {
   }
 }
 
+TEST(Conv2d, DepthwiseDoesNotDependOnThreads) {
+  for (const ConvShape& s :
+       {MakeConvShape(2, 45, 31, 40, 40, 5, 2, 2, 1, 40), MakeConvShape(3, 20, 20, 24, 24, 3, 1, 1, 1, 24)}) {
+    const Data data(s);
+    const auto run = [&](int threads) {
+      auto device = MakeDevice("cpu", threads).value();
+      device->BindToThisThread();
+      Tape tape({}, nullptr);
+      Context context(*device);
+      context.tape = &tape;
+      const Var x =
+          Var::Intermediate(Tensor::From(*device, {s.batch, s.in_height, s.in_width, s.in_channels}, data.input));
+      const Var w =
+          Var::Intermediate(Tensor::From(*device, {s.out_channels, s.kernel_height, s.kernel_width, 1}, data.weight));
+      ops::ConvOptions options;
+      options.stride = static_cast<int>(s.stride);
+      options.padding = static_cast<int>(s.padding);
+      options.groups = static_cast<int>(s.groups);
+      const Var y = ops::Conv2d(context, x, w, Var(), options);
+      std::vector<float> all = y.value().ToVector<float>();
+      y.AccumulateGradient(Tensor::From(*device, y.shape(), data.output_gradient), device->compute_stream());
+      tape.Backward({}, device->compute_stream());
+      for (const Var& var : {x, w}) {
+        const std::vector<float> gradient = var.gradient().ToVector<float>();
+        all.insert(all.end(), gradient.begin(), gradient.end());
+      }
+      return all;
+    };
+    const std::vector<float> one = run(1);
+    EXPECT_EQ(run(2), one);
+    EXPECT_EQ(run(3), one);
+  }
+}
+
+TEST_P(LayersOnDevice, DepthwiseConvGradients) {
+  for (const int stride : {1, 2}) {
+    GradientCheck one(GetParam());
+    const Var x = one.Input({2, 6, 7, 19});
+    const Var w = one.Input({19, 3, 3, 1});
+    ops::ConvOptions options;
+    options.stride = stride;
+    options.padding = 1;
+    options.groups = 19;
+    one.Run([&](Context& context) { return ops::Conv2d(context, x, w, Var(), options); });
+  }
+}
+
 // What resuming from a checkpoint bit for bit rests on.
 TEST(Conv2d, EveryRunGivesTheSameBits) {
   for (const ConvShape& s : {MakeConvShape(2, 17, 15, 32, 48, 3, 1, 1), MakeConvShape(2, 9, 9, 24, 40, 3, 2, 1),

@@ -37,8 +37,9 @@ class Net {
  public:
   Net(Device& device, DataType type) : device_(device), type_(type) {
     input_ = Var::Intermediate(Values(device, {1, 14, 13, 3}, type, 1));
-    for (const Shape& shape : {Shape{32, 3, 3, 3}, Shape{32}, Shape{36, 3, 3, 32}, Shape{36}, Shape{24, 3, 3, 32},
-                               Shape{24}, Shape{8, 1, 1, 24}, Shape{5, 7 * 7 * 8}, Shape{5}}) {
+    for (const Shape& shape :
+         {Shape{32, 3, 3, 3}, Shape{32}, Shape{36, 3, 3, 32}, Shape{36}, Shape{24, 3, 3, 32}, Shape{24},
+          Shape{8, 1, 1, 24}, Shape{5, 7 * 7 * 8}, Shape{5}, Shape{24, 5, 5, 1}, Shape{24}}) {
       const int index = static_cast<int>(parameters_.size());
       const Tensor rounded = type == DataType::kFloat32 ? Tensor() : Values(device, shape, type, index + 10);
       parameter_gradients_.push_back(Tensor::Empty(device, shape));
@@ -68,7 +69,11 @@ class Net {
     const Var x = ops::Conv2d(context, input_, parameters_[0], parameters_[1], padded);
     const Var wide = ops::Conv2d(context, x, parameters_[2], parameters_[3], padded);
     const Var narrow = ops::Conv2d(context, x, parameters_[4], parameters_[5], strided);
-    const Var flat = ops::Conv2d(context, narrow, parameters_[6], Var(), {});
+    ops::ConvOptions depthwise;
+    depthwise.padding = 2;
+    depthwise.groups = 24;
+    const Var deep = ops::Conv2d(context, narrow, parameters_[9], parameters_[10], depthwise);
+    const Var flat = ops::Conv2d(context, deep, parameters_[6], Var(), {});
     const Var dense = ops::Linear(context, ops::Reshape(context, flat, {1, 7 * 7 * 8}), parameters_[7], parameters_[8]);
     outputs_ = {wide.value(), dense.value()};
     wide.AccumulateGradient(gradients_[0], stream);

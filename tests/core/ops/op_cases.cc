@@ -1,5 +1,7 @@
 #include "tests/core/ops/op_cases.h"
 
+#include <numeric>
+
 #include "core/base/random.h"
 #include "core/ops/losses.h"
 #include "core/ops/norm.h"
@@ -39,17 +41,28 @@ std::vector<float> ToFloats(const Tensor& tensor) {
   });
 }
 
+const std::pair<ops::Activation, const char*> kActivations[] = {
+    {ops::Activation::kNone, ""},       {ops::Activation::kRelu, "Relu"},
+    {ops::Activation::kRelu6, "Relu6"}, {ops::Activation::kLeakyRelu, "LeakyRelu"},
+    {ops::Activation::kSilu, "Silu"},   {ops::Activation::kHardSwish, "HardSwish"},
+};
+
+bool TakesResidual(ops::Activation activation) {
+  return activation == ops::Activation::kNone || activation == ops::Activation::kRelu ||
+         activation == ops::Activation::kLeakyRelu;
+}
+
 void AddNorms(const Shape& shape, const std::string& suffix, std::vector<OpCase>* cases) {
   const Shape channels{shape[-1]};
   for (const auto mode : {ops::BatchNormMode::kFrozen, ops::BatchNormMode::kPerWorker}) {
-    for (const std::string relu : {"", "Relu", "LeakyRelu"}) {
+    for (const auto& [activation, activation_name] : kActivations) {
       for (const bool residual : {false, true}) {
+        if (residual && !TakesResidual(activation)) continue;
         ops::BatchNormOptions options;
         options.mode = mode;
-        options.relu = !relu.empty();
-        options.relu_slope = relu == "LeakyRelu" ? 0.1f : 0.0f;
+        options.activation = activation;
         OpCase op;
-        op.name = std::string("BatchNorm") + (mode == ops::BatchNormMode::kFrozen ? "Frozen" : "") + relu +
+        op.name = std::string("BatchNorm") + (mode == ops::BatchNormMode::kFrozen ? "Frozen" : "") + activation_name +
                   (residual ? "Residual" : "") + suffix;
         op.inputs = {{shape}, {channels, 0.5f, 1.5f, true}, {channels, -1, 1, true}};
         if (residual) op.inputs.push_back({shape});
@@ -61,6 +74,22 @@ void AddNorms(const Shape& shape, const std::string& suffix, std::vector<OpCase>
         };
         cases->push_back(std::move(op));
       }
+    }
+  }
+  for (const auto& [activation, activation_name] : kActivations) {
+    for (const bool residual : {false, true}) {
+      if (residual && !TakesResidual(activation)) continue;
+      ops::GroupNormOptions options;
+      options.groups = static_cast<int>(std::gcd<int64_t>(shape[-1], 4));
+      options.activation = activation;
+      OpCase op;
+      op.name = std::string("GroupNorm") + activation_name + (residual ? "Residual" : "") + suffix;
+      op.inputs = {{shape}, {channels, 0.5f, 1.5f, true}, {channels, -1, 1, true}};
+      if (residual) op.inputs.push_back({shape});
+      op.function = [options](Context& context, const Vars& in) {
+        return ops::GroupNorm(context, in[0], in[1], in[2], in.size() > 3 ? in[3] : Var(), options);
+      };
+      cases->push_back(std::move(op));
     }
   }
   cases->push_back({"L2Normalize" + suffix, {{shape}, {channels, 1, 3, true}}, [](Context& context, const Vars& in) {
@@ -89,6 +118,17 @@ void AddPointwise(const Shape& shape, const std::string& suffix, std::vector<OpC
     cases->push_back({name + suffix, std::vector<OpInput>(inputs, OpInput{shape}), std::move(function)});
   };
   add("Relu", 1, [](Context& context, const Vars& in) { return ops::Relu(context, in[0]); });
+  for (const auto& [activation, activation_name] : kActivations) {
+    if (activation == ops::Activation::kNone) continue;
+    cases->push_back({std::string("Activate") + activation_name + suffix,
+                      {{shape, -8, 8}},
+                      [activation = activation](Context& context, const Vars& in) {
+                        return ops::Activate(context, in[0], activation);
+                      }});
+  }
+  cases->push_back({"HardSigmoidGate" + suffix,
+                    {{shape}, {{shape[0], shape[-1]}, -5, 5}},
+                    [](Context& context, const Vars& in) { return ops::HardSigmoidGate(context, in[0], in[1]); }});
   add("Add", 2, [](Context& context, const Vars& in) { return ops::Add(context, in[0], in[1]); });
   add("AddRelu", 2, [](Context& context, const Vars& in) { return ops::Add(context, in[0], in[1], true); });
   add("Scale", 1, [](Context& context, const Vars& in) { return ops::Scale(context, in[0], 1.7f); });

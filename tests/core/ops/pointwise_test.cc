@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 
 #include "tests/core/ops/gradient_check.h"
@@ -16,6 +17,70 @@ TEST(Relu, Gradients) {
     GradientCheck check;
     const Var x = check.Input(check.DistinctValues(shape));
     check.Run([&](Context& context) { return ops::Relu(context, x); });
+  }
+}
+
+constexpr ops::Activation kActivations[] = {ops::Activation::kRelu, ops::Activation::kLeakyRelu,
+                                            ops::Activation::kRelu6, ops::Activation::kHardSwish,
+                                            ops::Activation::kSilu};
+
+double Definition(ops::Activation activation, double z) {
+  switch (activation) {
+    case ops::Activation::kNone:
+      return z;
+    case ops::Activation::kRelu:
+      return std::max(0.0, z);
+    case ops::Activation::kLeakyRelu:
+      return z > 0 ? z : 0.1 * z;
+    case ops::Activation::kRelu6:
+      return std::min(std::max(0.0, z), 6.0);
+    case ops::Activation::kHardSwish:
+      return z * std::min(std::max(0.0, z + 3), 6.0) / 6;
+    case ops::Activation::kSilu:
+      return z / (1 + std::exp(-z));
+  }
+  return NAN;
+}
+
+TEST(Activate, EqualsTheDefinition) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  std::vector<float> z = {0, 3, -3, 6, -100, 100, 1e-30f};
+  for (float value : check.Values({200}, -9, 9).ToVector<float>()) z.push_back(value);
+  const Var x(Tensor::From(check.device(), {static_cast<int64_t>(z.size())}, z));
+  for (const ops::Activation activation : kActivations) {
+    const std::vector<float> y = ops::Activate(context, x, activation).value().ToVector<float>();
+    for (size_t i = 0; i < z.size(); ++i) EXPECT_NEAR(y[i], Definition(activation, z[i]), 2e-6) << z[i];
+  }
+  EXPECT_EQ(ops::Activate(context, x, ops::Activation::kNone).value().raw(), x.value().raw());
+}
+
+TEST(Activate, Gradients) {
+  for (const ops::Activation activation : kActivations) {
+    GradientCheck check;
+    // From -13 to 13, and half a gap away from each corner.
+    const Var x = check.Input(check.DistinctValues({2, 5, 3, 17}));
+    GradientCheck::Options options;
+    options.elements = 510;
+    check.Run([&](Context& context) { return ops::Activate(context, x, activation); }, options);
+  }
+}
+
+TEST(HardSigmoidGate, EqualsTheDefinition) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  const Var x(Tensor::From<float>(check.device(), {2, 1, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8}));
+  const Var gate(Tensor::From<float>(check.device(), {2, 2}, {0, 5, -4, 1.5f}));
+  EXPECT_EQ(ops::HardSigmoidGate(context, x, gate).value().ToVector<float>(),
+            (std::vector<float>{0.5f, 2, 1.5f, 4, 0, 4.5f, 0, 6}));
+}
+
+TEST(HardSigmoidGate, Gradients) {
+  for (const Shape& shape : {Shape{2, 3, 5, 3}, Shape{3, 1, 1, 19}, Shape{1, 11, 9, 16}}) {
+    GradientCheck check;
+    const Var x = check.Input(shape);
+    const Var gate = check.Input(check.DistinctValues({shape[0], 1, 1, shape[3]}, 0.3f));
+    check.Run([&](Context& context) { return ops::HardSigmoidGate(context, x, gate); });
   }
 }
 

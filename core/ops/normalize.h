@@ -1,0 +1,221 @@
+// The bodies of norms over channels, whose statistics are of the whole batch (kPerImage false: arrays [channels]) or of
+// each image (true: arrays [images, channels]; an image has `places` rows). Private to core/ops.
+#ifndef TRIREME_CORE_OPS_NORMALIZE_H_
+#define TRIREME_CORE_OPS_NORMALIZE_H_
+
+#include <utility>
+
+#include "core/autograd/tape.h"
+#include "core/ops/activate.h"
+#include "core/tensor/tiles.h"
+
+namespace trireme::ops {
+namespace {
+
+// Where the values of a row's channels begin.
+template <bool kPerImage>
+TRIREME_HD inline int64_t ValuesOf(int64_t row, int64_t places, int64_t channels) {
+  return kPerImage ? Division(row, places).quotient * channels : 0;
+}
+
+// sum x, sum x^2.
+template <class T>
+struct Moments {
+  using Element = T;
+  const T* x;
+  int64_t channels;
+
+  bool IsAligned() const { return AreAligned(x); }
+
+  template <int kLanes, class Sum>
+  TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
+    const auto in = Load<kLanes>(x + row * channels + c);
+    for (int l = 0; l < kLanes; ++l) {
+      const Sum value = in[l];
+      sums[l] += value;
+      sums[kLanes + l] += value * value;
+    }
+  }
+};
+
+template <class T, bool kPerImage>
+struct Normalize {
+  using Element = T;
+  const T* x;
+  const T* residual;   // or null
+  const float* scale;  // gamma / deviation
+  const float* shift;  // beta - mean gamma / deviation
+  T* y;
+  Activation activation;
+  int64_t places, channels;
+
+  bool IsAligned() const { return AreAligned(x, residual, scale, shift, y); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t row, int64_t c) const {
+    const int64_t at = row * channels + c, of = ValuesOf<kPerImage>(row, places, channels) + c;
+    const auto in = Load<kLanes>(x + at);
+    const auto slope = Load<kLanes>(scale + of);
+    const auto offset = Load<kLanes>(shift + of);
+    float value[kLanes];
+    for (int l = 0; l < kLanes; ++l) value[l] = in[l] * slope[l] + offset[l];
+    if (residual != nullptr) {
+      const auto other = Load<kLanes>(residual + at);
+      for (int l = 0; l < kLanes; ++l) value[l] += other[l];
+    }
+    Activate(activation, value);
+    Store<kLanes>(value, y + at);
+  }
+};
+
+// Loads gradients as they are before the activation. What that was given is computed again, which takes less time than
+// to read it; with a residual its sign is read from the output.
+template <class T>
+struct GradientBefore {
+  const T* gradient;
+  const T* output;  // null without a residual
+  const float* scale;
+  const float* shift;
+  Activation activation;
+
+  bool IsAligned() const { return AreAligned(gradient, output, scale, shift); }
+
+  // `of`: where scale and shift lie.
+  template <int kLanes, class Input>
+  TRIREME_HD void Get(int64_t at, int64_t of, const Input& x, float (&g)[kLanes]) const {
+    const auto in = Load<kLanes>(gradient + at);
+    for (int l = 0; l < kLanes; ++l) g[l] = in[l];
+    if (activation == Activation::kNone) return;
+    if (output != nullptr) {
+      TimesSlope(activation, Load<kLanes>(output + at), g);
+      return;
+    }
+    const auto slope = Load<kLanes>(scale + of);
+    const auto offset = Load<kLanes>(shift + of);
+    float z[kLanes];
+    for (int l = 0; l < kLanes; ++l) z[l] = x[l] * slope[l] + offset[l];
+    TimesSlope(activation, z, g);
+  }
+};
+
+// sum g, sum g (x - mean) / deviation, where g is the gradient before the activation.
+template <class T, bool kPerImage>
+struct GradientMoments {
+  using Element = T;
+  GradientBefore<T> before;
+  const T* x;
+  const float* mean;
+  const float* inverse_deviation;
+  int64_t places, channels;
+
+  bool IsAligned() const { return before.IsAligned() && AreAligned(x, mean, inverse_deviation); }
+
+  template <int kLanes, class Sum>
+  TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
+    const int64_t at = row * channels + c, of = ValuesOf<kPerImage>(row, places, channels) + c;
+    const auto value = Load<kLanes>(x + at);
+    float g[kLanes];
+    before.Get(at, of, value, g);
+    const auto center = Load<kLanes>(mean + of);
+    const auto inverse = Load<kLanes>(inverse_deviation + of);
+    for (int l = 0; l < kLanes; ++l) {
+      const float normalized = (value[l] - center[l]) * inverse[l];
+      sums[l] += g[l];
+      sums[kLanes + l] += g[l] * normalized;
+    }
+  }
+};
+
+// dx = a g + b x + d by channel, which is what the gradient of a norm comes to; and g itself for the residual.
+template <class T, bool kPerImage>
+struct Backpropagate {
+  using Element = T;
+  GradientBefore<T> before;
+  const T* x;
+  const float* a;
+  const float* b;  // null where statistics are constants
+  const float* d;
+  T* dx;         // or null
+  T* dresidual;  // or null
+  int64_t places, channels;
+
+  bool IsAligned() const { return before.IsAligned() && AreAligned(x, a, b, d, dx, dresidual); }
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t row, int64_t c) const {
+    const int64_t at = row * channels + c, of = ValuesOf<kPerImage>(row, places, channels) + c;
+    const auto in = Load<kLanes>(x + at);
+    float g[kLanes];
+    before.Get(at, of, in, g);
+    if (dx != nullptr) {
+      const auto of_g = Load<kLanes>(a + of);
+      float value[kLanes];
+      for (int l = 0; l < kLanes; ++l) value[l] = of_g[l] * g[l];
+      if (b != nullptr) {
+        const auto of_x = Load<kLanes>(b + of);
+        const auto offset = Load<kLanes>(d + of);
+        for (int l = 0; l < kLanes; ++l) value[l] += of_x[l] * in[l] + offset[l];
+      }
+      Store<kLanes>(value, dx + at);
+    }
+    if (dresidual != nullptr) Store<kLanes>(g, dresidual + at);
+  }
+};
+
+// Adds what a norm's gradient comes to to those of x and of the residual. `coefficients` are b and d of Backpropagate,
+// one behind the other, or undefined where statistics are constants.
+template <class T, bool kPerImage>
+void BackpropagateNorm(const GradientBefore<T>& before, Tensor gradient, const Var& x, const Var& residual,
+                       const Tensor& scale, const Tensor& coefficients, int64_t places, Stream& stream) {
+  const bool wants_x = x.requires_gradient(), wants_residual = residual.requires_gradient();
+  if (!wants_x && !wants_residual) return;
+  // Each element is read before it is written, so one of the two may take the gradient's place.
+  Tensor spare = gradient.unique() ? gradient : Tensor();
+  const auto place = [&] {
+    return spare.defined() ? std::move(spare) : Tensor::Empty(stream.device(), x.shape(), gradient.type());
+  };
+  Tensor dx, dresidual;
+  if (wants_x) dx = place();
+  if (wants_residual) dresidual = place();
+  spare = Tensor();
+  const int64_t channels = x.dim(-1);
+  const float* b = coefficients.defined() ? coefficients.data<float>() : nullptr;
+  ForTiles(stream, x.value().size() / channels, channels,
+           Backpropagate<T, kPerImage>{before, x.value().data<T>(), scale.data<float>(), b,
+                                       b != nullptr ? b + scale.size() : nullptr, wants_x ? dx.data<T>() : nullptr,
+                                       wants_residual ? dresidual.data<T>() : nullptr, places, channels});
+  gradient = Tensor();
+  if (wants_x) x.AccumulateGradient(std::move(dx), stream);
+  if (wants_residual) residual.AccumulateGradient(std::move(dresidual), stream);
+}
+
+}  // namespace
+
+// What forward and backward need of a norm, [channels] or [images, channels].
+struct NormStatistics {
+  NormStatistics(Device& device, const Shape& shape)
+      : mean(Tensor::Empty(device, shape)),
+        inverse_deviation(Tensor::Empty(device, shape)),
+        scale(Tensor::Empty(device, shape)),
+        shift(Tensor::Empty(device, shape)) {}
+  Tensor mean, inverse_deviation, scale, shift;
+};
+
+// Fails where x cannot be added to the residual, or the activation's slope not be told then.
+inline void CheckResidual(const Var& x, const Var& residual, Activation activation) {
+  if (!residual.defined()) return;
+  CHECK(residual.shape() == x.shape()) << residual.shape() << " + " << x.shape();
+  CHECK(residual.value().type() == x.value().type())
+      << DataTypeName(residual.value().type()) << " + " << DataTypeName(x.value().type());
+  CHECK(activation == Activation::kNone || SlopeIsInOutput(activation))
+      << "behind a residual the slope of an activation has to be told from its output";
+}
+
+// The output, where backward has to read it.
+inline Tensor OutputToKeep(const Tensor& y, const Var& residual, Activation activation) {
+  return residual.defined() && activation != Activation::kNone ? y : Tensor();
+}
+
+}  // namespace trireme::ops
+
+#endif  // TRIREME_CORE_OPS_NORMALIZE_H_
