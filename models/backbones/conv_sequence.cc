@@ -14,6 +14,8 @@ void ConvSequence::AddConv(const ConvSpec& spec, const Initializer& initializer,
   if (options_.norm.has_value()) {
     step.norm = &AddModule<Norm2d>(Name(prefix), spec.channels, *options_.norm, ops::Activation::kRelu);
   }
+  new_modules_.push_back(step.conv);
+  if (step.norm != nullptr) new_modules_.push_back(step.norm);
   ++position_;  // the relu
   channels_ = spec.channels;
   steps_.push_back(step);

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/nn/layers.h"
@@ -35,6 +36,9 @@ class ConvSequence : public Module {
   // Positions count from 0 again, under the prefix that is returned.
   std::string BeginNested();
 
+  // The layers that were added since it was last asked.
+  std::vector<Module*> TakeNewModules() { return std::exchange(new_modules_, {}); }
+
   Var Forward(Context& context, Var x) const;
   // Of the output.
   int64_t channels() const { return channels_; }
@@ -51,6 +55,7 @@ class ConvSequence : public Module {
   const Options options_;
   int position_ = 0;
   std::vector<Step> steps_;
+  std::vector<Module*> new_modules_;
 };
 
 }  // namespace trireme

@@ -3,6 +3,14 @@
 #include "absl/strings/str_cat.h"
 
 namespace trireme {
+namespace {
+
+int PaddingOf(const ExtraLayerConfig& config) {
+  if (config.has_padding()) return config.padding();
+  return config.stride() == 2 ? 1 : 0;
+}
+
+}  // namespace
 
 Status ExtraLayers::Check(const Configs& configs) {
   for (size_t k = 0; k < configs.size(); ++k) {
@@ -15,6 +23,11 @@ Status ExtraLayers::Check(const Configs& configs) {
     if (config.stride() != 1 && config.stride() != 2) {
       return absl::InvalidArgumentError(
           absl::StrCat("extra[", k, "] has the stride ", config.stride(), "; it has to be 1 or 2"));
+    }
+    if (config.kernel() < 1 || PaddingOf(config) < 0 || PaddingOf(config) >= config.kernel()) {
+      return absl::InvalidArgumentError(absl::StrCat("extra[", k, "] has the kernel ", config.kernel(),
+                                                     " and the padding ", PaddingOf(config),
+                                                     "; the kernel has to be positive, and the padding less than it"));
     }
     if (config.has_step() && config.step() < 1) {
       return absl::InvalidArgumentError(
@@ -39,8 +52,9 @@ ExtraLayers::ExtraLayers(const FeatureSpec& input, const Configs& configs, const
     layer.AddConv(narrow, init::XavierUniform());
     ConvSpec wide;
     wide.channels = config.channels();
+    wide.kernel = config.kernel();
     wide.stride = config.stride();
-    wide.padding = config.stride() == 2 ? 1 : 0;
+    wide.padding = PaddingOf(config);
     layer.AddConv(wide, init::XavierUniform());
     layers_.push_back(&layer);
     channels = config.channels();
@@ -58,8 +72,9 @@ void ExtraLayers::Forward(Context& context, Var x, std::vector<Var>* maps) const
 
 int ExtraLayers::LastSize(int size) const {
   for (const ExtraLayerConfig& config : configs_) {
-    size = config.stride() == 2 ? (size + 1) / 2 : size - 2;
-    if (size < 1) return size;
+    const int span = size + 2 * PaddingOf(config) - config.kernel();
+    if (span < 0) return 0;
+    size = span / config.stride() + 1;
   }
   return size;
 }

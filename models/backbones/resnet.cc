@@ -12,6 +12,7 @@
 #include "core/nn/layers.h"
 #include "core/ops/pooling.h"
 #include "models/backbones/extra_layers.h"
+#include "models/backbones/normed_conv.h"
 #include "models/backbones/residual_blocks.h"
 
 namespace trireme {
@@ -49,16 +50,22 @@ class ResNet : public Backbone {
     bool is_map = false;
   };
 
-  const Conv2d& stem_;
-  const Norm2d& stem_norm_;
+  const NormedConv* stem_ = nullptr;
   std::vector<Stage> stages_;
   ExtraLayers* extra_ = nullptr;
   std::vector<FeatureSpec> specs_;
 };
 
-ResNet::ResNet(const ResNetConfig& config, const Architecture& architecture)
-    : stem_(AddModule<Conv2d>("conv1", 3, 64, 7, SameConv(7, 2), /*bias=*/false)),
-      stem_norm_(AddModule<Norm2d>("bn1", 64, config.norm(), ops::Activation::kRelu)) {
+ResNet::ResNet(const ResNetConfig& config, const Architecture& architecture) {
+  NormedConvSpec of_stem;
+  of_stem.inputs = 3;
+  of_stem.outputs = 64;
+  of_stem.kernel = 7;
+  of_stem.stride = 2;
+  of_stem.norm = config.norm();
+  NormedConv& stem = AddModule<NormedConv>("", of_stem, "conv1", "bn1");
+  stem_ = &stem;
+  AddStage("conv1", {&stem});
   ResidualBlockOptions block;
   block.norm = config.norm();
   block.zero_init_residual = config.zero_init_residual();
@@ -66,12 +73,13 @@ ResNet::ResNet(const ResNetConfig& config, const Architecture& architecture)
   FeatureSpec last{"", 4, 64};
   for (int s = 0; s < config.stages(); ++s) {
     Stage stage;
+    std::vector<Module*> modules;
     stage.stride = config.stage_strides(s);
     block.width = 64 << s;
     for (int b = 0; b < architecture.blocks[s]; ++b) {
       const std::string name = absl::StrCat("layer", s + 1, ".", b);
       block.stride = b == 0 ? stage.stride : 1;
-      const ResidualBlock* made = nullptr;
+      ResidualBlock* made = nullptr;
       if (architecture.bottleneck) {
         made = &AddModule<BottleneckBlock>(name, block);
       } else {
@@ -79,7 +87,9 @@ ResNet::ResNet(const ResNetConfig& config, const Architecture& architecture)
       }
       block.inputs = made->outputs();
       stage.blocks.push_back(made);
+      modules.push_back(made);
     }
+    AddStage(absl::StrCat("layer", s + 1), std::move(modules));
     last = {absl::StrCat("layer", s + 1), last.stride * stage.stride, block.inputs};
     stage.is_map = std::count(config.maps().begin(), config.maps().end(), s + 1) > 0;
     if (stage.is_map) specs_.push_back(last);
@@ -111,7 +121,7 @@ std::vector<Var> ResNet::Forward(Context& context, const Var& images) {
   ops::PoolOptions pool;
   pool.kernel = 3;
   pool.padding = 1;
-  Var x = ops::MaxPool2d(context, stem_norm_.Forward(context, stem_.Forward(context, images)), pool);
+  Var x = ops::MaxPool2d(context, stem_->Forward(context, images), pool);
   std::vector<Var> maps;
   for (const Stage& stage : stages_) {
     for (const ResidualBlock* block : stage.blocks) x = block->Forward(context, x);
@@ -152,6 +162,7 @@ Status Check(const ResNetConfig& config) {
   if (config.maps_size() == 0 && config.extra_size() == 0) {
     return absl::InvalidArgumentError("there are no maps: of one stage, layer1, it has to be asked for by `maps: 1`");
   }
+  TRIREME_RETURN_IF_ERROR(CheckNorm(config.norm()));
   return ExtraLayers::Check({config.extra().begin(), config.extra().end()});
 }
 
@@ -172,7 +183,9 @@ StatusOr<std::unique_ptr<Backbone>> MakeResNet(const ResNetConfig& given, const 
     for (int s = 2; s <= config.stages(); ++s) config.add_maps(s);
   }
   TRIREME_RETURN_IF_ERROR(Check(config));
-  return std::make_unique<ResNet>(config, *architecture);
+  auto made = std::make_unique<ResNet>(config, *architecture);
+  TRIREME_RETURN_IF_ERROR(made->FreezeStages(config.frozen_stages()));
+  return made;
 }
 
 TRIREME_REGISTER_COMPONENT("backbone/resnet", Backbone, ResNetConfig, MakeResNet);

@@ -8,19 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/registry.h"
 #include "core/ops/pooling.h"
+#include "models/backbones/normed_conv.h"
 #include "models/backbones/residual_blocks.h"
 #include "models/backbones/upsample_add.h"
 
 namespace trireme {
 namespace {
-
-// A convolution with norm and relu.
-struct NormedConv {
-  const Conv2d* conv = nullptr;
-  const Norm2d* norm = nullptr;
-
-  Var Forward(Context& context, const Var& x) const { return norm->Forward(context, conv->Forward(context, x)); }
-};
 
 class ResNetSmall : public Backbone {
  public:
@@ -30,39 +23,45 @@ class ResNetSmall : public Backbone {
   std::vector<Var> Forward(Context& context, const Var& images) override;
 
  private:
-  NormedConv AddNormedConv(const std::string& conv_name, const std::string& norm_name, int64_t inputs, int64_t outputs,
-                           int kernel, int stride);
+  NormedConv* AddNormedConv(const std::string& conv_name, const std::string& norm_name, int64_t inputs, int64_t outputs,
+                            int kernel, int stride);
   // The stages' maps, coarsest last, in place.
   void FlowTopDown(Context& context, std::vector<Var>* maps) const;
 
   const ResNetSmallConfig config_;
-  NormedConv stem_;
+  const NormedConv* stem_ = nullptr;
   struct Stage {
     std::vector<const BasicBlock*> blocks;
     bool is_map = false;
   };
   std::vector<Stage> stages_;
   std::vector<const Conv2d*> lateral_;
-  std::vector<NormedConv> smooth_;
-  std::vector<NormedConv> extra_;
+  std::vector<const NormedConv*> smooth_;
+  std::vector<const NormedConv*> extra_;
   std::vector<FeatureSpec> specs_;
 };
 
-NormedConv ResNetSmall::AddNormedConv(const std::string& conv_name, const std::string& norm_name, int64_t inputs,
-                                      int64_t outputs, int kernel, int stride) {
-  NormedConv made;
-  made.conv = &AddModule<Conv2d>(conv_name, inputs, outputs, kernel, SameConv(kernel, stride), /*bias=*/false);
-  made.norm = &AddModule<Norm2d>(norm_name, outputs, config_.norm(), ops::Activation::kRelu);
-  return made;
+NormedConv* ResNetSmall::AddNormedConv(const std::string& conv_name, const std::string& norm_name, int64_t inputs,
+                                       int64_t outputs, int kernel, int stride) {
+  NormedConvSpec spec;
+  spec.inputs = inputs;
+  spec.outputs = outputs;
+  spec.kernel = kernel;
+  spec.stride = stride;
+  spec.norm = config_.norm();
+  return &AddModule<NormedConv>("", spec, conv_name, norm_name);
 }
 
 ResNetSmall::ResNetSmall(const ResNetSmallConfig& config) : config_(config) {
-  stem_ = AddNormedConv("conv1", "bn1", 3, config.stem_channels(), config.stem_kernel(), 2);
+  NormedConv* stem = AddNormedConv("conv1", "bn1", 3, config.stem_channels(), config.stem_kernel(), 2);
+  stem_ = stem;
+  AddStage("conv1", {stem});
   int64_t channels = config.stem_channels();
   int stride = config.stem_pool() ? 4 : 2;
   for (int s = 0; s < config.stage_size(); ++s) {
     const ResNetSmallConfig::Stage& stage_config = config.stage(s);
     Stage stage;
+    std::vector<Module*> modules;
     for (int b = 0; b < stage_config.blocks(); ++b) {
       ResidualBlockOptions block;
       block.inputs = channels;
@@ -70,9 +69,12 @@ ResNetSmall::ResNetSmall(const ResNetSmallConfig& config) : config_(config) {
       block.stride = b == 0 ? stage_config.stride() : 1;
       block.norm = config.norm();
       block.zero_init_residual = config.zero_init_residual();
-      stage.blocks.push_back(&AddModule<BasicBlock>(absl::StrCat("layer", s + 1, ".", b), block));
+      BasicBlock& made = AddModule<BasicBlock>(absl::StrCat("layer", s + 1, ".", b), block);
+      stage.blocks.push_back(&made);
+      modules.push_back(&made);
       channels = stage_config.channels();
     }
+    AddStage(absl::StrCat("layer", s + 1), std::move(modules));
     stride *= stage_config.stride();
     const bool last_of_stride = s + 1 == config.stage_size() || config.stage(s + 1).stride() > 1;
     stage.is_map = stride >= config.finest_stride() && last_of_stride;
@@ -104,12 +106,12 @@ void ResNetSmall::FlowTopDown(Context& context, std::vector<Var>* maps) const {
   for (int k = static_cast<int>(maps->size()) - 1; k >= 0; --k) {
     const Var lateral = lateral_[k]->Forward(context, (*maps)[k]);
     coarser = coarser.defined() ? UpsampleAdd(context, coarser, lateral) : lateral;
-    (*maps)[k] = smooth_[k].Forward(context, coarser);
+    (*maps)[k] = smooth_[k]->Forward(context, coarser);
   }
 }
 
 std::vector<Var> ResNetSmall::Forward(Context& context, const Var& images) {
-  Var x = stem_.Forward(context, images);
+  Var x = stem_->Forward(context, images);
   if (config_.stem_pool()) {
     ops::PoolOptions pool;
     pool.kernel = 3;
@@ -122,8 +124,8 @@ std::vector<Var> ResNetSmall::Forward(Context& context, const Var& images) {
     if (stage.is_map) maps.push_back(x);
   }
   if (!lateral_.empty()) FlowTopDown(context, &maps);
-  for (const NormedConv& conv : extra_) {
-    x = conv.Forward(context, x);
+  for (const NormedConv* conv : extra_) {
+    x = conv->Forward(context, x);
     maps.push_back(x);
   }
   return maps;
@@ -167,7 +169,7 @@ Status Check(const ResNetSmallConfig& config) {
     if (channels < 1)
       return absl::InvalidArgumentError(absl::StrCat("extra_channels has ", channels, "; it has to be positive"));
   }
-  return absl::OkStatus();
+  return CheckNorm(config.norm());
 }
 
 }  // namespace
@@ -182,7 +184,9 @@ StatusOr<std::unique_ptr<Backbone>> MakeResNetSmall(const ResNetSmallConfig& giv
     if (config.extra_channels_size() == 0) config.add_extra_channels(128);
   }
   TRIREME_RETURN_IF_ERROR(Check(config));
-  return std::make_unique<ResNetSmall>(config);
+  auto made = std::make_unique<ResNetSmall>(config);
+  TRIREME_RETURN_IF_ERROR(made->FreezeStages(config.frozen_stages()));
+  return made;
 }
 
 TRIREME_REGISTER_COMPONENT("backbone/resnet_small", Backbone, ResNetSmallConfig, MakeResNetSmall);

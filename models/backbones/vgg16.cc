@@ -58,16 +58,21 @@ Vgg16::Vgg16(const Vgg16Config& config)
 
   features_ = &AddModule<ConvSequence>("features", 3, options);
   convs(features_, 64, 2, kaiming);
+  AddStage("conv1", features_->TakeNewModules());
   features_->AddPool(halve);
   convs(features_, 128, 2, kaiming);
+  AddStage("conv2", features_->TakeNewModules());
   features_->AddPool(halve);
   convs(features_, 256, 3, kaiming);
+  AddStage("conv3", features_->TakeNewModules());
   features_->AddPool(halve_up);
   convs(features_, 512, 3, kaiming);
+  AddStage("conv4", features_->TakeNewModules());
 
   classifier_ = &AddModule<ConvSequence>("extra.0", 512, options);
   classifier_->AddPool(halve);
   convs(classifier_, 512, 3, kaiming);
+  AddStage("conv5", classifier_->TakeNewModules());
   const std::string fc = classifier_->BeginNested();
   ops::PoolOptions smooth;
   smooth.kernel = 3;
@@ -83,10 +88,12 @@ Vgg16::Vgg16(const Vgg16Config& config)
   fc7.kernel = 1;
   fc7.padding = 0;
   classifier_->AddConv(fc7, xavier, fc);
-  extra_ = &AddModule<ExtraLayers>("extra", FeatureSpec{"fc7", 16, 1024},
-                                   ExtraLayers::Configs{Coarser(256, 512, 2, 32), Coarser(128, 256, 2, 64),
-                                                        Coarser(128, 256, 1, 100), Coarser(128, 256, 1, 300)},
-                                   options, /*first_index=*/1);
+  AddStage("fc7", classifier_->TakeNewModules());
+  ExtraLayers::Configs extra(config.extra().begin(), config.extra().end());
+  if (extra.empty()) {
+    extra = {Coarser(256, 512, 2, 32), Coarser(128, 256, 2, 64), Coarser(128, 256, 1, 100), Coarser(128, 256, 1, 300)};
+  }
+  extra_ = &AddModule<ExtraLayers>("extra", FeatureSpec{"fc7", 16, 1024}, extra, options, /*first_index=*/1);
 }
 
 std::vector<FeatureSpec> Vgg16::specs() const {
@@ -104,10 +111,11 @@ Status Vgg16::CheckImageSize(int height, int width) const {
     return extra_->LastSize(fc7) >= 1;
   };
   if (is_enough(height) && is_enough(width)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("backbone/vgg16 needs images of at least 268 x 268 for its "
-                   "last map, conv11_2, not ",
-                   height, " x ", width, "; a smaller image goes with backbone/resnet_small"));
+  int least = 1;
+  while (!is_enough(least)) ++least;
+  return absl::InvalidArgumentError(absl::StrCat("backbone/vgg16 needs images of at least ", least, " x ", least,
+                                                 " for its last map, ", specs().back().name, ", not ", height, " x ",
+                                                 width, "; a smaller image goes with backbone/resnet_small"));
 }
 
 Backbone::Normalisation Vgg16::normalisation() const {
@@ -130,7 +138,11 @@ StatusOr<std::unique_ptr<Backbone>> MakeVgg16(const Vgg16Config& config, const B
     return absl::InvalidArgumentError(
         absl::StrCat("pixel_deviation is ", config.pixel_deviation(), "; it has to be positive"));
   }
-  return std::make_unique<Vgg16>(config);
+  TRIREME_RETURN_IF_ERROR(CheckNorm(config.norm()));
+  TRIREME_RETURN_IF_ERROR(ExtraLayers::Check({config.extra().begin(), config.extra().end()}));
+  auto made = std::make_unique<Vgg16>(config);
+  TRIREME_RETURN_IF_ERROR(made->FreezeStages(config.frozen_stages()));
+  return made;
 }
 
 TRIREME_REGISTER_COMPONENT("backbone/vgg16", Backbone, Vgg16Config, MakeVgg16);

@@ -2,8 +2,8 @@
 // normalised at each place; on through conv5_3, fc6 and fc7 as convolutions, fc6 dilated; then four coarser maps.
 // Registered as "backbone/vgg16". Parameters have torchvision's names: "features.*", "scale_weight", "extra.*".
 //
-// Maps: conv4_3, fc7, conv8_2, conv9_2, conv10_2, conv11_2. The strides of the last two are those of 300 x 300
-// images.
+// Maps: conv4_3, fc7, conv8_2, conv9_2, conv10_2, conv11_2; the strides of the last two are those of 300 x 300 images.
+// Other maps behind fc7, SSD512's for instance, are the config's.
 #ifndef TRIREME_MODELS_BACKBONES_VGG16_H_
 #define TRIREME_MODELS_BACKBONES_VGG16_H_
 
