@@ -60,6 +60,7 @@ StatusOr<DefaultBoxes> DefaultBoxes::Make(const DefaultBoxConfig& config, const 
 
   DefaultBoxes boxes;
   boxes.clip_ = config.clip();
+  boxes.even_centres_ = config.even_centres();
   for (int k = 0; k < count; ++k) {
     const DefaultBoxConfig::Map* map_config = config.map_size() > 0 ? &config.map(k) : nullptr;
     std::vector<double> squares = {scales[k], std::sqrt(scales[k] * scales[k + 1])};
@@ -108,8 +109,13 @@ StatusOr<std::vector<Box>> DefaultBoxes::Generate(int image_height, int image_wi
   std::vector<Box> boxes;
   for (size_t k = 0; k < maps_.size(); ++k) {
     const auto [rows, columns] = map_sizes[k];
+    double step_y = maps_[k].step, step_x = maps_[k].step;
+    if (even_centres_) {
+      step_y = static_cast<double>(image_height) / static_cast<double>(rows);
+      step_x = static_cast<double>(image_width) / static_cast<double>(columns);
+    }
     // The last centre may lie outside by half a step, as on maps whose size was rounded up.
-    if ((rows - 1) * maps_[k].step > image_height || (columns - 1) * maps_[k].step > image_width) {
+    if ((rows - 1) * step_y > image_height || (columns - 1) * step_x > image_width) {
       return absl::InvalidArgumentError(
           absl::StrCat("anchors: map ", k, " (", maps_[k].name, ") has ", rows, " x ", columns, " places; a step of ",
                        maps_[k].step, " takes them outside the image of ", image_height, " x ", image_width,
@@ -117,7 +123,7 @@ StatusOr<std::vector<Box>> DefaultBoxes::Generate(int image_height, int image_wi
     }
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t column = 0; column < columns; ++column) {
-        const double x = (column + 0.5) * maps_[k].step, y = (row + 0.5) * maps_[k].step;
+        const double x = (column + 0.5) * step_x, y = (row + 0.5) * step_y;
         for (const Extent& extent : maps_[k].extents) {
           double width = extent.width * side, height = extent.height * side;
           if (clip_) {

@@ -2,6 +2,7 @@
 
 #include "core/api/backbone.h"
 #include "core/base/registry.h"
+#include "core/nn/layers.h"
 #include "core/ops/losses.h"
 #include "core/ops/pointwise.h"
 #include "models/anchors/anchor_tensors.h"
@@ -23,7 +24,8 @@ class Ssd : public Detector {
       DefaultBoxes default_boxes)
       : config_(config), image_spec_(image_spec), num_classes_(num_classes), default_boxes_(std::move(default_boxes)) {
     backbone_ = &AdoptModule("backbone", std::move(backbone));
-    head_ = &AddModule<SsdHead>("head", backbone_->specs(), default_boxes_.BoxesPerPlace(), num_classes);
+    head_ = &AddModule<SsdHead>("head", backbone_->specs(), default_boxes_.BoxesPerPlace(), num_classes,
+                                config.separable_head() ? std::optional(config.head_norm()) : std::nullopt);
   }
 
   ImageSpec image_spec() const override { return image_spec_; }
@@ -125,6 +127,7 @@ StatusOr<std::unique_ptr<Detector>> MakeSsd(const SsdConfig& config, const Detec
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, kMost));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("detections_per_image", config.detections_per_image(), 1, kMost));
 
+  TRIREME_RETURN_IF_ERROR(CheckNorm(config.head_norm()));
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
                            CreateComponent<Backbone>(config.backbone(), "backbone", {}));
   TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));

@@ -3,7 +3,8 @@
 //
 // Losses, in this order: "localization" (smooth L1 over anchors with an object) and "classification" (softmax cross
 // entropy over these and the hardest background), both divided by the number of anchors with an object in the global
-// batch, at least 1. Parameters are "backbone.*" and "head.*", as in torchvision's ssd300_vgg16.
+// batch, at least 1. Parameters are "backbone.*" and "head.*", as in torchvision's ssd300_vgg16 and, with a separable
+// head on backbone/mobilenet_v3_large, its ssdlite320_mobilenet_v3_large.
 #ifndef TRIREME_MODELS_SSD_SSD_H_
 #define TRIREME_MODELS_SSD_SSD_H_
 

@@ -128,5 +128,25 @@ TEST(DefaultBoxes, RefusesStepsOfAnotherImageSize) {
   EXPECT_NE(status.message().find("to 128"), absl::string_view::npos) << status;
 }
 
+TEST(DefaultBoxes, EvenCentresDivideTheImageWhateverTheSteps) {
+  DefaultBoxConfig config;
+  config.set_even_centres(true);
+  const std::vector<FeatureSpec> maps = {{"a", 16, 8}, {"b", 128, 8}};
+  const auto boxes = *DefaultBoxes::Make(config, maps);
+  // 3 places of step 128 would end outside of 320 pixels.
+  const auto made = *boxes.Generate(240, 320, {{15, 20}, {2, 3}});
+  const std::vector<int> per_place = boxes.BoxesPerPlace();
+  const auto centre = [&](size_t box) {
+    return std::make_pair((made[box].x1 + made[box].x2) / 2, (made[box].y1 + made[box].y2) / 2);
+  };
+  EXPECT_NEAR(centre(0).first, 8, 1e-3);
+  EXPECT_NEAR(centre(0).second, 8, 1e-3);
+  const size_t second = 15 * 20 * per_place[0];
+  EXPECT_NEAR(centre(second).first, 320.0 / 6, 1e-3);
+  EXPECT_NEAR(centre(second).second, 60, 1e-3);
+  EXPECT_NEAR(centre(made.size() - 1).first, 5 * 320.0 / 6, 1e-3);
+  EXPECT_NEAR(centre(made.size() - 1).second, 180, 1e-3);
+}
+
 }  // namespace
 }  // namespace trireme

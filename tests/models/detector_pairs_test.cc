@@ -40,11 +40,24 @@ const Backbone kBackbones[] = {
     {"Darknet19Fpn",
      "[backbone/fpn] { backbone { [backbone/darknet] { network: DARKNET19 width: 0.125 } } channels: 16 }", true},
     {"DarknetTiny", "[backbone/darknet] { network: TINY width: 0.25 }", false},
+    {"MobileNetV2", "[backbone/mobilenet_v2] { map_strides: [8, 16] extra_channels: 16 }", false},
+    {"MobileNetV2OneMap", "[backbone/mobilenet_v2] { map_strides: 8 }", true},
+    {"MobileNetV3Large", "[backbone/mobilenet_v3_large] { map_strides: [8, 16] }", false},
+    {"MobileNetV3LargeExpandedFpn",
+     "[backbone/fpn] { backbone { [backbone/mobilenet_v3_large] { map_strides: [16, 32] expanded_maps: true "
+     "reduced_tail: "
+     "true } } channels: 16 }",
+     true},
+    {"MobileNetV3LargeFpn",
+     "[backbone/fpn] { backbone { [backbone/mobilenet_v3_large] { map_strides: [8, 16] } } channels: 16 extra: POOL }",
+     true},
+    {"ResNet18GroupNorm", "[backbone/resnet] { depth: 18 stages: 3 maps: [2, 3] norm { mode: GROUP } }", false},
 };
 
 const char* const kModels[] = {
     "[model/ssd] { num_classes: 2 image_size: 96 backbone { $ } }",
     "[model/yolo] { num_classes: 2 image_size: 96 backbone { $ } }",
+    "[model/ssd] { num_classes: 2 image_size: 96 separable_head: true backbone { $ } }",
     "[model/retinanet] { num_classes: 2 image_size: 96 head_convs: 1 backbone { $ } }",
     "[model/faster_rcnn] { num_classes: 2 image_size: 96 backbone { $ } rpn { sample: 64 proposals_training: 60 } roi "
     "{ "
@@ -98,7 +111,8 @@ INSTANTIATE_TEST_SUITE_P(All, DetectorPairs,
                          ::testing::Combine(::testing::ValuesIn(kModels), ::testing::ValuesIn(kBackbones)),
                          [](const auto& info) {
                            std::string model = std::get<0>(info.param);
-                           model = model.substr(7, model.find(']') - 7);
+                           model = (model.find("separable") == std::string::npos ? "" : "lite_") +
+                                   model.substr(7, model.find(']') - 7);
                            return model + "_" + std::get<1>(info.param).name;
                          });
 

@@ -6,6 +6,7 @@
 
 #include "tests/models/detector_checks.h"
 #include "tests/models/model_fixture.h"
+#include "tests/models/tiny_detectors.h"
 
 namespace trireme {
 namespace {
@@ -174,13 +175,27 @@ TEST(Ssd, LossesAndGradientsOfTwoWorkersAddUpToThoseOfOne) {
   EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm));
 }
 
-// With norm over the global batch, and workers that really meet.
-TEST(Ssd, WorkersWithSynchronizedNormAddUpToOne) {
-  ResNetSmallConfig backbone = TinyBackbone();
-  backbone.mutable_norm()->set_mode(NormConfig::SYNCHRONIZED);
-  backbone.set_top_down_channels(8);
-  const SsdConfig config = TinySsd(backbone);
-  ExpectWorkersAddUp([&] { return std::make_unique<TestModel>(config); });
+// With norm over the global batch or over each image, and workers that really meet.
+TEST(Ssd, WorkersWithNormAddUpToOne) {
+  for (const NormConfig::Mode mode : {NormConfig::SYNCHRONIZED, NormConfig::GROUP}) {
+    ResNetSmallConfig backbone = TinyBackbone();
+    backbone.mutable_norm()->set_mode(mode);
+    backbone.set_top_down_channels(8);
+    SsdConfig config = TinySsd(backbone);
+    config.set_separable_head(true);
+    config.mutable_head_norm()->set_mode(mode);
+    ExpectWorkersAddUp([&] { return std::make_unique<TestModel>(config); });
+  }
+}
+
+TEST(Ssd, WithASeparableHeadGradientsAreSlopes) {
+  SsdConfig config = TinySsd(TinyBackbone());
+  config.set_separable_head(true);
+  config.mutable_head_norm()->set_mode(NormConfig::FROZEN);
+  TestModel model(config);
+  // Filters start so small that little gets through them.
+  ScaleWeights(&model, "head", 10);
+  ExpectGradientIsTheSlope(model, model.MakeBatch({3, 0, 1}, 4, 1));
 }
 
 TEST(Ssd, ReportsAFaultOfTheCommunicator) {
