@@ -42,6 +42,16 @@ TEST(TrainWithPluginTest, TheConfigNamesItAndTheCheckpointRemembersIt) {
   EXPECT_EQ(evaluated.exit_code, 0) << evaluated.output;
 }
 
+// Its shared object has an entry that the build has made.
+TEST(TrainWithPluginTest, TheBackboneOfTheDocsTrainsAStep) {
+  const std::string so = (std::filesystem::current_path() / "plugins/thin_backbone/thin_backbone.so").string();
+  const ToolResult trained = RunToolProcess(
+      "train", {"--config=" + TinyConfig(), "--plugin=" + so, "--set",
+                "model.backbone={ [backbone/thin] { channels: 16 norm { mode: GROUP } } }", "--steps=1",
+                "--out=" + NewFolder("run")});
+  EXPECT_EQ(trained.exit_code, 0) << trained.output;
+}
+
 TEST(TrainWithPluginTest, OneThatIsRefusedIsTheUsersFault) {
   const std::string other = (std::filesystem::current_path() / "tests/plugins/other_version.so").string();
   const ToolResult result = RunToolProcess("train", {"--config=" + TinyConfig(), "--plugin=" + other});

@@ -88,11 +88,12 @@ That keeps registrars and whatever a plugin may call, generated messages too
     provides = [CcInfo],
 )
 
-def trireme_plugin(name, srcs, deps = [], provided = [FRAMEWORK], **kwargs):
+def trireme_plugin(name, srcs = [], deps = [], provided = [FRAMEWORK], **kwargs):
     """Builds NAME.so, to be loaded by a program linked with -rdynamic.
 
     Args:
-      srcs: may use the framework and any library in deps.
+      srcs: may use the framework and any library in deps. One of them says TRIREME_PLUGIN("..."). None: a file that says
+        TRIREME_PLUGIN("NAME") is made.
       deps: libraries; those which the framework holds already are not linked.
       provided: what the loading program links.
     """
@@ -103,6 +104,16 @@ def trireme_plugin(name, srcs, deps = [], provided = [FRAMEWORK], **kwargs):
         visibility = ["//visibility:private"],
         tags = ["manual"],
     )
+    if not srcs:
+        entry = name + "_entry.cc"
+        native.genrule(
+            name = name + "_entry",
+            outs = [entry],
+            cmd = "printf '#include \"core/base/plugin_loader.h\"\\nTRIREME_PLUGIN(\"%s\");\\n' > $@" % name,
+            visibility = ["//visibility:private"],
+            tags = ["manual"],
+        )
+        srcs = [entry]
     native.cc_binary(
         name = name + ".so",
         srcs = srcs,
