@@ -12,8 +12,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/base/files.h"
+#include "core/train/array_lookup.h"
 #include "core/train/gather_state.h"
-#include "core/train/safetensors.h"
 
 namespace trireme {
 namespace {
@@ -25,6 +25,10 @@ constexpr char kModelFile[] = "model.safetensors";
 constexpr char kStateFile[] = "state.safetensors";
 constexpr char kConfigFile[] = "config.pbtxt";
 constexpr char kInfoFile[] = "checkpoint.json";
+
+// Other programs must not take our filters for torch's, nor we theirs for ours.
+constexpr char kFilterLayout[] = "filter_layout";
+constexpr char kOurFilters[] = "OHWI";
 
 constexpr char kRunPrefix[] = "run/";
 constexpr char kBuffersPrefix[] = "buffers/";
@@ -38,19 +42,6 @@ std::string StrategyName(int rank, const std::string& name) {
 
 std::string StateName(const std::string& kind, const Parameter& parameter) {
   return absl::StrCat(kind, "/", parameter.name);
-}
-
-SafetensorsContent ModelContent(const ParameterArena& arena) {
-  SafetensorsContent content;
-  for (const Parameter* parameter : arena.parameters()) {
-    content.arrays.push_back({parameter->name, parameter->shape, parameter->value().ToVector<float>()});
-  }
-  for (const Buffer* buffer : arena.buffers()) {
-    content.arrays.push_back({buffer->name, buffer->shape, buffer->value.ToVector<float>()});
-  }
-  // Other programs must not take our filters for torch's.
-  content.metadata["filter_layout"] = "OHWI";
-  return content;
 }
 
 SafetensorsContent StateContent(const ParameterArena& arena, const RunState& run_state, const GatheredState& gathered,
@@ -140,46 +131,6 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   return absl::OkStatus();
 }
 
-// What a file offers, by name, and what is wrong with it for this model.
-class ArrayLookup {
- public:
-  ArrayLookup(const SafetensorsContent& content, std::string file) : file_(std::move(file)) {
-    for (const NamedArray& array : content.arrays) arrays_[array.name] = &array;
-  }
-  const NamedArray* Take(const std::string& name, const Shape& shape) {
-    const auto found = arrays_.find(name);
-    if (found == arrays_.end()) {
-      faults_.push_back(absl::StrCat(name, " ", shape.ToString(), " is missing"));
-      return nullptr;
-    }
-    const NamedArray* array = found->second;
-    arrays_.erase(found);
-    return Fit(*array, shape);
-  }
-  // Of an array that is not looked up.
-  const NamedArray* Fit(const NamedArray& array, const Shape& shape) {
-    if (array.shape == shape) return &array;
-    faults_.push_back(absl::StrCat(array.name, " is ", array.shape.ToString(), ", the model's is ", shape.ToString()));
-    return nullptr;
-  }
-  // Of what is left, nobody asks.
-  void LeaveOut() { arrays_.clear(); }
-  Status Finish() {
-    for (const auto& [name, array] : arrays_) {
-      faults_.push_back(absl::StrCat(name, " ", array->shape.ToString(), " is not in the model"));
-    }
-    if (faults_.empty()) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat(file_, " does not fit the model, nothing was loaded: ", faults_.size(),
-                     faults_.size() == 1 ? " difference:\n  " : " differences:\n  ", absl::StrJoin(faults_, "\n  ")));
-  }
-
- private:
-  std::string file_;
-  std::map<std::string, const NamedArray*> arrays_;
-  std::vector<std::string> faults_;
-};
-
 struct Copy {
   Tensor to;
   const float* from;
@@ -228,7 +179,7 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
                            GatherState(arena, *parts.optimizer, *parts.strategy, communicator));
   Status written;
   if (rank == 0) {
-    written = WriteCheckpoint(run_folder, keep, info, ModelContent(arena),
+    written = WriteCheckpoint(run_folder, keep, info, WeightsOf(arena),
                               StateContent(arena, parts.run_state, gathered, all_buffers.ToVector<float>()));
   }
   TRIREME_RETURN_IF_ERROR(communicator.status());
@@ -273,9 +224,30 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
 
 std::string ModelFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kModelFile).string(); }
 
-Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena) {
-  TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(safetensors_file));
-  ArrayLookup lookup(content, safetensors_file);
+SafetensorsContent WeightsOf(const ParameterArena& arena) {
+  SafetensorsContent content;
+  for (const Parameter* parameter : arena.parameters()) {
+    content.arrays.push_back({parameter->name, parameter->shape, parameter->value().ToVector<float>()});
+  }
+  for (const Buffer* buffer : arena.buffers()) {
+    content.arrays.push_back({buffer->name, buffer->shape, buffer->value.ToVector<float>()});
+  }
+  content.metadata[kFilterLayout] = kOurFilters;
+  return content;
+}
+
+bool IsOwnFormat(const SafetensorsContent& content) {
+  const auto layout = content.metadata.find(kFilterLayout);
+  return layout != content.metadata.end() && layout->second == kOurFilters;
+}
+
+Status SetWeights(const SafetensorsContent& content, const std::string& source, ParameterArena* arena) {
+  if (!IsOwnFormat(content)) {
+    return absl::InvalidArgumentError(absl::StrCat(source, " is not a file of Trireme's (its metadata have no ",
+                                                   kFilterLayout, " ", kOurFilters,
+                                                   "): //tools:convert makes one of torchvision's and Darknet's"));
+  }
+  ArrayLookup lookup(content, source);
   std::vector<std::pair<Tensor, const NamedArray*>> copies;
   for (const Parameter* parameter : arena->parameters()) {
     copies.emplace_back(parameter->value(), lookup.Take(parameter->name, parameter->shape));
@@ -287,6 +259,11 @@ Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena) {
   for (const auto& [tensor, array] : copies) tensor.CopyFromHost(array->values.data());
   arena->RefreshRounded();
   return absl::OkStatus();
+}
+
+Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena) {
+  TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(safetensors_file));
+  return SetWeights(content, safetensors_file, arena);
 }
 
 Status LoadTrainingState(const std::string& checkpoint, int rank, const CheckpointParts& parts) {

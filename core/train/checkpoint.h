@@ -21,6 +21,7 @@
 #include "core/api/optimizer.h"
 #include "core/api/strategy.h"
 #include "core/nn/parameter_arena.h"
+#include "core/train/safetensors.h"
 
 namespace trireme {
 
@@ -57,8 +58,17 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
 // Of a checkpoint: what LoadWeights takes.
 std::string ModelFile(const std::string& checkpoint);
 
-// Parameters and buffers from a safetensors file. All names and shapes that are missing, unknown or different are
-// listed in one InvalidArgument, and nothing is loaded then.
+// Parameters and buffers by name: what model.safetensors holds.
+SafetensorsContent WeightsOf(const ParameterArena& arena);
+
+// Whether a file is one that WeightsOf made, so that its filters are laid out as ours.
+bool IsOwnFormat(const SafetensorsContent& content);
+
+// Parameters and buffers from arrays, which `source` names in messages. All names and shapes that are missing, unknown
+// or different are listed in one InvalidArgument, and nothing is set then; files of other programs are refused.
+Status SetWeights(const SafetensorsContent& content, const std::string& source, ParameterArena* arena);
+
+// The same from a safetensors file.
 Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena);
 
 // All but the weights, which have to be there before the strategy is set up: this rank's buffers, its part of the

@@ -2,11 +2,13 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "core/base/files.h"
+#include "core/tensor/floating.h"
 
 namespace trireme {
 namespace {
@@ -18,9 +20,59 @@ Status Damaged(const std::string& path, absl::string_view what) {
   return absl::DataLossError(absl::StrCat(path, ": ", what, "; the file is damaged or no safetensors file"));
 }
 
+template <class T>
+void ReadAs(const char* bytes, std::vector<float>* values) {
+  for (size_t i = 0; i < values->size(); ++i) {
+    T value;
+    std::memcpy(&value, bytes + i * sizeof(T), sizeof(T));
+    if constexpr (std::is_arithmetic_v<T>) {
+      (*values)[i] = static_cast<float>(value);
+    } else {
+      (*values)[i] = ToFloat(value);
+    }
+  }
+}
+
+struct ElementType {
+  const char* name;
+  uint64_t size;
+  void (*read)(const char* bytes, std::vector<float>* values);
+};
+constexpr ElementType kElementTypes[] = {
+    {"F32", 4, ReadAs<float>},     {"F64", 8, ReadAs<double>},  {"F16", 2, ReadAs<float16>},
+    {"BF16", 2, ReadAs<bfloat16>}, {"I64", 8, ReadAs<int64_t>},
+};
+
+const ElementType* FindType(const std::string& name) {
+  for (const ElementType& type : kElementTypes) {
+    if (name == type.name) return &type;
+  }
+  return nullptr;
+}
+
+struct ByteRange {
+  uint64_t begin, end;
+  std::string name;
+};
+
+// The format allows neither holes nor overlaps; a file that was cut, grown or mended by hand shows here.
+Status CheckRanges(const std::string& path, std::vector<ByteRange> ranges, uint64_t data_size) {
+  std::sort(ranges.begin(), ranges.end(), [](const ByteRange& a, const ByteRange& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
+  });
+  uint64_t end = 0;
+  for (const ByteRange& range : ranges) {
+    if (range.begin < end) return Damaged(path, absl::StrCat("the bytes of ", range.name, " overlap another array's"));
+    if (range.begin > end) return Damaged(path, absl::StrCat("there is a hole before the bytes of ", range.name));
+    end = range.end;
+  }
+  if (end != data_size) return Damaged(path, absl::StrCat("its arrays are ", end, " bytes of ", data_size));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-Status WriteSafetensors(const std::string& path, const SafetensorsContent& content) {
+std::string SafetensorsBytes(const SafetensorsContent& content) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
   uint64_t offset = 0;
@@ -45,7 +97,11 @@ Status WriteSafetensors(const std::string& path, const SafetensorsContent& conte
   for (const NamedArray& array : content.arrays) {
     file.append(reinterpret_cast<const char*>(array.values.data()), array.values.size() * sizeof(float));
   }
-  return WriteFileDurably(path, file);
+  return file;
+}
+
+Status WriteSafetensors(const std::string& path, const SafetensorsContent& content) {
+  return WriteFileDurably(path, SafetensorsBytes(content));
 }
 
 StatusOr<SafetensorsContent> ReadSafetensors(const std::string& path) {
@@ -63,7 +119,7 @@ StatusOr<SafetensorsContent> ReadSafetensors(const std::string& path) {
   const uint64_t data_size = file.size() - sizeof(length) - length;
 
   SafetensorsContent content;
-  uint64_t used = 0;
+  std::vector<ByteRange> ranges;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") {
       if (!entry.is_object()) return Damaged(path, "its metadata are no map");
@@ -79,9 +135,10 @@ StatusOr<SafetensorsContent> ReadSafetensors(const std::string& path) {
                              entry["data_offsets"][0].is_number_unsigned() &&
                              entry["data_offsets"][1].is_number_unsigned();
     if (!well_formed) return Damaged(path, absl::StrCat("the entry of ", name, " is malformed"));
-    if (entry["dtype"] != "F32") {
-      return absl::DataLossError(
-          absl::StrCat(path, ": ", name, " is of type ", entry["dtype"].get<std::string>(), "; only F32 can be read"));
+    const ElementType* const type = FindType(entry["dtype"].get<std::string>());
+    if (type == nullptr) {
+      return absl::DataLossError(absl::StrCat(path, ": ", name, " is of type ", entry["dtype"].get<std::string>(),
+                                              "; what can be read is F32, F64, F16, BF16 and I64"));
     }
     NamedArray array;
     array.name = name;
@@ -96,17 +153,16 @@ StatusOr<SafetensorsContent> ReadSafetensors(const std::string& path) {
       if (count > data_size) return Damaged(path, absl::StrCat(name, " is larger than the file"));
     }
     const uint64_t from = entry["data_offsets"][0], to = entry["data_offsets"][1];
-    if (from > to || to > data_size || to - from != count * sizeof(float)) {
+    if (from > to || to > data_size || to - from != count * type->size) {
       return Damaged(path, absl::StrCat("the bytes of ", name, " (", from, " to ", to, ") do not fit its shape ",
                                         array.shape.ToString(), " or the file"));
     }
-    used += to - from;
+    ranges.push_back({from, to, name});
     array.values.resize(count);
-    if (count > 0) std::memcpy(array.values.data(), data + from, to - from);
+    if (count > 0) type->read(data + from, &array.values);
     content.arrays.push_back(std::move(array));
   }
-  // The format allows neither holes nor overlaps; a file that was cut or grown shows here.
-  if (used != data_size) return Damaged(path, absl::StrCat("its arrays are ", used, " bytes of ", data_size));
+  TRIREME_RETURN_IF_ERROR(CheckRanges(path, std::move(ranges), data_size));
   return content;
 }
 

@@ -26,11 +26,14 @@ struct SafetensorsContent {
   std::map<std::string, std::string> metadata;
 };
 
+// The bytes of such a file.
+std::string SafetensorsBytes(const SafetensorsContent& content);
+
 // Writes and flushes to the disk (fsync); no rename. Unavailable if the disk refuses.
 Status WriteSafetensors(const std::string& path, const SafetensorsContent& content);
 
-// NotFound if there is no such file; DataLoss, saying what does not fit, if it is damaged or holds other
-// types than float32.
+// Values of 64 and 16 bits are converted to float32, whole numbers of 64 bits (torch's counters) too. NotFound if there
+// is no such file; DataLoss, saying what does not fit, if it is damaged or holds other types.
 StatusOr<SafetensorsContent> ReadSafetensors(const std::string& path);
 
 }  // namespace trireme

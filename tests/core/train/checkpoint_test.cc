@@ -199,6 +199,7 @@ TEST(LoadWeightsTest, ListsAllDifferencesAndLoadsNothing) {
   content.arrays.push_back({"weight", {3, 3}, std::vector<float>(9, 1)});
   content.arrays.push_back({"bias", {3}, {1, 2, 3}});
   content.arrays.push_back({"stranger", {1}, {1}});
+  content.metadata["filter_layout"] = "OHWI";
   ASSERT_TRUE(WriteSafetensors(run / "file", content).ok());
   Worker worker(1);
   const std::vector<float> before = worker.Values();
@@ -209,6 +210,24 @@ TEST(LoadWeightsTest, ListsAllDifferencesAndLoadsNothing) {
       AllOf(HasSubstr(run / "file"), HasSubstr("3 differences"), HasSubstr("weight is [3, 3], the model's is [3, 2]"),
             HasSubstr("running_mean [3] is missing"), HasSubstr("stranger [1] is not in the model")));
   EXPECT_EQ(worker.Values(), before);
+}
+
+// Where kernels are as wide as there are channels, their shapes would not tell.
+TEST(LoadWeightsTest, FilesOfOtherProgramsAreRefused) {
+  const TemporaryFolder run;
+  Worker worker(1);
+  SafetensorsContent content = WeightsOf(*worker.arena);
+  for (const char* layout : {"OHWI", "OIHW", ""}) {
+    content.metadata["filter_layout"] = layout;
+    if (*layout == 0) content.metadata.clear();
+    ASSERT_TRUE(WriteSafetensors(run / "file", content).ok());
+    const Status status = LoadWeights(run / "file", worker.arena.get());
+    if (std::string(layout) == "OHWI") {
+      EXPECT_TRUE(status.ok()) << status;
+    } else {
+      EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(run / "file"), HasSubstr("//tools:convert")));
+    }
+  }
 }
 
 TEST(LoadWeightsTest, AnotherModelsCheckpointIsRefused) {

@@ -97,6 +97,31 @@ TEST(SafetensorsTest, ReadsWhatOthersWrite) {
   ExpectEqual(*read, expected);
 }
 
+TEST(SafetensorsTest, OtherTypesAreConverted) {
+  const TemporaryFolder folder;
+  const double wide[2] = {1.5, 1e-3};
+  const int64_t counter = 12345678901;
+  const uint16_t half[2] = {0x3c01, 0x8001}, brain[2] = {0x3f81, 0xff80};
+  std::string data(reinterpret_cast<const char*>(wide), sizeof(wide));
+  data.append(reinterpret_cast<const char*>(&counter), sizeof(counter));
+  data.append(reinterpret_cast<const char*>(half), sizeof(half));
+  data.append(reinterpret_cast<const char*>(brain), sizeof(brain));
+  const std::string path =
+      folder.Write("file", Bytes("{\"wide\":{\"data_offsets\":[0,16],\"shape\":[2],\"dtype\":\"F64\"},"
+                                 "\"counter\":{\"data_offsets\":[16,24],\"shape\":[],\"dtype\":\"I64\"},"
+                                 "\"half\":{\"data_offsets\":[24,28],\"shape\":[2],\"dtype\":\"F16\"},"
+                                 "\"brain\":{\"data_offsets\":[28,32],\"shape\":[2],\"dtype\":\"BF16\"}}",
+                                 data));
+  const auto read = ReadSafetensors(path);
+  ASSERT_TRUE(read.ok()) << read.status();
+  SafetensorsContent expected;
+  expected.arrays = {{"wide", {2}, {1.5f, 1e-3f}},
+                     {"counter", {}, {12345678901.0f}},
+                     {"half", {2}, {1 + 1.0f / 1024, -0x1p-24f}},
+                     {"brain", {2}, {1 + 1.0f / 128, -std::numeric_limits<float>::infinity()}}};
+  ExpectEqual(*read, expected);
+}
+
 TEST(SafetensorsTest, NamesOfAnyBytesAreWritten) {
   const TemporaryFolder folder;
   SafetensorsContent content;
@@ -118,7 +143,7 @@ TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
            {"{\"a\":", "not JSON"},
            {"{\"a\":3}", "the entry of a is malformed"},
            {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", "malformed"},
-           {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}", "a is of type I64"},
+           {"{\"a\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "a is of type I32"},
            {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "do not fit its shape"},
            {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", "do not fit its shape"},
            {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "do not fit its shape"},
@@ -129,7 +154,10 @@ TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
            {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "4 bytes of 8"},
            {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
             "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
-            "12 bytes of 8"},
+            "the bytes of b overlap"},
+           {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]},"
+            "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+            "a hole before the bytes of a"},
            {"{\"__metadata__\":\"text\"}", "metadata"},
            {"{\"__metadata__\":{\"a\":3}}", "metadata"},
        }) {

@@ -1,0 +1,110 @@
+#include "tools/conversion/darknet.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace trireme {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+NamedArray Numbered(const std::string& name, const Shape& shape, float first) {
+  NamedArray array{name, shape, {}};
+  for (int64_t i = 0; i < shape.size(); ++i) array.values.push_back(first + static_cast<float>(i));
+  return array;
+}
+
+// A convolution with a norm, then one with a bias. Parameters come before buffers, as in an arena.
+SafetensorsContent Model() {
+  SafetensorsContent model;
+  model.arrays = {Numbered("backbone.conv0.conv.weight", {2, 1, 2, 3}, 0),
+                  Numbered("backbone.conv0.norm.weight", {2}, 100),
+                  Numbered("backbone.conv0.norm.bias", {2}, 200),
+                  Numbered("head.conv0.weight", {3, 1, 1, 2}, 300),
+                  Numbered("head.conv0.bias", {3}, 400),
+                  Numbered("backbone.conv0.norm.running_mean", {2}, 500),
+                  Numbered("backbone.conv0.norm.running_var", {2}, 600)};
+  model.metadata["filter_layout"] = "OHWI";
+  return model;
+}
+
+// Biases, scales, means, variances, filters by channel; biases, filters.
+const std::vector<float> kValues = {200, 201, 100, 101, 500, 501, 600, 601, 0,   3,   1,   4,   2,   5,  6,
+                                    9,   7,   10,  8,   11,  400, 401, 402, 300, 301, 302, 303, 304, 305};
+
+void ExpectModel(const StatusOr<SafetensorsContent>& content) {
+  ASSERT_TRUE(content.ok()) << content.status();
+  const SafetensorsContent model = Model();
+  ASSERT_EQ(content->arrays.size(), model.arrays.size());
+  for (size_t i = 0; i < model.arrays.size(); ++i) {
+    EXPECT_EQ(content->arrays[i].name, model.arrays[i].name);
+    EXPECT_EQ(content->arrays[i].shape, model.arrays[i].shape);
+    EXPECT_EQ(content->arrays[i].values, model.arrays[i].values) << model.arrays[i].name;
+  }
+  EXPECT_EQ(content->metadata, model.metadata);
+}
+
+SafetensorsContent Blank() {
+  SafetensorsContent model = Model();
+  for (NamedArray& array : model.arrays) array.values.assign(array.values.size(), -1);
+  return model;
+}
+
+TEST(Darknet, FollowsTheOrderOfItsFiles) {
+  const auto file = ToDarknet(Model());
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->values, kValues);
+  ExpectModel(FromDarknet(*file, "file", Blank()));
+}
+
+TEST(Darknet, AFileOfAnotherModelIsRefusedWithAllLayers) {
+  for (const size_t size : {size_t{0}, kValues.size() - 1, kValues.size() + 1}) {
+    DarknetFile file;
+    file.values = kValues;
+    file.values.resize(size);
+    const Status status = FromDarknet(file, "some.weights", Model()).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(
+        std::string(status.message()),
+        AllOf(HasSubstr("some.weights does not fit the model, nothing was loaded"),
+              HasSubstr(absl::StrCat("it has ", size, " values, the model's layers take 29")),
+              HasSubstr("backbone.conv0.conv [2, 3, 1, 2] with a norm: 20"), HasSubstr("head.conv0 [3, 2, 1, 1]: 9")));
+  }
+}
+
+TEST(Darknet, TheBackboneIsWhatAFileBeginsWith) {
+  DarknetFile file;
+  file.values = kValues;
+  int64_t left_out = -1;
+  SafetensorsContent model = Model();
+  for (NamedArray& array : model.arrays) {
+    if (array.name.rfind("backbone.", 0) == 0) array.values.assign(array.values.size(), -1);
+  }
+  ExpectModel(FromDarknetBackbone(file, "file", model, &left_out));
+  EXPECT_EQ(left_out, 9);
+  file.values.resize(20);
+  ExpectModel(FromDarknetBackbone(file, "file", model, &left_out));
+  EXPECT_EQ(left_out, 0);
+  file.values.resize(19);
+  EXPECT_THAT(std::string(FromDarknetBackbone(file, "file", model, &left_out).status().message()),
+              HasSubstr("it has 19 values, the model's layers take 20"));
+}
+
+TEST(Darknet, OtherModelsAreRefusedWithAllThatDoesNotFit) {
+  SafetensorsContent model = Model();
+  model.arrays.push_back(Numbered("fc.weight", {2, 2}, 0));
+  model.arrays.push_back(Numbered("stem.weight", {1, 1, 1, 1}, 0));
+  const auto expect = [](const Status& status) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("none of Darknet's"), HasSubstr("fc.weight [2, 2]"),
+                                                     HasSubstr("stem.weight [1, 1, 1, 1]")));
+  };
+  expect(ToDarknet(model).status());
+  DarknetFile file;
+  file.values = kValues;
+  expect(FromDarknet(file, "file", model).status());
+}
+
+}  // namespace
+}  // namespace trireme

@@ -1,0 +1,126 @@
+#include "tools/conversion/darknet.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
+#include "tools/conversion/torchvision.h"
+
+namespace trireme {
+namespace {
+
+// One convolution: its arrays in the file's order, as places in the model's list of arrays.
+struct Layer {
+  std::string name;
+  std::vector<size_t> arrays;
+  int64_t values = 0;
+};
+
+std::string Parent(const std::string& name) {
+  const size_t dot = name.rfind('.');
+  return dot == std::string::npos ? "" : name.substr(0, dot);
+}
+
+// `model` in any layout of its filters.
+StatusOr<std::vector<Layer>> LayersOf(const SafetensorsContent& model) {
+  std::map<std::string, size_t> place;
+  for (size_t i = 0; i < model.arrays.size(); ++i) place[model.arrays[i].name] = i;
+  std::vector<Layer> layers;
+  std::vector<bool> used(model.arrays.size(), false);
+  for (const NamedArray& filter : model.arrays) {
+    if (filter.shape.rank() != 4) continue;
+    const std::string module = Parent(filter.name), norm = Parent(module) + ".norm";
+    std::vector<std::string> names = {module + ".bias", filter.name};
+    if (place.count(names[0]) == 0) {
+      names = {norm + ".bias", norm + ".weight", norm + ".running_mean", norm + ".running_var", filter.name};
+    }
+    if (!std::all_of(names.begin(), names.end(), [&](const std::string& name) { return place.count(name) > 0; })) {
+      continue;
+    }
+    Layer layer;
+    layer.name = module;
+    for (const std::string& name : names) {
+      layer.arrays.push_back(place[name]);
+      layer.values += model.arrays[place[name]].shape.size();
+      used[place[name]] = true;
+    }
+    layers.push_back(std::move(layer));
+  }
+  std::vector<std::string> others;
+  for (size_t i = 0; i < used.size(); ++i) {
+    if (!used[i]) others.push_back(absl::StrCat(model.arrays[i].name, " ", model.arrays[i].shape.ToString()));
+  }
+  if (others.empty()) return layers;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the model is none of Darknet's, a list of convolutions, each with a bias or a norm; it also holds:\n"
+      "  ",
+      absl::StrJoin(others, "\n  ")));
+}
+
+Status DoesNotFit(const std::string& path, const DarknetFile& file, const SafetensorsContent& model,
+                  const std::vector<Layer>& layers, int64_t wanted) {
+  const auto describe = [&](std::string* out, const Layer& layer) {
+    absl::StrAppend(out, layer.name, " ", model.arrays[layer.arrays.back()].shape.ToString(),
+                    layer.arrays.size() > 2 ? " with a norm: " : ": ", layer.values);
+  };
+  return absl::InvalidArgumentError(absl::StrCat(path, " does not fit the model, nothing was loaded: it has ",
+                                                 file.values.size(), " values, the model's layers take ", wanted,
+                                                 "; in their order:\n  ", absl::StrJoin(layers, "\n  ", describe)));
+}
+
+// Takes the layers' values off the front of the file.
+SafetensorsContent Fill(const DarknetFile& file, const std::vector<Layer>& layers, SafetensorsContent theirs) {
+  auto next = file.values.begin();
+  for (const Layer& layer : layers) {
+    for (const size_t place : layer.arrays) {
+      NamedArray& array = theirs.arrays[place];
+      array.values.assign(next, next + array.shape.size());
+      next += array.shape.size();
+    }
+  }
+  return theirs;
+}
+
+}  // namespace
+
+// Darknet lays filters out as torch does.
+StatusOr<SafetensorsContent> FromDarknet(const DarknetFile& file, const std::string& path,
+                                         const SafetensorsContent& model) {
+  const SafetensorsContent theirs = ToTorchvision(model);
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<Layer> layers, LayersOf(theirs));
+  int64_t wanted = 0;
+  for (const Layer& layer : layers) wanted += layer.values;
+  if (wanted != static_cast<int64_t>(file.values.size())) return DoesNotFit(path, file, theirs, layers, wanted);
+  return FromTorchvision(Fill(file, layers, theirs), path, model);
+}
+
+StatusOr<SafetensorsContent> FromDarknetBackbone(const DarknetFile& file, const std::string& path,
+                                                 const SafetensorsContent& model, int64_t* left_out) {
+  const SafetensorsContent theirs = ToTorchvision(model);
+  TRIREME_ASSIGN_OR_RETURN(std::vector<Layer> layers, LayersOf(theirs));
+  const auto end = std::find_if(layers.begin(), layers.end(),
+                                [](const Layer& layer) { return !absl::StartsWith(layer.name, "backbone."); });
+  layers.erase(end, layers.end());
+  int64_t wanted = 0;
+  for (const Layer& layer : layers) wanted += layer.values;
+  *left_out = static_cast<int64_t>(file.values.size()) - wanted;
+  if (*left_out < 0) return DoesNotFit(path, file, theirs, layers, wanted);
+  return FromTorchvision(Fill(file, layers, theirs), path, model);
+}
+
+StatusOr<DarknetFile> ToDarknet(const SafetensorsContent& model) {
+  const SafetensorsContent theirs = ToTorchvision(model);
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<Layer> layers, LayersOf(theirs));
+  DarknetFile file;
+  for (const Layer& layer : layers) {
+    for (const size_t place : layer.arrays) {
+      const std::vector<float>& values = theirs.arrays[place].values;
+      file.values.insert(file.values.end(), values.begin(), values.end());
+    }
+  }
+  return file;
+}
+
+}  // namespace trireme

@@ -1,0 +1,99 @@
+#include "tools/conversion/torchvision_names.h"
+
+#include <algorithm>
+#include <regex>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace trireme {
+namespace {
+
+struct Rename {
+  std::regex old;
+  const char* now;
+};
+
+// Until 0.12 a layer was the convolution itself; since then the convolution is the first of a sequence.
+const std::vector<Rename>& Renames() {
+  static const auto* const renames = new std::vector<Rename>{
+      {std::regex(R"((backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias))"), "$1.0.$2"},
+      {std::regex(R"(rpn\.head\.conv\.(weight|bias))"), "rpn.head.conv.0.0.$1"},
+      // RetinaNet's heads were convolutions and activations in turn.
+      {std::regex(R"((head\.\w+_head\.conv)\.0\.(weight|bias))"), "$1.0.0.$2"},
+      {std::regex(R"((head\.\w+_head\.conv)\.2\.(weight|bias))"), "$1.1.0.$2"},
+      {std::regex(R"((head\.\w+_head\.conv)\.4\.(weight|bias))"), "$1.2.0.$2"},
+      {std::regex(R"((head\.\w+_head\.conv)\.6\.(weight|bias))"), "$1.3.0.$2"},
+  };
+  return *renames;
+}
+
+// "features.24.weight": 24; -1 for other names.
+int FeatureNumber(const std::string& name) {
+  const std::vector<std::string> parts = absl::StrSplit(name, '.');
+  int number = -1;
+  return parts.size() == 3 && parts[0] == "features" && absl::SimpleAtoi(parts[1], &number) ? number : -1;
+}
+
+}  // namespace
+
+std::string CurrentTorchvisionName(const std::string& name) {
+  if (absl::EndsWith(name, ".num_batches_tracked")) return "";
+  for (const Rename& rename : Renames()) {
+    if (std::regex_match(name, rename.old)) return std::regex_replace(name, rename.old, rename.now);
+  }
+  return name;
+}
+
+ClassifierNames::ClassifierNames(std::vector<std::string> model_names) : model_names_(std::move(model_names)) {
+  const auto any_begins = [this](const std::string& prefix) {
+    return std::any_of(model_names_.begin(), model_names_.end(),
+                       [&](const std::string& name) { return absl::StartsWith(name, prefix); });
+  };
+  prefix_ = any_begins("backbone.body.") ? "backbone.body." : "backbone.";
+  if (!any_begins(prefix_ + "scale_weight")) return;
+  // The relu and the pool follow the last convolution, or its norm, before them.
+  for (const std::string& name : model_names_) {
+    if (absl::StartsWith(name, prefix_)) {
+      fourth_pool_ = std::max(fourth_pool_, FeatureNumber(name.substr(prefix_.size())) + 2);
+    }
+  }
+}
+
+std::string ClassifierNames::NameInModel(const std::string& name) const {
+  if (absl::EndsWith(name, ".num_batches_tracked") || absl::StartsWith(name, "fc.") ||
+      absl::StartsWith(name, "classifier.")) {
+    return "";
+  }
+  const int number = FeatureNumber(name);
+  if (fourth_pool_ >= 0 && number > fourth_pool_) {
+    const std::string rest = name.substr(name.rfind('.'));
+    return absl::StrCat(prefix_, "extra.0.", number - fourth_pool_, rest);
+  }
+  return prefix_ + name;
+}
+
+std::string ClassifierNames::PartOf(const std::string& name) const {
+  if (!absl::StartsWith(name, prefix_)) return "";
+  const std::vector<std::string> parts = absl::StrSplit(name.substr(prefix_.size()), '.');
+  // "extra.0" of VGG16 goes on with layers that a classifier has not: each is a part.
+  if (parts[0] == "extra") return absl::StrCat("extra.", parts.size() > 2 ? parts[1] + "." + parts[2] : "");
+  return parts[0];
+}
+
+std::vector<std::string> ClassifierNames::Needed(const std::vector<std::string>& found) const {
+  std::set<std::string> parts;
+  for (const std::string& name : found) parts.insert(PartOf(name));
+  parts.erase("");
+  std::vector<std::string> needed;
+  for (const std::string& name : model_names_) {
+    if (parts.count(PartOf(name)) > 0) needed.push_back(name);
+  }
+  return needed;
+}
+
+}  // namespace trireme

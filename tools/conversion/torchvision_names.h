@@ -1,0 +1,47 @@
+// How torchvision names what our models hold. This is the one place that knows.
+//
+// Our names are torchvision's, of the versions since 0.13, for every detector that both have:
+//
+//   model/ssd          ssd300_vgg16 (backbone/vgg16): backbone.scale_weight, backbone.features.*, backbone.extra.*,
+//                      head.classification_head.*, head.regression_head.*
+//   model/faster_rcnn  fasterrcnn_resnet*_fpn (backbone/fpn around backbone/resnet): backbone.body.*, backbone.fpn.*,
+//                      rpn.head.*, roi_heads.box_head.*, roi_heads.box_predictor.*
+//   model/retinanet    retinanet_resnet*_fpn: backbone.body.*, backbone.fpn.*, head.classification_head.*,
+//                      head.regression_head.*
+//
+// Left are the names of older files, among them torchvision's own published ones, and those of its classifiers, which
+// fill a detector's backbone.
+#ifndef TRIREME_TOOLS_CONVERSION_TORCHVISION_NAMES_H_
+#define TRIREME_TOOLS_CONVERSION_TORCHVISION_NAMES_H_
+
+#include <string>
+#include <vector>
+
+namespace trireme {
+
+// The name of today for one of an older file; else the same. Empty for what no model of ours has: the counters
+// "num_batches_tracked".
+std::string CurrentTorchvisionName(const std::string& name);
+
+// For a file of a classifier (resnet*, vgg16*, mobilenet_*), whose arrays have a place in the backbone of a model with
+// these names.
+class ClassifierNames {
+ public:
+  explicit ClassifierNames(std::vector<std::string> model_names);
+  // The model's name for one of the file; empty for what a backbone leaves out (the last layers of a classifier).
+  std::string NameInModel(const std::string& name) const;
+  // The model's names that a file has to have, given some that it has: all of the same parts of the backbone, where a
+  // part is what "features" and "layer1" name.
+  std::vector<std::string> Needed(const std::vector<std::string>& found) const;
+
+ private:
+  std::string PartOf(const std::string& name) const;
+
+  std::vector<std::string> model_names_;
+  std::string prefix_;    // of the backbone proper: "backbone." or, where a pyramid is around it, "backbone.body."
+  int fourth_pool_ = -1;  // of SSD's VGG16, whose layers from there on are "extra.0"; -1 for others
+};
+
+}  // namespace trireme
+
+#endif  // TRIREME_TOOLS_CONVERSION_TORCHVISION_NAMES_H_
