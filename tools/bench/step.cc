@@ -1,6 +1,6 @@
 // Times training steps of a detector on random images that lie on the device: the trainer's own step, recorded where
-// the device can, with SGD with momentum and weight decay. On CPU torch_ssd_step.py does the same with torchvision, and
-// compare_ssd_step.py compares.
+// the device can, with SGD with momentum and weight decay. On CPU torch_step.py does the same with torchvision, and
+// compare_step.py compares.
 //
 //   bazel run --config=cuda //tools/bench:step -- --model=resnet50 --batch=128 --precision=bf16
 #include <gflags/gflags.h>
@@ -36,6 +36,7 @@ DEFINE_int32(threads, 1, "CPU threads");
 DEFINE_int32(batch, 4, "images in a step");
 DEFINE_int32(classes, 90, "without the background");
 DEFINE_int32(objects, 8, "in each image");
+DEFINE_double(learning_rate, 1e-4, "of every step");
 DEFINE_int32(warmup, 4, "steps before the clock runs; recording begins with the third");
 DEFINE_int32(steps, 20, "steps that are timed");
 DEFINE_bool(json, false, "print one JSON object, with every step's seconds");
@@ -103,6 +104,9 @@ Batch RandomBatch(Device& device, const ImageSpec& spec) {
   batch.images = Tensor::From(device, {count, spec.height, spec.width, 3}, pixels);
   batch.boxes = Tensor::From(device, {count, places, 4}, boxes);
   batch.labels = Tensor::From(device, {count, places}, labels);
+  std::vector<int64_t> keys;
+  for (int64_t i = 0; i < count; ++i) keys.push_back(RandomKey(0, i));
+  batch.random_keys = Tensor::From(device, {count}, keys);
   return batch;
 }
 
@@ -113,6 +117,7 @@ struct Timings {
   std::vector<double> host;       // of these, until the host had enqueued it
   std::vector<double> processor;  // of the process
   int recorded = 0;               // how many steps were recorded
+  int64_t trained_values = 0;     // of the model
   float loss = 0;                 // of the last
   bool applied = true;            // whether all updates were applied
   MemoryStats memory;
@@ -144,6 +149,7 @@ Status TimeSteps(const Config& config, Communicator& communicator, Timings* timi
       {device.get(), &communicator, detector.get(), arena.get(), optimizer.get(), strategy.get(), &guard}, &results,
       options);
   timings->device = device->name();
+  timings->trained_values = arena->NumTrainedValues();
   timings->setup = Now() - start;
 
   // As the trainer, the host is a step ahead of a device that runs beside it.
@@ -170,7 +176,8 @@ Status TimeSteps(const Config& config, Communicator& communicator, Timings* timi
       last_processor = ProcessorSeconds();
     }
     const double before = Now();
-    TRIREME_RETURN_IF_ERROR(train_step.Run(step, 1e-4f, batch, [] { return WorkerNote(); }));
+    TRIREME_RETURN_IF_ERROR(
+        train_step.Run(step, static_cast<float>(FLAGS_learning_rate), batch, [] { return WorkerNote(); }));
     if (step >= FLAGS_warmup) timings->host.push_back(Now() - before);
     while (results.num_unread() > lag) read(step >= FLAGS_warmup);
   }
@@ -189,6 +196,7 @@ void PrintJson(const Timings& timings) {
   result["precision"] = FLAGS_precision;
   result["threads"] = FLAGS_threads;
   result["batch"] = FLAGS_batch;
+  result["trained_values"] = timings.trained_values;
   result["images_per_second"] = FLAGS_batch * FLAGS_steps / timings.total;
   result["seconds"] = timings.seconds;
   result["median"] = Median(timings.seconds);

@@ -1,0 +1,72 @@
+"""What compare_step.py compares: each model as Trireme's config has it and as PyTorch builds it.
+
+Both sides train the same layers with the same norms, at the same size, with as many proposals. Weights are random; where
+norms do not normalise (they are frozen), residual blocks start as the identity on both sides, so that activations, and
+with them proposals, have the size that trained weights give them.
+
+A further model is an entry of MODELS. torch and torchvision are imported by what builds: compare_step.py needs neither.
+"""
+
+import dataclasses
+import typing
+
+
+@dataclasses.dataclass(frozen=True)
+class StepModel:
+    size: int  # of the square images
+    batch: int
+    trireme: str  # what a config's `model { }` holds
+    torch: typing.Callable  # classes without the background -> a module called as torchvision's detectors are
+    learning_rate: float = 1e-4
+    classes: int = 90
+    objects: int = 8  # in each image
+
+
+def ssd300_vgg16(classes):
+    import torchvision
+    return torchvision.models.detection.ssd300_vgg16(
+        weights=None, weights_backbone=None, num_classes=classes + 1, trainable_backbone_layers=5)
+
+
+def frozen_resnet50():
+    """All layers trained, norms frozen, blocks that start as the identity."""
+    import torch
+    import torchvision
+    body = torchvision.models.resnet50(weights=None, norm_layer=torchvision.ops.FrozenBatchNorm2d)
+    for module in body.modules():
+        if isinstance(module, torchvision.models.resnet.Bottleneck):
+            torch.nn.init.zeros_(module.bn3.weight)
+    return body
+
+
+def fasterrcnn_resnet50_fpn(classes):
+    import torchvision
+    backbone = torchvision.models.detection.backbone_utils._resnet_fpn_extractor(frozen_resnet50(), 5)
+    return torchvision.models.detection.FasterRCNN(backbone, num_classes=classes + 1, min_size=320, max_size=320)
+
+
+def retinanet_resnet50_fpn(classes):
+    import torchvision
+    p6_p7 = torchvision.ops.feature_pyramid_network.LastLevelP6P7(256, 256)
+    backbone = torchvision.models.detection.backbone_utils._resnet_fpn_extractor(
+        frozen_resnet50(), 5, returned_layers=[2, 3, 4], extra_blocks=p6_p7)
+    # Its class 0 is never an object's; Trireme has none.
+    return torchvision.models.detection.RetinaNet(backbone, num_classes=classes, min_size=320, max_size=320)
+
+
+RESNET50 = "[backbone/resnet] { depth: 50 %s norm { mode: FROZEN } zero_init_residual: true }"
+
+MODELS = {
+    # Of random weights, pixels of about 1 keep the loss finite.
+    "ssd300_vgg16": StepModel(
+        size=300, batch=4, torch=ssd300_vgg16,
+        trireme="[model/ssd] { backbone { [backbone/vgg16] { pixel_deviation: 58 } } }"),
+    "faster_rcnn_r50_fpn": StepModel(
+        size=320, batch=2, torch=fasterrcnn_resnet50_fpn,
+        trireme="[model/faster_rcnn] { image_size: 320 roi { maps: 4 } backbone { [backbone/fpn] { extra: POOL "
+                f"backbone {{ {RESNET50 % 'maps: [1, 2, 3, 4]'} }} }} }} }}"),
+    "retinanet_r50_fpn": StepModel(
+        size=320, batch=2, torch=retinanet_resnet50_fpn,
+        trireme="[model/retinanet] { image_size: 320 backbone { [backbone/fpn] { extra: P6_P7 "
+                f"backbone {{ {RESNET50 % ''} }} }} }} }}"),
+}
