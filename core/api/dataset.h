@@ -37,7 +37,7 @@ class Dataset {
   // Labels are indices into this list.
   virtual const std::vector<std::string>& class_names() const = 0;
 
-  // The largest number of objects in any one image; batches are padded to it.
+  // The largest number of objects in any one image, without crowds; batches are padded to it.
   virtual int max_objects() const = 0;
 };
 

@@ -17,6 +17,9 @@ struct Object {
   Box box;
   int label = 0;           // index into the data set's class names
   bool difficult = false;  // counted neither for nor against in VOC's evaluation
+  // COCO's: the box is around many of the class that nobody told apart. It is difficult as well, is not trained on, and
+  // any number of detections may lie in it.
+  bool crowd = false;
 };
 
 // A JPEG that nobody has decoded yet.

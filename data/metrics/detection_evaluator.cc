@@ -17,6 +17,14 @@ constexpr size_t kCocoMaxDetections = 100;  // of one image and class
 
 double CocoThreshold(int index) { return 0.5 + 0.05 * index; }
 
+double Area(const Box& box) { return (static_cast<double>(box.x2) - box.x1) * (static_cast<double>(box.y2) - box.y1); }
+
+double Intersection(const Box& a, const Box& b) {
+  const double width = std::min<double>(a.x2, b.x2) - std::max<double>(a.x1, b.x1);
+  const double height = std::min<double>(a.y2, b.y2) - std::max<double>(a.y1, b.y1);
+  return width > 0 && height > 0 ? width * height : 0;
+}
+
 // A detection's place in the ranking of its class, and what became of it.
 struct Ranked {
   float score = 0;
@@ -79,13 +87,20 @@ void RankVoc(const std::vector<const Object*>& objects, const std::vector<const 
   }
 }
 
+// How well a detection fits: on a crowd, how much of the detection lies in it.
+double CocoOverlap(const Box& detection, const Object& object) {
+  if (!object.crowd) return IntersectionOverUnion(detection, object.box);
+  const double area = Area(detection);
+  return area > 0 ? Intersection(detection, object.box) / area : 0;
+}
+
 void RankCoco(std::vector<const Object*> objects, std::vector<const Detection*> detections,
               std::vector<Ranked> (*ranked)[kCocoThresholds]) {
   if (detections.size() > kCocoMaxDetections) detections.resize(kCocoMaxDetections);
   std::stable_partition(objects.begin(), objects.end(), [](const Object* object) { return !object->difficult; });
   std::vector<double> overlaps;
   for (const Detection* detection : detections) {
-    for (const Object* object : objects) overlaps.push_back(IntersectionOverUnion(detection->box, object->box));
+    for (const Object* object : objects) overlaps.push_back(CocoOverlap(detection->box, *object));
   }
   for (int t = 0; t < kCocoThresholds; ++t) {
     std::vector<bool> taken(objects.size());
@@ -93,7 +108,7 @@ void RankCoco(std::vector<const Object*> objects, std::vector<const Detection*> 
       double best = std::min(CocoThreshold(t), 1 - 1e-10);
       int match = -1;
       for (size_t i = 0; i < objects.size(); ++i) {
-        if (taken[i]) continue;
+        if (taken[i] && !objects[i]->crowd) continue;
         if (match >= 0 && !objects[match]->difficult && objects[i]->difficult) break;
         const double overlap = overlaps[d * objects.size() + i];
         if (overlap < best) continue;
@@ -138,13 +153,8 @@ void AddBox(const Box& box, google::protobuf::RepeatedField<float>* corners) {
 }  // namespace
 
 double IntersectionOverUnion(const Box& a, const Box& b) {
-  const double width = std::min<double>(a.x2, b.x2) - std::max<double>(a.x1, b.x1);
-  const double height = std::min<double>(a.y2, b.y2) - std::max<double>(a.y1, b.y1);
-  if (!(width > 0 && height > 0)) return 0;
-  const auto area = [](const Box& box) {
-    return (static_cast<double>(box.x2) - box.x1) * (static_cast<double>(box.y2) - box.y1);
-  };
-  return width * height / (area(a) + area(b) - width * height);
+  const double intersection = Intersection(a, b);
+  return intersection > 0 ? intersection / (Area(a) + Area(b) - intersection) : 0;
 }
 
 DetectionEvaluator::DetectionEvaluator(int num_classes) : num_classes_(num_classes) { CHECK_GE(num_classes, 1); }
@@ -169,6 +179,7 @@ std::string DetectionEvaluator::Serialize() const {
       AddBox(object.box, image->mutable_object_corners());
       image->add_object_labels(object.label);
       image->add_object_difficult(object.difficult);
+      image->add_object_crowd(object.crowd);
     }
     for (const Detection& detection : record.detections) {
       AddBox(detection.box, image->mutable_detection_corners());
@@ -190,12 +201,14 @@ Status DetectionEvaluator::Merge(const std::string& serialized) {
   for (const EvaluationShard::ImageRecord& image : shard.images()) {
     const int num_objects = image.object_labels_size(), num_detections = image.detection_labels_size();
     if (image.object_corners_size() != 4 * num_objects || image.object_difficult_size() != num_objects ||
-        image.detection_corners_size() != 4 * num_detections || image.detection_scores_size() != num_detections) {
+        image.object_crowd_size() != num_objects || image.detection_corners_size() != 4 * num_detections ||
+        image.detection_scores_size() != num_detections) {
       return absl::InvalidArgumentError(absl::StrCat("image ", image.id(), " of the shard is incomplete"));
     }
     std::vector<Object> objects;
     for (int i = 0; i < num_objects; ++i) {
-      objects.push_back({BoxAt(image.object_corners(), i), image.object_labels(i), image.object_difficult(i)});
+      objects.push_back(
+          {BoxAt(image.object_corners(), i), image.object_labels(i), image.object_difficult(i), image.object_crowd(i)});
     }
     Detections detections;
     for (int i = 0; i < num_detections; ++i) {

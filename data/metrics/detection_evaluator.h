@@ -6,7 +6,8 @@
 //
 // COCO (Lin et al., ECCV 2014, and its API): of each image and class the best 100 detections; each, best first, takes
 // the object it overlaps most among those not taken yet, at thresholds 0.50, 0.55 ... 0.95; objects that do not count
-// (here: difficult ones) are taken only where no other fits, and then the detection counts for nothing.
+// (here: difficult ones) are taken only where no other fits, and then the detection counts for nothing. A crowd is such
+// an object that any number of detections may take, and they fit it by the share of their own area that lies in it.
 //
 // A class without objects that count has no average precision and is left out of the mean. Detections of equal score
 // are ordered by image id, then as they were given: so the result does not depend on the order of Add, nor on how

@@ -11,57 +11,13 @@
 #include "absl/strings/str_split.h"
 #include "core/base/files.h"
 #include "core/base/registry.h"
+#include "data/annotations/annotated_images.h"
+#include "data/annotations/object_checks.h"
 #include "data/image/codec.h"
 #include "data/voc/annotation.h"
 
 namespace trireme {
 namespace {
-
-struct Entry {
-  int64_t id = 0;
-  std::string image_path;
-  std::vector<Object> objects;
-};
-
-class VocDataset : public Dataset {
- public:
-  VocDataset(std::vector<Entry> entries, std::vector<std::string> class_names)
-      : entries_(std::move(entries)), class_names_(std::move(class_names)) {
-    for (const Entry& entry : entries_) {
-      max_objects_ = std::max(max_objects_, static_cast<int>(entry.objects.size()));
-    }
-  }
-
-  int64_t size() const override { return static_cast<int64_t>(entries_.size()); }
-  const std::vector<std::string>& class_names() const override { return class_names_; }
-  int max_objects() const override { return max_objects_; }
-
-  Status Get(int64_t index, Sample* sample) const override {
-    const std::string& path = Describe(index, sample);
-    TRIREME_ASSIGN_OR_RETURN(Image image, ReadImage(path));
-    sample->SetImage(std::move(image));
-    return absl::OkStatus();
-  }
-
-  Status GetEncoded(int64_t index, Sample* sample) const override {
-    TRIREME_ASSIGN_OR_RETURN(std::string bytes, ReadFile(Describe(index, sample)));
-    return SetEncodedImage(std::move(bytes), sample);
-  }
-
- private:
-  // All but the pixels; returns the path of these.
-  const std::string& Describe(int64_t index, Sample* sample) const {
-    const Entry& entry = entries_[index];
-    sample->id = entry.id;
-    sample->name = entry.image_path;
-    sample->objects = entry.objects;
-    return entry.image_path;
-  }
-
-  const std::vector<Entry> entries_;
-  const std::vector<std::string> class_names_;
-  int max_objects_ = 0;
-};
 
 bool Exists(const std::string& path) {
   struct stat info;
@@ -95,19 +51,14 @@ class Opener {
           absl::StrCat(split_path_, ": none of its ", names_.size(), " images is usable; faults: ", faults_.Summary()));
     }
     TRIREME_ASSIGN_OR_RETURN(std::vector<std::string> classes, Classes());
-    std::vector<Entry> entries;
+    std::vector<AnnotatedImage> images;
     std::set<int> seen;
     for (const Draft& draft : drafts_) {
-      entries.push_back({draft.id, draft.image_path, CheckedObjects(draft, classes)});
-      for (const Object& object : entries.back().objects) seen.insert(object.label);
+      images.push_back({draft.id, draft.image_path, draft.size, CheckedObjects(draft, classes)});
+      for (const Object& object : images.back().objects) seen.insert(object.label);
     }
-    for (size_t label = 0; label < classes.size(); ++label) {
-      if (seen.count(static_cast<int>(label)) > 0) continue;
-      faults_.Add(
-          "class without objects", absl::StrCat(split_path_, " (", classes[label], ")"),
-          absl::StrCat("no usable object of class ", classes[label], " in this split; its name may be misspelt"));
-    }
-    return std::unique_ptr<Dataset>(std::make_unique<VocDataset>(std::move(entries), std::move(classes)));
+    ReportClassesWithoutObjects(classes, seen, split_path_, &faults_);
+    return MakeAnnotatedImages(std::move(images), std::move(classes));
   }
 
  private:
@@ -118,14 +69,7 @@ class Opener {
           "JPEGImages");
     }
     if (!Exists(config_.root())) return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
-    std::set<std::string> unique;
-    for (const std::string& name : config_.class_names()) {
-      if (name.empty()) return absl::InvalidArgumentError("class_names: a name is empty");
-      if (!unique.insert(name).second) {
-        return absl::InvalidArgumentError(absl::StrCat("class_names: ", name, " is there twice"));
-      }
-    }
-    return absl::OkStatus();
+    return CheckClassNames({config_.class_names().begin(), config_.class_names().end()});
   }
 
   Status ReadSplit() {
@@ -231,17 +175,9 @@ class Opener {
       Object object;
       object.label = static_cast<int>(found - classes.begin());
       object.difficult = voc.difficult;
-      if (!CheckBox(voc, draft.size, where, &object.box)) continue;
-      const bool twice = std::any_of(objects.begin(), objects.end(), [&](const Object& other) {
-        return other.label == object.label && other.box.x1 == object.box.x1 && other.box.y1 == object.box.y1 &&
-               other.box.x2 == object.box.x2 && other.box.y2 == object.box.y2;
-      });
-      if (twice) {
-        faults_.Add("object given twice", where,
-                    absl::StrCat(voc.name, " ", Corners(voc), " is there already; one is kept"));
-        continue;
-      }
-      objects.push_back(object);
+      const ObjectPlace place = {where, absl::StrCat(voc.name, " ", Corners(voc))};
+      if (!CheckBox(voc, draft.size, place, &object.box)) continue;
+      AddObject(object, place, &faults_, &objects);
     }
     if (draft.annotation.objects.empty()) {
       faults_.Add("annotation without boxes", Place(draft.annotation_path, 1),
@@ -251,31 +187,16 @@ class Opener {
   }
 
   // False if nothing is left of the box.
-  bool CheckBox(const VocObject& voc, const ImageSize& size, const std::string& where, Box* box) {
-    const double x1 = voc.xmin - 1, y1 = voc.ymin - 1, x2 = voc.xmax, y2 = voc.ymax;
+  bool CheckBox(const VocObject& voc, const ImageSize& size, const ObjectPlace& place, Box* box) {
     // Equal corners of VOC's are one pixel; files that mean a point, or exclusive ends, write them too. Such a box
     // teaches nothing, so it counts as empty.
     if (voc.xmax <= voc.xmin || voc.ymax <= voc.ymin) {
-      faults_.Add("box without area", where, absl::StrCat(voc.name, " ", Corners(voc), " is dropped"));
-      return false;
-    }
-    const double left = std::max(x1, 0.0), top = std::max(y1, 0.0);
-    const double right = std::min<double>(x2, size.width), bottom = std::min<double>(y2, size.height);
-    if (right <= left || bottom <= top) {
-      faults_.Add("box outside of its image", where,
-                  absl::StrCat(voc.name, " ", Corners(voc), " does not touch the ", size.width, " x ", size.height,
-                               " pixels of the image; dropped"));
+      faults_.Add("box without area", place.where, absl::StrCat(place.what, " is dropped"));
       return false;
     }
     // Many tools write 0-based corners: one pixel too far to the left or top is their habit, and clipped as well, but
     // it is a fault all the same.
-    if (left != x1 || top != y1 || right != x2 || bottom != y2) {
-      faults_.Add("box partly outside of its image", where,
-                  absl::StrCat(voc.name, " ", Corners(voc), " is clipped to the ", size.width, " x ", size.height,
-                               " pixels of the image"));
-    }
-    *box = {static_cast<float>(left), static_cast<float>(top), static_cast<float>(right), static_cast<float>(bottom)};
-    return true;
+    return ClipToImage(voc.xmin - 1, voc.ymin - 1, voc.xmax, voc.ymax, size, /*tolerance=*/0, place, &faults_, box);
   }
 
   const VocDatasetConfig& config_;

@@ -109,6 +109,26 @@ TEST(Coco, ByHand) {
   EXPECT_TRUE(std::isnan(result.class_ap[1]));
 }
 
+TEST(Coco, ACrowdTakesAnyNumberOfDetectionsThatLieInIt) {
+  Object crowd = MakeObject({20, 20, 100, 100}, 0, /*difficult=*/true);
+  crowd.crowd = true;
+  // The first is wrong, three lie in the crowd and count for nothing (of the third 60 %), the last is right.
+  const Detections detections = {{{150, 150, 160, 160}, 0, 0.9f},
+                                 {{20, 20, 30, 30}, 0, 0.8f},
+                                 {{50, 50, 60, 60}, 0, 0.7f},
+                                 {{94, 40, 104, 50}, 0, 0.6f},
+                                 {{0, 0, 10, 10}, 0, 0.5f}};
+  DetectionEvaluator evaluator(1);
+  evaluator.Add(1, {crowd, MakeObject({0, 0, 10, 10})}, detections);
+  DetectionEvaluator merged(1);
+  ASSERT_TRUE(merged.Merge(evaluator.Serialize()).ok());
+  for (const DetectionEvaluator* each : {&evaluator, &merged}) {
+    const CocoResult result = each->EvaluateCoco();
+    EXPECT_NEAR(result.ap50, 1 / 2.0, 1e-12);
+    EXPECT_NEAR(result.ap75, 1 / 3.0, 1e-12);
+  }
+}
+
 TEST(Coco, AHundredDetectionsOfAnImageCount) {
   DetectionEvaluator evaluator(1);
   Detections detections;

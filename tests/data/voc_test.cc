@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/registry.h"
 #include "data/image/codec.h"
+#include "tests/data/opened_dataset.h"
 #include "tests/data/temp_folder.h"
 
 namespace trireme {
@@ -50,18 +51,7 @@ class VocTest : public ::testing::Test {
     WriteBytes(root_ + "/ImageSets/Main/train.txt", split_);
     return MakeVoc(config_, {&faults_});
   }
-  // Opens, and expects to.
-  std::unique_ptr<Dataset> Opened() {
-    auto dataset = Open();
-    EXPECT_TRUE(dataset.ok()) << dataset.status();
-    return dataset.ok() ? *std::move(dataset) : nullptr;
-  }
-  Sample Get(const Dataset& dataset, int64_t index) {
-    Sample sample;
-    const Status status = dataset.Get(index, &sample);
-    EXPECT_TRUE(status.ok()) << status;
-    return sample;
-  }
+  std::unique_ptr<Dataset> Opened() { return trireme::Opened(Open()); }
   std::vector<std::string> Places() const {
     std::vector<std::string> places;
     for (const Fault& fault : faults_.faults()) {
