@@ -26,6 +26,9 @@ struct Batch {
   // int64 [N], RandomKey of each image. They lie on the device, where a step that was recorded finds those of its own
   // time. Undefined for a model that draws nothing.
   Tensor random_keys;
+  // float32 [N, 2]: height and width of each image, from the top left corner; beyond them is padding, whose pixels mean
+  // nothing. Undefined: there is none.
+  Tensor image_sizes;
 
   // Images [begin, end).
   Batch Slice(int64_t begin, int64_t end) const {
@@ -35,6 +38,7 @@ struct Batch {
     slice.labels = labels.Slice(begin, end);
     if (!image_ids.empty()) slice.image_ids.assign(image_ids.begin() + begin, image_ids.begin() + end);
     if (random_keys.defined()) slice.random_keys = random_keys.Slice(begin, end);
+    if (image_sizes.defined()) slice.image_sizes = image_sizes.Slice(begin, end);
     return slice;
   }
 };
@@ -44,9 +48,9 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
   // The batch of step `step`. Calls are made with steps in increasing order, one after the other; the
-  // first may be any (a resumed run), and so may one that looks for a fault once more. Blocks until the batch is made; on a device that runs beside the
-  // host the tensors are then there in the order of the compute stream, and the host does not wait for it. They keep
-  // their addresses while nothing else holds them.
+  // first may be any (a resumed run), and so may one that looks for a fault once more. Blocks until the batch is made;
+  // on a device that runs beside the host the tensors are then there in the order of the compute stream, and the host
+  // does not wait for it. They keep their addresses while nothing else holds them.
   virtual Status Next(int64_t step, Batch* batch) = 0;
   // Seconds that Next has spent waiting, since the start.
   virtual double wait_seconds() const = 0;

@@ -8,6 +8,7 @@
 
 #include "core/api/batch.h"
 #include "core/api/detection.h"
+#include "core/api/image_spec.h"
 #include "core/autograd/context.h"
 #include "core/base/status.h"
 #include "core/nn/module.h"
@@ -16,12 +17,6 @@ namespace trireme {
 
 // Scalars by name, in a fixed order ("localization", "classification"). What is trained is their sum.
 using NamedLosses = std::vector<std::pair<std::string, Var>>;
-
-// What images a detector takes.
-struct ImageSpec {
-  int height = 0;
-  int width = 0;
-};
 
 class Detector : public Module {
  public:
@@ -39,9 +34,14 @@ class Detector : public Module {
   // without objects, and a batch without any, are legal. Same collective calls on every worker.
   virtual StatusOr<NamedLosses> Loss(Context& context, const Batch& batch) = 0;
 
-  // `images`: uint8 [N, H, W, 3] of image_spec(). One entry an image, after suppression, in pixels of
+  // `images`: uint8 [N, H, W, 3] of image_spec(); `image_sizes`: as Batch::image_sizes, undefined where there is no
+  // padding; models whose image_spec() stretches are given none. One entry an image, after suppression, in pixels of
   // these images. No collective calls.
-  virtual StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) = 0;
+  virtual StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images,
+                                                   const Tensor& image_sizes) = 0;
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) {
+    return Detect(context, images, Tensor());
+  }
 };
 
 }  // namespace trireme

@@ -30,8 +30,11 @@ Var Concat(Context& context, const std::vector<Var>& parts, int axis);
 // Elements [begin, end) along dimension `axis`.
 Var Slice(Context& context, const Var& x, int axis, int64_t begin, int64_t end);
 
-// 8-bit images [N, H, W, 3] to activations of the context's precision: (value - mean[c]) / deviation[c].
-Var NormalizeImages(Context& context, const Tensor& images, const float mean[3], const float deviation[3]);
+// 8-bit images [N, H, W, 3] to activations of the context's precision: (value - mean[c]) / deviation[c]. `sizes`
+// float32 [N, 2] are the height and width from the top left corner beyond which the result is 0; undefined: there is
+// nothing beyond.
+Var NormalizeImages(Context& context, const Tensor& images, const float mean[3], const float deviation[3],
+                    const Tensor& sizes = Tensor());
 
 }  // namespace trireme::ops
 

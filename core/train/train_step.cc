@@ -61,7 +61,7 @@ Status TrainStep::EnqueueOrLaunch(int64_t step, const std::vector<Batch>& parts,
   }
   std::vector<const void*> addresses;
   for (const Batch& part : parts) {
-    for (const Tensor* tensor : {&part.images, &part.boxes, &part.labels, &part.random_keys}) {
+    for (const Tensor* tensor : {&part.images, &part.boxes, &part.labels, &part.random_keys, &part.image_sizes}) {
       addresses.push_back(tensor->defined() ? tensor->raw() : nullptr);
     }
   }

@@ -1,8 +1,8 @@
 // Where the loader's threads put the samples of one batch, and how these come to the device.
 //
 // Life of a buffer, again and again: Begin; for every place of the batch, by any thread at any time, WaitUntilFree,
-// boxes, labels, id and Put; Finish, by the thread that put the last; Deliver, by the thread that calls Loader::Next.
-// It may be begun anew without having been finished or delivered. Errors of the device are DeviceErrors.
+// boxes, labels, size, id and Put; Finish, by the thread that put the last; Deliver, by the thread that calls
+// Loader::Next. It may be begun anew without having been finished or delivered. Errors of the device are DeviceErrors.
 //
 // On a device whose compute stream is inline (the CPU), Put renders the sample, and Deliver copies. On others:
 //   * Put copies the part of the source that is needed into page-locked memory, beside the plan of its rendering.
@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "core/api/batch.h"
+#include "core/api/image_spec.h"
 #include "core/api/sample.h"
 #include "core/device/device.h"
 #include "data/loader/jpeg_decoder.h"
@@ -46,6 +47,10 @@ class BatchBuffer {
   // Of one image: 4 * objects, and objects. They move with Finish.
   float* boxes(int64_t place) { return boxes_ + 4 * size_.objects * place; }
   int32_t* labels(int64_t place) { return labels_ + size_.objects * place; }
+  void set_size(int64_t place, const ImageExtent& size) {
+    sizes_[2 * place] = static_cast<float>(size.height);
+    sizes_[2 * place + 1] = static_cast<float>(size.width);
+  }
   void set_id(int64_t place, int64_t id, int64_t random_key) {
     ids_[static_cast<size_t>(place)] = id;
     keys_[place] = random_key;
@@ -65,6 +70,7 @@ class BatchBuffer {
   float* boxes_ = nullptr;
   int32_t* labels_ = nullptr;
   int64_t* keys_ = nullptr;
+  float* sizes_ = nullptr;
   std::vector<int64_t> ids_;
 };
 

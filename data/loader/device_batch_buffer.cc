@@ -50,7 +50,8 @@ class DeviceBatchBuffer : public BatchBuffer {
         device_(lane.device_),
         labels_at_(Aligned(size.images * size.objects * 4 * 4)),
         keys_at_(labels_at_ + Aligned(size.images * size.objects * 4)),
-        jobs_at_(keys_at_ + Aligned(size.images * 8)),
+        sizes_at_(keys_at_ + Aligned(size.images * 8)),
+        jobs_at_(sizes_at_ + Aligned(size.images * 2 * 4)),
         pixels_at_(jobs_at_ + Aligned(size.images * static_cast<int64_t>(sizeof(RenderJob)))),
         images_(Tensor::Empty(device_, {size.images * image_bytes()}, DataType::kUint8)),
         annotations_(Tensor::Empty(device_, {jobs_at_}, DataType::kUint8)),
@@ -143,6 +144,7 @@ class DeviceBatchBuffer : public BatchBuffer {
     copy(batch->boxes, annotations_, 0);
     copy(batch->labels, annotations_, labels_at_);
     copy(batch->random_keys, annotations_, keys_at_);
+    copy(batch->image_sizes, annotations_, sizes_at_);
     compute.Record(*taken_);
   }
 
@@ -172,6 +174,7 @@ class DeviceBatchBuffer : public BatchBuffer {
     boxes_ = reinterpret_cast<float*>(host());
     labels_ = reinterpret_cast<int32_t*>(host() + labels_at_);
     keys_ = reinterpret_cast<int64_t*>(host() + keys_at_);
+    sizes_ = reinterpret_cast<float*>(host() + sizes_at_);
   }
 
   void PlaceDecoded() {
@@ -205,8 +208,8 @@ class DeviceBatchBuffer : public BatchBuffer {
 
   RenderLane& lane_;
   Device& device_;
-  // The page-locked memory: boxes, labels, random keys, jobs, packed regions.
-  const int64_t labels_at_, keys_at_, jobs_at_, pixels_at_;
+  // The page-locked memory: boxes, labels, random keys, sizes, jobs, packed regions.
+  const int64_t labels_at_, keys_at_, sizes_at_, jobs_at_, pixels_at_;
   std::shared_ptr<void> buffer_;
   int64_t capacity_ = 0;
 

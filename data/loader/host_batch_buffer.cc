@@ -14,10 +14,12 @@ class HostBatchBuffer : public BatchBuffer {
         images_(static_cast<size_t>(size.images * image_bytes())),
         all_boxes_(static_cast<size_t>(size.images * size.objects * 4)),
         all_labels_(static_cast<size_t>(size.images * size.objects)),
-        all_keys_(static_cast<size_t>(size.images)) {
+        all_keys_(static_cast<size_t>(size.images)),
+        all_sizes_(static_cast<size_t>(size.images * 2)) {
     boxes_ = all_boxes_.data();
     labels_ = all_labels_.data();
     keys_ = all_keys_.data();
+    sizes_ = all_sizes_.data();
   }
 
   void Put(int64_t place, const Sample& sample) override {
@@ -30,6 +32,7 @@ class HostBatchBuffer : public BatchBuffer {
     batch->boxes.CopyFromHost(all_boxes_.data());
     batch->labels.CopyFromHost(all_labels_.data());
     batch->random_keys.CopyFromHost(all_keys_.data());
+    batch->image_sizes.CopyFromHost(all_sizes_.data());
   }
 
  private:
@@ -38,6 +41,7 @@ class HostBatchBuffer : public BatchBuffer {
   std::vector<float> all_boxes_;
   std::vector<int32_t> all_labels_;
   std::vector<int64_t> all_keys_;
+  std::vector<float> all_sizes_;
 };
 
 }  // namespace
@@ -57,6 +61,7 @@ void BatchBuffer::FitTensors(Device& device, Batch* batch) const {
   fit({size_.images, size_.objects, 4}, DataType::kFloat32, &batch->boxes);
   fit({size_.images, size_.objects}, DataType::kInt32, &batch->labels);
   fit({size_.images}, DataType::kInt64, &batch->random_keys);
+  fit({size_.images, 2}, DataType::kFloat32, &batch->image_sizes);
   batch->image_ids = ids_;
 }
 

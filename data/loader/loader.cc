@@ -23,7 +23,8 @@ Status Loader::Check(const Dataset& dataset, const LoaderOptions& options) {
     return refuse(options.world_size, " workers are more than the ", dataset.size(),
                   " images of the data set; take fewer workers");
   }
-  if (options.height < 1 || options.width < 1) return refuse("images of ", options.width, " x ", options.height);
+  const ImageSpec& image = options.image;
+  if (image.height < 1 || image.width < 1) return refuse("images of ", image.width, " x ", image.height);
   if (options.batches_per_step < 1) return refuse("a step of ", options.batches_per_step, " batches");
   if (options.threads < 1) return refuse("loader.threads is ", options.threads, "; at least 1 is needed");
   if (options.prefetch < 1) return refuse("loader.prefetch is ", options.prefetch, "; at least 1 is needed");
@@ -44,7 +45,7 @@ Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms,
       sampler_(dataset->size(), options.seed, options.shuffle) {
   const Status checked = Check(dataset_, options_);
   CHECK(checked.ok()) << checked;
-  const BatchSize size{share_.count, options_.height, options_.width, max_objects_};
+  const BatchSize size{share_.count, options_.image.height, options_.image.width, max_objects_};
   CHECK(options_.decoder == nullptr || !device_.compute_stream().is_inline()) << "nothing to decode beside the host";
   if (!device_.compute_stream().is_inline()) lane_ = std::make_unique<RenderLane>(device_, options_.decoder);
   for (int i = 0; i < options_.prefetch; ++i) {
@@ -125,10 +126,17 @@ Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& jo
   Random random(options_.seed, RandomUse::kAugmentation, static_cast<uint64_t>(turn.epoch),
                 static_cast<uint64_t>(turn.index));
   for (const Transform* transform : transforms_) transform->Apply(sample, &random);
-  TRIREME_RETURN_IF_ERROR(sample->fault);
+  const ImageSpec& spec = options_.image;
+  const int shorter_side =
+      spec.keeps_aspect() ? spec.shorter_sides[random.Below(static_cast<uint32_t>(spec.shorter_sides.size()))] : 0;
+  const ImageExtent extent = spec.ExtentOf(sample->width(), sample->height(), shorter_side);
 
   BatchBuffer& buffer = *job.slot->buffer;
   buffer.WaitUntilFree();
+  PutObjects(*sample, extent, buffer.boxes(job.place), buffer.labels(job.place));
+  buffer.set_size(job.place, extent);
+  ShowWithin(spec, extent, sample);
+  TRIREME_RETURN_IF_ERROR(sample->fault);
   bool is_put = false;
   if (sample->source == nullptr) {
     const Status taken = buffer.PutEncoded(job.place, *sample);
@@ -143,19 +151,19 @@ Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& jo
     CHECK(!sample->source->empty()) << "a transform left no image";
     buffer.Put(job.place, *sample);
   }
-  PutObjects(*sample, buffer.boxes(job.place), buffer.labels(job.place));
   buffer.set_id(job.place, sample->id, RandomKey(job.step / options_.batches_per_step, sample->id));
   return absl::OkStatus();
 }
 
-void Loader::PutObjects(const Sample& sample, float* boxes, int32_t* labels) {
-  const int width = options_.width, height = options_.height;
+void Loader::PutObjects(const Sample& sample, const ImageExtent& extent, float* boxes, int32_t* labels) {
+  const int width = extent.width, height = extent.height;
   std::fill(boxes, boxes + 4 * max_objects_, 0.0f);
   std::fill(labels, labels + max_objects_, -1);
   const float scale_x = static_cast<float>(width) / static_cast<float>(sample.width());
   const float scale_y = static_cast<float>(height) / static_cast<float>(sample.height());
   int count = 0;
   for (const Object& object : sample.objects) {
+    if (object.crowd) continue;
     const float x1 = std::max(0.0f, object.box.x1 * scale_x), y1 = std::max(0.0f, object.box.y1 * scale_y);
     const float x2 = std::min(static_cast<float>(width), object.box.x2 * scale_x);
     const float y2 = std::min(static_cast<float>(height), object.box.y2 * scale_y);

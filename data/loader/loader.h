@@ -3,11 +3,12 @@
 // Step s takes the sample positions from s * global_batch_size on, in the order of Sampler; each worker a share of them
 // (ShareOfBatch), which differ by at most one image. Every worker has a batch for every step: how many steps there are
 // is not a question of data, so none can be out of it before the others. Image `index` of an epoch is augmented with
-// Random(seed, kAugmentation, epoch, index), then rendered at the detector's size (core/image/render.h): so a batch
-// depends on (seed, step) and its place alone, never on threads, prefetching, or how many workers share the batch. On
-// the CPU the threads render; on a device that runs beside the host they decode into page-locked memory, and the device
-// renders on a stream of the loader's own (batch_buffer.h). Next then never waits for the device, and its batch is
-// there in the order of the compute stream.
+// Random(seed, kAugmentation, epoch, index), then rendered at the detector's size (core/image/render.h; where that
+// keeps the aspect, the shorter side is drawn last from the same numbers): so a batch depends on (seed, step) and its
+// place alone, never on threads, prefetching, or how many workers share the batch. On the CPU the threads render; on a
+// device that runs beside the host they decode into page-locked memory, and the device renders on a stream of the
+// loader's own (batch_buffer.h). Next then never waits for the device, and its batch is there in the order of the
+// compute stream.
 //
 // With a decoder, data sets are asked for JPEGs as they are (Dataset::GetEncoded) and the device decodes them; what the
 // decoder does not take, the CPU decodes, and the fault log counts it.
@@ -32,6 +33,7 @@
 
 #include "core/api/batch.h"
 #include "core/api/dataset.h"
+#include "core/api/image_spec.h"
 #include "core/api/transform.h"
 #include "core/base/fault_log.h"
 #include "core/base/trace.h"
@@ -50,8 +52,7 @@ struct LoaderOptions {
   uint64_t seed = 1;
   bool shuffle = true;
   // What the detector takes.
-  int height = 0;
-  int width = 0;
+  ImageSpec image = {};
   int threads = 1;
   // Batches made ahead, including the one that is being waited for.
   int prefetch = 3;
@@ -108,7 +109,8 @@ class Loader : public BatchSource {
   Status Fill(const Job& job);
   // With image `index`, augmented as its turn asks for.
   Status FillWith(int64_t index, const Sampler::Place& turn, const Job& job, Sample* sample);
-  void PutObjects(const Sample& sample, float* boxes, int32_t* labels);
+  // Of a sample that becomes `extent` large.
+  void PutObjects(const Sample& sample, const ImageExtent& extent, float* boxes, int32_t* labels);
   bool WillCome(int64_t step) const { return options_.total_steps == 0 || step < options_.total_steps; }
   // Hands the slot out for `step`; holding mutex_.
   void Schedule(Slot* slot, int64_t step);

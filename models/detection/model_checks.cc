@@ -52,7 +52,23 @@ StatusOr<int> SharedBoxesPerPlace(const char* model, const std::vector<int>& box
   return boxes_per_place[0];
 }
 
-Status CheckImages(const char* model, const ImageSpec& spec, const Tensor& images) {
+Status ResolveKeepAspect(const KeepAspectConfig& config, ImageSpec* spec) {
+  constexpr double kMost = 1 << 20;
+  spec->shorter_sides.assign(config.min_size().begin(), config.min_size().end());
+  if (spec->shorter_sides.empty()) spec->shorter_sides = {800};
+  spec->longer_side = config.max_size();
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("keep_aspect.max_size", config.max_size(), 1, kMost));
+  for (const int side : spec->shorter_sides) {
+    TRIREME_RETURN_IF_ERROR(CheckFieldRange("keep_aspect.min_size", side, 1, config.max_size()));
+  }
+  return absl::OkStatus();
+}
+
+Status CheckImages(const char* model, const ImageSpec& spec, const Tensor& images, const Tensor& image_sizes) {
+  if (image_sizes.defined() && image_sizes.shape() != Shape{images.dim(0), 2}) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(model, " takes image sizes [", images.dim(0), ", 2], not ", image_sizes.shape().ToString()));
+  }
   const Shape& shape = images.shape();
   if (shape.rank() == 4 && shape[1] == spec.height && shape[2] == spec.width && shape[3] == 3 &&
       images.type() == DataType::kUint8) {

@@ -9,6 +9,7 @@
 #include "core/api/backbone.h"
 #include "core/api/detector.h"
 #include "core/base/status.h"
+#include "models/detection/keep_aspect.pb.h"
 
 namespace trireme {
 
@@ -18,8 +19,10 @@ StatusOr<int> ResolveNumClasses(std::optional<int> configured, const std::vector
 // InvalidArgument unless least <= value <= most.
 Status CheckFieldRange(const char* field, double value, double least, double most);
 
-// InvalidArgument unless these are uint8 images of the size that `model` ("model/ssd") takes.
-Status CheckImages(const char* model, const ImageSpec& spec, const Tensor& images);
+// InvalidArgument unless these are uint8 images of the size that `model` ("model/ssd") takes, and `image_sizes` (may be
+// undefined) has their number.
+Status CheckImages(const char* model, const ImageSpec& spec, const Tensor& images,
+                   const Tensor& image_sizes = Tensor());
 
 // For a head that all maps share. InvalidArgument where they have different channels, naming them.
 Status CheckSharedHead(const char* model, const std::vector<FeatureSpec>& maps);
@@ -37,6 +40,9 @@ StatusOr<ImageSpec> ResolveImageSpec(const Config& config) {
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("the images' width", spec.width, 1, kMost));
   return spec;
 }
+
+// Images of `spec` keep their aspect as `config` says. InvalidArgument where its numbers make no sense.
+Status ResolveKeepAspect(const KeepAspectConfig& config, ImageSpec* spec);
 
 // Of a message with num_classes.
 template <class Config>

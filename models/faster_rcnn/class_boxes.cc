@@ -42,9 +42,9 @@ Var OffsetsOfLabel(Context& context, const Var& offsets, const Tensor& label) {
   });
 }
 
-Tensor DecodeClassBoxes(const Tensor& offsets, const Tensor& proposals, const BoxCoder& coder, float width,
-                        float height, float least_side, Stream& stream) {
-  const int64_t rows = proposals.size() / 4, num_classes = offsets.dim(1) / 4 - 1;
+Tensor DecodeClassBoxes(const Tensor& offsets, const Tensor& proposals, const BoxCoder& coder, const ImageSizes& sizes,
+                        float least_side, Stream& stream) {
+  const int64_t rows = proposals.size() / 4, of_image = proposals.dim(1), num_classes = offsets.dim(1) / 4 - 1;
   CHECK_EQ(offsets.dim(0), rows);
   const Tensor boxes = Tensor::Empty(stream.device(), {proposals.dim(0), proposals.dim(1), num_classes, 4});
   const BoxOffsets* offset = reinterpret_cast<const BoxOffsets*>(offsets.data<float>());
@@ -56,7 +56,7 @@ Tensor DecodeClassBoxes(const Tensor& offsets, const Tensor& proposals, const Bo
         const int64_t row = i / num_classes, label = i % num_classes;
         Box box;
         if (HasArea(proposal[row])) {
-          box = ClipBox(coder.Decode(offset[row * (num_classes + 1) + label + 1], proposal[row]), width, height);
+          box = sizes.Clip(row / of_image, coder.Decode(offset[row * (num_classes + 1) + label + 1], proposal[row]));
         }
         out[i] = box.width() >= least_side && box.height() >= least_side ? box : Box();
       },

@@ -4,6 +4,7 @@
 
 #include "core/autograd/tape.h"
 #include "models/boxes/box_coder.h"
+#include "models/boxes/image_sizes.h"
 
 namespace trireme {
 
@@ -11,10 +12,10 @@ namespace trireme {
 Var OffsetsOfLabel(Context& context, const Var& offsets, const Tensor& label);
 
 // offsets float32 [N P, 4 (C + 1)], where class 0 is the background, of proposals [N, P, 4]. Returns the boxes of the
-// other classes, [N, P, C, 4], clipped to an image of this size. One that belongs to a proposal without area, or has a
-// side below `least_side`, has no area.
-Tensor DecodeClassBoxes(const Tensor& offsets, const Tensor& proposals, const BoxCoder& coder, float width,
-                        float height, float least_side, Stream& stream);
+// other classes, [N, P, C, 4], clipped to their images. One that belongs to a proposal without area, or has a side
+// below `least_side`, has no area.
+Tensor DecodeClassBoxes(const Tensor& offsets, const Tensor& proposals, const BoxCoder& coder, const ImageSizes& sizes,
+                        float least_side, Stream& stream);
 
 }  // namespace trireme
 

@@ -6,7 +6,9 @@
 #include "core/ops/losses.h"
 #include "core/ops/pointwise.h"
 #include "models/anchors/anchor_tensors.h"
+#include "models/anchors/anchors_of_images.h"
 #include "models/anchors/grid_anchors.h"
+#include "models/boxes/image_sizes.h"
 #include "models/detection/model_checks.h"
 #include "models/faster_rcnn/box_head.h"
 #include "models/faster_rcnn/class_boxes.h"
@@ -31,13 +33,17 @@ class FasterRcnn : public Detector {
 
   ImageSpec image_spec() const override { return image_spec_; }
   StatusOr<NamedLosses> Loss(Context& context, const Batch& batch) override;
-  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) override;
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images, const Tensor& image_sizes) override;
 
  private:
-  std::vector<Var> Features(Context& context, const Tensor& images);
+  ImageSizes Sizes(const Tensor& image_sizes) const {
+    return ImageSizes(image_sizes, image_spec_.width, image_spec_.height);
+  }
+  std::vector<Var> Features(Context& context, const Tensor& images, const Tensor& image_sizes);
   // Of all maps, [A, 4].
   StatusOr<Tensor> Anchors(Device& device, const RpnOutputs& outputs);
-  Tensor Propose(const RpnOutputs& outputs, const Tensor& anchors, bool training, Stream& stream) const;
+  Tensor Propose(const RpnOutputs& outputs, const Tensor& anchors, const ImageSizes& sizes, bool training,
+                 Stream& stream) const;
   BoxHeadOutputs RunBoxHead(Context& context, const std::vector<Var>& features, const Tensor& boxes) const;
 
   const FasterRcnnConfig config_;
@@ -63,10 +69,10 @@ FasterRcnn::FasterRcnn(const FasterRcnnConfig& config, const ImageSpec& image_sp
   box_head_ = &AddModule<BoxHead>("roi_heads", channels * size * size, config.roi().features(), num_classes);
 }
 
-std::vector<Var> FasterRcnn::Features(Context& context, const Tensor& images) {
+std::vector<Var> FasterRcnn::Features(Context& context, const Tensor& images, const Tensor& image_sizes) {
   const Backbone::Normalisation normalisation = backbone_->normalisation();
-  return backbone_->Forward(context,
-                            ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation));
+  return backbone_->Forward(
+      context, ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation, image_sizes));
 }
 
 StatusOr<Tensor> FasterRcnn::Anchors(Device& device, const RpnOutputs& outputs) {
@@ -75,7 +81,8 @@ StatusOr<Tensor> FasterRcnn::Anchors(Device& device, const RpnOutputs& outputs) 
   });
 }
 
-Tensor FasterRcnn::Propose(const RpnOutputs& outputs, const Tensor& anchors, bool training, Stream& stream) const {
+Tensor FasterRcnn::Propose(const RpnOutputs& outputs, const Tensor& anchors, const ImageSizes& sizes, bool training,
+                           Stream& stream) const {
   const RpnConfig& rpn = config_.rpn();
   ProposalOptions options;
   options.pre_nms_top_k = training ? rpn.pre_nms_top_k_training() : rpn.pre_nms_top_k_testing();
@@ -88,8 +95,7 @@ Tensor FasterRcnn::Propose(const RpnOutputs& outputs, const Tensor& anchors, boo
     maps.push_back({outputs.objectness[m].value(), outputs.offsets[m].value(), anchors.Slice(first, first + count)});
     first += count;
   }
-  return MakeProposals(maps, options, kRpnCoder, static_cast<float>(image_spec_.width),
-                       static_cast<float>(image_spec_.height), stream);
+  return MakeProposals(maps, options, kRpnCoder, sizes, stream);
 }
 
 BoxHeadOutputs FasterRcnn::RunBoxHead(Context& context, const std::vector<Var>& features, const Tensor& boxes) const {
@@ -102,20 +108,22 @@ BoxHeadOutputs FasterRcnn::RunBoxHead(Context& context, const std::vector<Var>& 
 }
 
 StatusOr<NamedLosses> FasterRcnn::Loss(Context& context, const Batch& batch) {
-  TRIREME_RETURN_IF_ERROR(CheckImages("model/faster_rcnn", image_spec_, batch.images));
+  TRIREME_RETURN_IF_ERROR(CheckImages("model/faster_rcnn", image_spec_, batch.images, batch.image_sizes));
   if (!batch.random_keys.defined()) {
     return absl::InvalidArgumentError("model/faster_rcnn draws random numbers, but the batch has no random_keys");
   }
   Stream& stream = context.stream();
-  const std::vector<Var> features = Features(context, batch.images);
+  const ImageSizes sizes = Sizes(batch.image_sizes);
+  const std::vector<Var> features = Features(context, batch.images, batch.image_sizes);
   const RpnOutputs rpn = rpn_->Forward(context, features);
   TRIREME_ASSIGN_OR_RETURN(const Tensor anchors, Anchors(context.device, rpn));
+  const Tensor trained = sizes.padded() ? AnchorsOfImages(anchors, sizes, batch.labels.dim(0), stream) : anchors;
   TRIREME_ASSIGN_OR_RETURN(NamedLosses losses,
                            RpnLosses(context, config_.rpn(), ops::Concat(context, rpn.objectness, 1),
-                                     ops::Concat(context, rpn.offsets, 1), anchors, batch));
+                                     ops::Concat(context, rpn.offsets, 1), trained, batch));
 
   const Tensor proposals =
-      WithObjects(Propose(rpn, anchors, /*training=*/true, stream), batch.boxes, batch.labels, stream);
+      WithObjects(Propose(rpn, anchors, sizes, /*training=*/true, stream), batch.boxes, batch.labels, stream);
   const RoiTargets targets =
       SampleRois(proposals, batch.boxes, batch.labels, batch.random_keys, config_.roi().iou_threshold(),
                  RoiSample(config_.roi(), context.seed), kRoiCoder, stream);
@@ -125,21 +133,22 @@ StatusOr<NamedLosses> FasterRcnn::Loss(Context& context, const Batch& batch) {
   return losses;
 }
 
-StatusOr<std::vector<Detections>> FasterRcnn::Detect(Context& context, const Tensor& images) {
-  TRIREME_RETURN_IF_ERROR(CheckImages("model/faster_rcnn", image_spec_, images));
+StatusOr<std::vector<Detections>> FasterRcnn::Detect(Context& context, const Tensor& images,
+                                                     const Tensor& image_sizes) {
+  TRIREME_RETURN_IF_ERROR(CheckImages("model/faster_rcnn", image_spec_, images, image_sizes));
   Context inference = context;
   inference.tape = nullptr;
   inference.training = false;
   inference.communicator = nullptr;
   Stream& stream = context.stream();
-  const std::vector<Var> features = Features(inference, images);
+  const ImageSizes sizes = Sizes(image_sizes);
+  const std::vector<Var> features = Features(inference, images, image_sizes);
   const RpnOutputs rpn = rpn_->Forward(inference, features);
   TRIREME_ASSIGN_OR_RETURN(const Tensor anchors, Anchors(context.device, rpn));
-  const Tensor proposals = Propose(rpn, anchors, /*training=*/false, stream);
+  const Tensor proposals = Propose(rpn, anchors, sizes, /*training=*/false, stream);
   const BoxHeadOutputs outputs = RunBoxHead(inference, features, proposals);
   ScoredBoxes scored;
-  scored.boxes = DecodeClassBoxes(outputs.offsets.value(), proposals, kRoiCoder, static_cast<float>(image_spec_.width),
-                                  static_cast<float>(image_spec_.height), kLeastSide, stream);
+  scored.boxes = DecodeClassBoxes(outputs.offsets.value(), proposals, kRoiCoder, sizes, kLeastSide, stream);
   scored.scores =
       ops::Softmax(inference, outputs.logits.value()).Reshape({proposals.dim(0), proposals.dim(1), num_classes_ + 1});
   scored.first_class = 1;
@@ -190,7 +199,8 @@ Status CheckRoi(const RoiConfig& roi, int num_maps) {
 StatusOr<std::unique_ptr<Detector>> MakeFasterRcnn(const FasterRcnnConfig& config, const Detector::BuildArgs& args) {
   constexpr const char* kModel = "model/faster_rcnn";
   TRIREME_ASSIGN_OR_RETURN(const int num_classes, NumClassesOf(config, args.class_names));
-  TRIREME_ASSIGN_OR_RETURN(const ImageSpec image_spec, ResolveImageSpec(config));
+  TRIREME_ASSIGN_OR_RETURN(ImageSpec image_spec, ResolveImageSpec(config));
+  if (config.has_keep_aspect()) TRIREME_RETURN_IF_ERROR(ResolveKeepAspect(config.keep_aspect(), &image_spec));
   TRIREME_RETURN_IF_ERROR(CheckRpn(config.rpn()));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("score_threshold", config.score_threshold(), 0, 1));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("nms_threshold", config.nms_threshold(), 0, 1));

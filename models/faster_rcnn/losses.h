@@ -18,7 +18,7 @@ inline constexpr BoxCoder kRoiCoder{0.1f, 0.2f};
 inline constexpr float kRegressionBeta = 1.0f / 9;
 
 // "loss_objectness" and "loss_rpn_box_reg" of outputs that are joined over the maps: objectness [N, A, 1], offsets
-// [N, A, 4], anchors [A, 4]. Collective.
+// [N, A, 4], anchors [A, 4] or [N, A, 4], of which those without area are not trained. Collective.
 StatusOr<NamedLosses> RpnLosses(Context& context, const RpnConfig& config, const Var& objectness, const Var& offsets,
                                 const Tensor& anchors, const Batch& batch);
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/device/parallel_for.h"
+#include "models/anchors/anchors_of_images.h"
 #include "models/boxes/box_geometry.h"
 #include "models/nms/candidates.h"
 #include "models/nms/select_detections.h"
@@ -16,7 +17,7 @@ constexpr float kNoScore = std::numeric_limits<float>::quiet_NaN();  // is above
 
 // Each map is a class, for suppression: boxes [N, room, maps, 4], scores [N, room, maps]. Fills in map `m`.
 void PutCandidates(const MapObjectness& map, const Candidates& candidates, int64_t m, const BoxCoder& coder,
-                   float width, float height, float least_side, const ScoredBoxes& to, Stream& stream) {
+                   const ImageSizes& sizes, float least_side, const ScoredBoxes& to, Stream& stream) {
   const int64_t num_anchors = map.anchors.dim(0), num_maps = to.scores.dim(2);
   const int64_t width_of_keys = candidates.keys.dim(1), room = to.scores.dim(1);
   const uint64_t* key = static_cast<const uint64_t*>(candidates.keys.raw());
@@ -35,7 +36,7 @@ void PutCandidates(const MapObjectness& map, const Candidates& candidates, int64
         float score = no_score;
         if (rank < count[image]) {
           const int64_t a = CandidateKey::BoxIndex(key[image * width_of_keys + rank]);
-          box = ClipBox(coder.Decode(offset[image * num_anchors + a], anchor[a]), width, height);
+          box = sizes.Clip(image, coder.Decode(offset[image * num_anchors + a], anchor[a]));
           if (box.width() >= least_side && box.height() >= least_side) score = objectness[image * num_anchors + a];
         }
         boxes[i * num_maps + m] = box;
@@ -57,22 +58,23 @@ Tensor BoxesOf(const DetectionTable& table, Stream& stream) {
 }  // namespace
 
 Tensor MakeProposals(const std::vector<MapObjectness>& maps, const ProposalOptions& options, const BoxCoder& coder,
-                     float image_width, float image_height, Stream& stream) {
+                     const ImageSizes& sizes, Stream& stream) {
   CHECK(!maps.empty());
+  const int64_t num_images = maps[0].objectness.dim(0), num_maps = static_cast<int64_t>(maps.size());
   std::vector<Candidates> candidates;
   int64_t room = 1;
   for (const MapObjectness& map : maps) {
     ScoredBoxes anchors;
     anchors.scores = map.objectness;
+    if (sizes.padded()) anchors.boxes = AnchorsOfImages(map.anchors, sizes, num_images, stream);
     candidates.push_back(RankCandidates(anchors, kLeastScore, options.pre_nms_top_k, stream));
     room = std::max(room, candidates.back().keys.dim(1));
   }
-  const int64_t num_images = maps[0].objectness.dim(0), num_maps = static_cast<int64_t>(maps.size());
   ScoredBoxes best;
   best.boxes = Tensor::Empty(stream.device(), {num_images, room, num_maps, 4});
   best.scores = Tensor::Empty(stream.device(), {num_images, room, num_maps});
   for (int64_t m = 0; m < num_maps; ++m) {
-    PutCandidates(maps[m], candidates[m], m, coder, image_width, image_height, options.least_side, best, stream);
+    PutCandidates(maps[m], candidates[m], m, coder, sizes, options.least_side, best, stream);
   }
   DetectionSelection selection;
   selection.score_threshold = kLeastScore;

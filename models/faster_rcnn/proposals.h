@@ -11,6 +11,7 @@
 
 #include "core/tensor/tensor.h"
 #include "models/boxes/box_coder.h"
+#include "models/boxes/image_sizes.h"
 
 namespace trireme {
 
@@ -28,9 +29,10 @@ struct ProposalOptions {
   float least_side = 1e-3f;  // of a box, in pixels, after it was clipped to the image
 };
 
-// float32 [N, count, 4], best first; boxes without area where there are no more.
+// float32 [N, count, 4], best first, clipped to their images; boxes without area where there are no more. Anchors with
+// their centre in the padding of an image take no part.
 Tensor MakeProposals(const std::vector<MapObjectness>& maps, const ProposalOptions& options, const BoxCoder& coder,
-                     float image_width, float image_height, Stream& stream);
+                     const ImageSizes& sizes, Stream& stream);
 
 // The proposals [N, P, 4], and behind them the objects [N, G, 4], as training has it; padding has no area. [N, P + G,
 // 4].

@@ -7,6 +7,7 @@
 
 #include "core/tensor/tensor.h"
 #include "models/boxes/box_coder.h"
+#include "models/boxes/image_sizes.h"
 #include "models/nms/scored_boxes.h"
 
 namespace trireme {
@@ -19,10 +20,11 @@ struct MapScores {
 };
 
 // Of each map and image the `top_k` scores above `threshold`, each as a box of its own that scores in its class alone,
-// clipped to the image; what is left of the room has no area. Fixed shapes: of all maps together [N, sum of min(top_k,
+// clipped to its image. Anchors with their centre in the padding of an image take no part: their scores are set to 0.
+// What is left of the room has no area. Fixed shapes: of all maps together [N, sum of min(top_k,
 // A C), ...]. In stream order, without a read-back. Equal scores: the lower anchor, then the lower class.
 ScoredBoxes BestOfMaps(const std::vector<MapScores>& maps, float threshold, int64_t top_k, const BoxCoder& coder,
-                       float image_width, float image_height, Stream& stream);
+                       const ImageSizes& sizes, Stream& stream);
 
 }  // namespace trireme
 

@@ -6,7 +6,9 @@
 #include "core/ops/losses.h"
 #include "core/ops/pointwise.h"
 #include "models/anchors/anchor_tensors.h"
+#include "models/anchors/anchors_of_images.h"
 #include "models/anchors/grid_anchors.h"
+#include "models/boxes/image_sizes.h"
 #include "models/detection/global_count.h"
 #include "models/detection/model_checks.h"
 #include "models/matching/threshold_matching.h"
@@ -33,10 +35,13 @@ class RetinaNet : public Detector {
 
   ImageSpec image_spec() const override { return image_spec_; }
   StatusOr<NamedLosses> Loss(Context& context, const Batch& batch) override;
-  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) override;
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images, const Tensor& image_sizes) override;
 
  private:
-  StatusOr<RetinaNetOutputs> Predict(Context& context, const Tensor& images);
+  ImageSizes Sizes(const Tensor& image_sizes) const {
+    return ImageSizes(image_sizes, image_spec_.width, image_spec_.height);
+  }
+  StatusOr<RetinaNetOutputs> Predict(Context& context, const Tensor& images, const Tensor& image_sizes);
   // Of all maps, [A, 4].
   StatusOr<Tensor> Anchors(Device& device, const RetinaNetOutputs& outputs);
 
@@ -48,10 +53,10 @@ class RetinaNet : public Detector {
   AnchorTensors anchors_;
 };
 
-StatusOr<RetinaNetOutputs> RetinaNet::Predict(Context& context, const Tensor& images) {
-  TRIREME_RETURN_IF_ERROR(CheckImages("model/retinanet", image_spec_, images));
+StatusOr<RetinaNetOutputs> RetinaNet::Predict(Context& context, const Tensor& images, const Tensor& image_sizes) {
+  TRIREME_RETURN_IF_ERROR(CheckImages("model/retinanet", image_spec_, images, image_sizes));
   const Backbone::Normalisation normalisation = backbone_->normalisation();
-  const Var pixels = ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation);
+  const Var pixels = ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation, image_sizes);
   return head_->Forward(context, backbone_->Forward(context, pixels));
 }
 
@@ -62,18 +67,20 @@ StatusOr<Tensor> RetinaNet::Anchors(Device& device, const RetinaNetOutputs& outp
 }
 
 StatusOr<NamedLosses> RetinaNet::Loss(Context& context, const Batch& batch) {
-  TRIREME_ASSIGN_OR_RETURN(const RetinaNetOutputs outputs, Predict(context, batch.images));
-  TRIREME_ASSIGN_OR_RETURN(const Tensor anchors, Anchors(context.device, outputs));
+  TRIREME_ASSIGN_OR_RETURN(const RetinaNetOutputs outputs, Predict(context, batch.images, batch.image_sizes));
+  TRIREME_ASSIGN_OR_RETURN(Tensor anchors, Anchors(context.device, outputs));
+  const ImageSizes sizes = Sizes(batch.image_sizes);
+  if (sizes.padded()) anchors = AnchorsOfImages(anchors, sizes, batch.labels.dim(0), context.stream());
   const Var logits = ops::Concat(context, outputs.logits, 1), offsets = ops::Concat(context, outputs.offsets, 1);
   return RetinaNetLosses(context, config_, logits, offsets, anchors, batch);
 }
 
-StatusOr<std::vector<Detections>> RetinaNet::Detect(Context& context, const Tensor& images) {
+StatusOr<std::vector<Detections>> RetinaNet::Detect(Context& context, const Tensor& images, const Tensor& image_sizes) {
   Context inference = context;
   inference.tape = nullptr;
   inference.training = false;
   inference.communicator = nullptr;
-  TRIREME_ASSIGN_OR_RETURN(const RetinaNetOutputs outputs, Predict(inference, images));
+  TRIREME_ASSIGN_OR_RETURN(const RetinaNetOutputs outputs, Predict(inference, images, image_sizes));
   TRIREME_ASSIGN_OR_RETURN(const Tensor anchors, Anchors(context.device, outputs));
   std::vector<MapScores> maps;
   int64_t first = 0;
@@ -84,8 +91,7 @@ StatusOr<std::vector<Detections>> RetinaNet::Detect(Context& context, const Tens
     first += count;
   }
   const ScoredBoxes best =
-      BestOfMaps(maps, config_.score_threshold(), config_.top_k(), kCoder, static_cast<float>(image_spec_.width),
-                 static_cast<float>(image_spec_.height), context.stream());
+      BestOfMaps(maps, config_.score_threshold(), config_.top_k(), kCoder, Sizes(image_sizes), context.stream());
   DetectionSelection selection;
   selection.score_threshold = config_.score_threshold();
   selection.iou_threshold = config_.nms_threshold();
@@ -116,7 +122,7 @@ StatusOr<NamedLosses> RetinaNetLosses(Context& context, const RetinaNetConfig& c
                                       const Var& offsets, const Tensor& anchors, const Batch& batch) {
   Stream& stream = context.stream();
   const int64_t rows = logits.dim(0) * logits.dim(1);
-  CHECK_EQ(rows, batch.labels.dim(0) * anchors.dim(0)) << "the maps changed their sizes";
+  CHECK_EQ(rows, batch.labels.dim(0) * anchors.dim(-2)) << "the maps changed their sizes";
   MatchThresholds thresholds;
   thresholds.high = config.high_iou_threshold();
   thresholds.low = config.low_iou_threshold();
@@ -141,7 +147,8 @@ StatusOr<NamedLosses> RetinaNetLosses(Context& context, const RetinaNetConfig& c
 
 StatusOr<std::unique_ptr<Detector>> MakeRetinaNet(const RetinaNetConfig& config, const Detector::BuildArgs& args) {
   TRIREME_ASSIGN_OR_RETURN(const int num_classes, NumClassesOf(config, args.class_names));
-  TRIREME_ASSIGN_OR_RETURN(const ImageSpec image_spec, ResolveImageSpec(config));
+  TRIREME_ASSIGN_OR_RETURN(ImageSpec image_spec, ResolveImageSpec(config));
+  if (config.has_keep_aspect()) TRIREME_RETURN_IF_ERROR(ResolveKeepAspect(config.keep_aspect(), &image_spec));
   TRIREME_RETURN_IF_ERROR(CheckNumbers(config));
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
                            CreateComponent<Backbone>(config.backbone(), "backbone", {}));

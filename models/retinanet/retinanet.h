@@ -19,7 +19,8 @@ namespace trireme {
 // InvalidArgument where the config contradicts itself, the class names or its backbone.
 StatusOr<std::unique_ptr<Detector>> MakeRetinaNet(const RetinaNetConfig& config, const Detector::BuildArgs& args);
 
-// The losses of outputs that are joined over the maps: logits [N, A, C], offsets [N, A, 4], anchors [A, 4]. Collective.
+// The losses of outputs that are joined over the maps: logits [N, A, C], offsets [N, A, 4], anchors [A, 4] or [N, A,
+// 4], of which those without area are not trained. Collective.
 StatusOr<NamedLosses> RetinaNetLosses(Context& context, const RetinaNetConfig& config, const Var& logits,
                                       const Var& offsets, const Tensor& anchors, const Batch& batch);
 

@@ -30,7 +30,7 @@ class Ssd : public Detector {
 
   ImageSpec image_spec() const override { return image_spec_; }
   StatusOr<NamedLosses> Loss(Context& context, const Batch& batch) override;
-  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) override;
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images, const Tensor& image_sizes) override;
 
  private:
   SsdHeadOutputs Predict(Context& context, const Tensor& images);
@@ -88,7 +88,7 @@ StatusOr<NamedLosses> Ssd::Loss(Context& context, const Batch& batch) {
   return NamedLosses{{"localization", localization}, {"classification", classification}};
 }
 
-StatusOr<std::vector<Detections>> Ssd::Detect(Context& context, const Tensor& images) {
+StatusOr<std::vector<Detections>> Ssd::Detect(Context& context, const Tensor& images, const Tensor& /*image_sizes*/) {
   TRIREME_RETURN_IF_ERROR(CheckImages("model/ssd", image_spec_, images));
   Context inference = context;
   inference.tape = nullptr;

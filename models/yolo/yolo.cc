@@ -28,7 +28,8 @@ class Yolo : public Detector {
     return head_.Loss(context, maps, batch);
   }
 
-  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) override {
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images,
+                                           const Tensor& /*image_sizes*/) override {
     Context inference = context;
     inference.tape = nullptr;
     inference.training = false;

@@ -108,8 +108,8 @@ class DeviceDecodeTest : public ::testing::Test {
  protected:
   DeviceDecodeTest() {
     options_.global_batch_size = 4;
-    options_.height = 24;
-    options_.width = 32;
+    options_.image.height = 24;
+    options_.image.width = 32;
     made_.push_back(*MakeExpand({}, {}));
     made_.push_back(*MakeMinIouCrop({}, {}));
     made_.push_back(*MakeFlip({}, {}));

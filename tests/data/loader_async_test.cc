@@ -63,9 +63,11 @@ struct Taken {
   std::vector<float> boxes;
   std::vector<int32_t> labels;
   std::vector<int64_t> ids;
+  std::vector<float> sizes;
 
   bool operator==(const Taken& other) const {
-    return images == other.images && boxes == other.boxes && labels == other.labels && ids == other.ids;
+    return images == other.images && boxes == other.boxes && labels == other.labels && ids == other.ids &&
+           sizes == other.sizes;
   }
 };
 
@@ -74,8 +76,8 @@ class LoaderBesideHost : public ::testing::Test {
   LoaderBesideHost() {
     options_.global_batch_size = 4;
     options_.seed = 5;
-    options_.height = 20;
-    options_.width = 30;
+    options_.image.height = 20;
+    options_.image.width = 30;
     made_.push_back(*MakePhotometric({}, {}));
     made_.push_back(*MakeExpand({}, {}));
     made_.push_back(*MakeMinIouCrop({}, {}));
@@ -108,6 +110,7 @@ class LoaderBesideHost : public ::testing::Test {
         copy.boxes = aside(batch.boxes);
         copy.labels = aside(batch.labels);
         copy.random_keys = aside(batch.random_keys);
+        copy.image_sizes = aside(batch.image_sizes);
         kept.push_back(std::move(copy));
       }
     }  // the loader goes before its last batches have been looked at
@@ -118,7 +121,7 @@ class LoaderBesideHost : public ::testing::Test {
       for (const int64_t id : batch.image_ids) keys.push_back(RandomKey(steps[i], id));
       EXPECT_EQ(batch.random_keys.ToVector<int64_t>(), keys);
       all.push_back({batch.images.ToVector<uint8_t>(), batch.boxes.ToVector<float>(), batch.labels.ToVector<int32_t>(),
-                     batch.image_ids});
+                     batch.image_ids, batch.image_sizes.ToVector<float>()});
     }
     return all;
   }
@@ -166,6 +169,23 @@ TEST_F(LoaderBesideHost, GivesTheBatchesOfTheCpuWhateverRunsWhen) {
         }
       }
     }
+  }
+}
+
+// Padding is black, which the transforms' fill is not: some images have to be rendered twice.
+TEST_F(LoaderBesideHost, GivesTheBatchesOfTheCpuWhereImagesKeepTheirAspect) {
+  const NoiseDataset dataset(23);
+  options_.image = {40, 30, {12, 18, 25}, 36};
+  const std::vector<int64_t> steps = {0, 1, 2, 3, 4, 5, 6, 7};
+  const std::vector<Taken> expected = RunOnCpu(dataset, steps);
+  std::set<std::vector<float>> sizes;
+  for (const Taken& taken : expected) sizes.insert(taken.sizes);
+  EXPECT_EQ(sizes.size(), steps.size());
+  options_.prefetch = 2;
+  options_.threads = 2;
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    const auto device = NewAsyncDevice(seed);
+    EXPECT_TRUE(Run(dataset, *device, steps) == expected) << "seed " << seed;
   }
 }
 
@@ -274,8 +294,8 @@ TEST_F(LoaderBesideHost, GoesOnWhileTheComputeStreamIsCaptured) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
       const auto graph = device->EndCapture();
       graph->Launch();
-      all.push_back(
-          {copy.ToVector<uint8_t>(), batch.boxes.ToVector<float>(), batch.labels.ToVector<int32_t>(), batch.image_ids});
+      all.push_back({copy.ToVector<uint8_t>(), batch.boxes.ToVector<float>(), batch.labels.ToVector<int32_t>(),
+                     batch.image_ids, batch.image_sizes.ToVector<float>()});
     }
     ASSERT_TRUE(all == expected) << seed;
   }

@@ -79,8 +79,8 @@ class LoaderTest : public ::testing::Test {
     device_->BindToThisThread();
     options_.global_batch_size = 6;
     options_.seed = 5;
-    options_.height = kHeight;
-    options_.width = kWidth;
+    options_.image.height = kHeight;
+    options_.image.width = kWidth;
   }
 
   Taken Take(Loader* loader, int64_t step) {
@@ -142,6 +142,67 @@ TEST_F(LoaderTest, FillsABatch) {
   EXPECT_THAT(batch.labels.Slice(2, 3).ToVector<int32_t>(), ElementsAre(0, 1, -1));
   // The image is twice as wide as the batch.
   EXPECT_THAT(batch.boxes.Slice(2, 3).ToVector<float>(), ElementsAre(0, 1, 1, 4, 0.5f, 1, 1.5f, 4, 0, 0, 0, 0));
+}
+
+TEST_F(LoaderTest, SaysThatThereIsNoPaddingWhereImagesAreStretched) {
+  const PlainDataset dataset(10);
+  Loader loader(&dataset, {}, &faults_, device_.get(), options_);
+  Batch batch;
+  ASSERT_TRUE(loader.Next(0, &batch).ok());
+  std::vector<float> whole;
+  for (int i = 0; i < 6; ++i) whole.insert(whole.end(), {kHeight, kWidth});
+  EXPECT_EQ(batch.image_sizes.ToVector<float>(), whole);
+}
+
+// Images of 16 x 6, which get a shorter side of 3, 6 or 9, if the longer fits.
+TEST_F(LoaderTest, KeepsTheAspectAndSaysHowLargeEachImageIs) {
+  const PlainDataset dataset(11);
+  options_.image = {20, 22, {3, 6, 9}, 30};
+  options_.global_batch_size = 11;
+  options_.shuffle = false;
+  Loader loader(&dataset, {}, &faults_, device_.get(), options_);
+  std::set<std::pair<float, float>> seen;
+  for (int step = 0; step < 6; ++step) {
+    Batch batch;
+    ASSERT_TRUE(loader.Next(step, &batch).ok());
+    ASSERT_EQ(batch.images.shape(), (Shape{11, 20, 22, 3}));
+    const std::vector<uint8_t> pixels = batch.images.ToVector<uint8_t>();
+    const std::vector<float> sizes = batch.image_sizes.ToVector<float>();
+    const std::vector<float> boxes = batch.boxes.ToVector<float>();
+    for (int n = 0; n < 11; ++n) {
+      const float height = sizes[2 * n], width = sizes[2 * n + 1];
+      seen.insert({height, width});
+      for (int i = 0; i < 20 * 22; ++i) {
+        const bool inside = static_cast<float>(i / 22) < height && static_cast<float>(i % 22) < width;
+        ASSERT_EQ(pixels[3 * (n * 20 * 22 + i)], inside ? n : 0) << "pixel " << i << " of image " << n;
+      }
+      if (n % 4 < 2) continue;
+      const float* box = &boxes[(n * 3 + 1) * 4];  // (1, 1)-(3, 4) before
+      EXPECT_FLOAT_EQ(box[0], width / 16);
+      EXPECT_FLOAT_EQ(box[1], height / 6);
+      EXPECT_FLOAT_EQ(box[2], 3 * width / 16);
+      EXPECT_FLOAT_EQ(box[3], 4 * height / 6);
+    }
+  }
+  EXPECT_EQ(seen, (std::set<std::pair<float, float>>{{3, 8}, {6, 16}, {8, 22}}));
+}
+
+TEST_F(LoaderTest, CrowdsAreNotTrainedOn) {
+  class Crowds : public PlainDataset {
+   public:
+    Crowds() : PlainDataset(10) {}
+    Status Get(int64_t index, Sample* sample) const override {
+      TRIREME_RETURN_IF_ERROR(PlainDataset::Get(index, sample));
+      for (Object& object : sample->objects) object.crowd = object.label == 1;
+      return absl::OkStatus();
+    }
+  };
+  const Crowds dataset;
+  options_.shuffle = false;
+  Loader loader(&dataset, {}, &faults_, device_.get(), options_);
+  Batch batch;
+  ASSERT_TRUE(loader.Next(0, &batch).ok());
+  EXPECT_THAT(batch.labels.Slice(3, 4).ToVector<int32_t>(), ElementsAre(0, 2, -1));
 }
 
 TEST_F(LoaderTest, EpochsJoinWithoutAGapAndHaveEveryImageOnce) {

@@ -26,6 +26,8 @@ Kind Kinds[] = {
     {"FasterRcnn", [] { return MakeFasterRcnn(TinyFasterRcnn(), {}).value(); }},
     {"RetinaNet", [] { return MakeRetinaNet(TinyRetinaNet(), {}).value(); }},
     {"Yolo", [] { return MakeYolo(TinyYolo(), {}).value(); }},
+    {"PaddedFasterRcnn", [] { return MakeFasterRcnn(Padded(TinyFasterRcnn()), {}).value(); }},
+    {"PaddedRetinaNet", [] { return MakeRetinaNet(Padded(TinyRetinaNet()), {}).value(); }},
 };
 
 class AsyncDetectors : public ::testing::TestWithParam<std::tuple<Kind, uint64_t>> {
@@ -52,7 +54,8 @@ TEST_P(AsyncDetectors, DetectAsTheCpuAndReadTheTableOnly) {
   TestModel model(Make(), std::move(device));
   const std::vector<int> objects = {2, 1, 0};
   Context context(cpu->device());
-  const auto expected = cpu->detector().Detect(context, cpu->MakeBatch(objects, 2, 5).images);
+  const Batch cpu_batch = cpu->MakeBatch(objects, 2, 5);
+  const auto expected = cpu->detector().Detect(context, cpu_batch.images, cpu_batch.image_sizes);
   ASSERT_TRUE(expected.ok()) << expected.status();
   ASSERT_GT((*expected)[0].size(), 0u);
 
@@ -60,7 +63,7 @@ TEST_P(AsyncDetectors, DetectAsTheCpuAndReadTheTableOnly) {
   Context async_context(model.device());
   for (int round = 0; round < 2; ++round) {
     log.ClearLog();
-    const auto found = model.detector().Detect(async_context, batch.images);
+    const auto found = model.detector().Detect(async_context, batch.images, batch.image_sizes);
     ASSERT_TRUE(found.ok()) << found.status();
     for (size_t n = 0; n < objects.size(); ++n) {
       ASSERT_EQ((*found)[n].size(), (*expected)[n].size()) << "image " << n;
@@ -113,6 +116,7 @@ TEST_P(AsyncDetectors, ARecordedStepHasTheLossesAndGradientsOfTheCpu) {
     batch.boxes.CopyFrom(next.boxes, stream);
     batch.labels.CopyFrom(next.labels, stream);
     batch.random_keys.CopyFrom(next.random_keys, stream);
+    if (batch.image_sizes.defined()) batch.image_sizes.CopyFrom(next.image_sizes, stream);
     graph->Launch();
     const std::vector<float> expected = cpu->Step(cpu->MakeBatch(objects, 4, seed), true);
     for (size_t k = 0; k < kept.size(); ++k) EXPECT_EQ(kept[k].ToVector<float>()[0], expected[k]);

@@ -16,7 +16,7 @@ class BestOfMapsTest : public ::testing::TestWithParam<testing::BlockSetup> {
   const testing::BlockDevice device_{GetParam()};
 };
 
-TEST_P(BestOfMapsTest, AreTheBestPairsOfEachMapInTheirOrder) {
+void CheckBestPairs(Device& device, const std::vector<std::pair<float, float>>& sizes, bool padded) {
   Random random(3, RandomUse::kSampling);
   const int64_t images = 2, classes = 3, top_k = 20;
   const float threshold = 0.4f;
@@ -37,14 +37,17 @@ TEST_P(BestOfMapsTest, AreTheBestPairsOfEachMapInTheirOrder) {
     for (int64_t i = 0; i < images * anchors * 4; ++i) map.offsets.push_back(random.Uniform(-0.3f, 0.3f));
     for (int64_t a = 0; a < anchors; ++a) map.boxes.push_back(RandomBox(&random, 90, 5, 40));
     MapScores tensors;
-    tensors.scores = Tensor::From(*device_, {images, anchors, classes}, map.scores);
-    tensors.offsets = Tensor::From(*device_, {images, anchors, 4}, map.offsets);
-    tensors.anchors = Tensor::Empty(*device_, {anchors, 4});
+    tensors.scores = Tensor::From(device, {images, anchors, classes}, map.scores);
+    tensors.offsets = Tensor::From(device, {images, anchors, 4}, map.offsets);
+    tensors.anchors = Tensor::Empty(device, {anchors, 4});
     tensors.anchors.CopyFromHost(map.boxes.data());
     maps.push_back(tensors);
     host.push_back(std::move(map));
   }
-  const ScoredBoxes best = BestOfMaps(maps, threshold, top_k, coder, 100, 80, device_->compute_stream());
+  const Tensor size_tensor =
+      Tensor::From<float>(device, {images, 2}, {sizes[0].first, sizes[0].second, sizes[1].first, sizes[1].second});
+  const ScoredBoxes best = BestOfMaps(maps, threshold, top_k, coder,
+                                      ImageSizes(padded ? size_tensor : Tensor(), 100, 80), device.compute_stream());
   const int64_t room = 20 + 15 + 20;
   ASSERT_EQ(best.scores.shape(), (Shape{images, room, classes}));
   const std::vector<float> scores = best.scores.ToVector<float>(), boxes = best.boxes.ToVector<float>();
@@ -55,6 +58,9 @@ TEST_P(BestOfMapsTest, AreTheBestPairsOfEachMapInTheirOrder) {
       std::vector<std::pair<float, int64_t>> pairs;
       for (int64_t i = 0; i < map.anchors * classes; ++i) {
         const float score = map.scores[n * map.anchors * classes + i];
+        const Box& anchor = map.boxes[i / classes];
+        const float x = (anchor.x1 + anchor.x2) / 2, y = (anchor.y1 + anchor.y2) / 2;
+        if (padded && !(y < sizes[n].first && x < sizes[n].second)) continue;
         if (score > threshold) pairs.emplace_back(-score, i);
       }
       std::sort(pairs.begin(), pairs.end());
@@ -74,7 +80,7 @@ TEST_P(BestOfMapsTest, AreTheBestPairsOfEachMapInTheirOrder) {
           offsets.y = offset[1];
           offsets.width = offset[2];
           offsets.height = offset[3];
-          box = ClipBox(coder.Decode(offsets, map.boxes[a]), 100, 80);
+          box = ClipBox(coder.Decode(offsets, map.boxes[a]), sizes[n].second, sizes[n].first);
           ++found;
         }
         EXPECT_EQ(row, expected);
@@ -84,8 +90,14 @@ TEST_P(BestOfMapsTest, AreTheBestPairsOfEachMapInTheirOrder) {
       first += places;
     }
   }
-  EXPECT_GT(found, 60);
+  EXPECT_GT(found, padded ? 40 : 60);
 }
+
+TEST_P(BestOfMapsTest, AreTheBestPairsOfEachMapInTheirOrder) {
+  CheckBestPairs(*device_, {{80, 100}, {80, 100}}, /*padded=*/false);
+}
+
+TEST_P(BestOfMapsTest, AreNotOfThePadding) { CheckBestPairs(*device_, {{70, 50}, {40, 88}}, /*padded=*/true); }
 
 INSTANTIATE_TEST_SUITE_P(Setups, BestOfMapsTest, ::testing::ValuesIn(testing::BlockSetups()));
 

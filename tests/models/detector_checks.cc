@@ -62,7 +62,7 @@ void ExpectGradientIsTheSlope(TestModel& model, const Batch& batch, double relat
 
 void ExpectFindsObjects(TestModel& model, const Batch& batch) {
   Context context(model.device());
-  const auto detections = model.detector().Detect(context, batch.images);
+  const auto detections = model.detector().Detect(context, batch.images, batch.image_sizes);
   ASSERT_TRUE(detections.ok()) << detections.status();
   const int64_t num_images = batch.labels.dim(0), places = batch.labels.dim(1);
   ASSERT_EQ(static_cast<int64_t>(detections->size()), num_images);

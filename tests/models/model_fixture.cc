@@ -49,10 +49,15 @@ Batch TestModel::MakeBatch(const std::vector<int>& objects, int places, uint64_t
   for (uint8_t& pixel : pixels) pixel = static_cast<uint8_t>(random.Below(90));
   std::vector<float> boxes(count * places * 4, 0.0f);
   std::vector<int32_t> labels(count * places, -1);
+  const bool is_padded = detector_->image_spec().keeps_aspect();
+  std::vector<float> sizes;
   for (int64_t n = 0; n < count; ++n) {
+    const int own_width = is_padded ? width - static_cast<int>(random.Below(width / 3)) : width;
+    const int own_height = is_padded ? height - static_cast<int>(random.Below(height / 3)) : height;
+    sizes.insert(sizes.end(), {static_cast<float>(own_height), static_cast<float>(own_width)});
     for (int g = 0; g < objects[n]; ++g) {
       const int box_width = width / 6 + random.Below(width / 3), box_height = height / 6 + random.Below(height / 3);
-      const int left = random.Below(width - box_width), top = random.Below(height - box_height);
+      const int left = random.Below(own_width - box_width), top = random.Below(own_height - box_height);
       const int label = g % 2;
       for (int y = top; y < top + box_height; ++y) {
         for (int x = left; x < left + box_width; ++x) pixels[((n * height + y) * width + x) * 3 + label * 2] = 250;
@@ -72,6 +77,7 @@ Batch TestModel::MakeBatch(const std::vector<int>& objects, int places, uint64_t
   std::vector<int64_t> keys;
   for (int64_t n = 0; n < count; ++n) keys.push_back(RandomKey(static_cast<int64_t>(seed), n));
   batch.random_keys = Tensor::From(*device_, {count}, keys);
+  if (is_padded) batch.image_sizes = Tensor::From(*device_, {count, 2}, sizes);
   return batch;
 }
 

@@ -56,13 +56,17 @@ std::vector<Map> RandomMaps(Random* random, int64_t images, const std::vector<in
 }
 
 std::vector<Box> NaiveProposals(const std::vector<Map>& maps, int64_t image, const ProposalOptions& options,
-                                float width, float height) {
+                                float width, float height, bool padded = false) {
   std::vector<std::tuple<float, int, int>> all;  // negative score, map, rank within it
   std::vector<std::vector<Box>> boxes_of_map;
   for (size_t m = 0; m < maps.size(); ++m) {
     const Map& map = maps[m];
     std::vector<std::pair<float, int>> ranked;
-    for (int a = 0; a < map.count(); ++a) ranked.emplace_back(-map.objectness[image * map.count() + a], a);
+    for (int a = 0; a < map.count(); ++a) {
+      const float x = (map.anchors[a].x1 + map.anchors[a].x2) / 2, y = (map.anchors[a].y1 + map.anchors[a].y2) / 2;
+      if (padded && !(x >= 0 && y >= 0 && x < width && y < height)) continue;
+      ranked.emplace_back(-map.objectness[image * map.count() + a], a);
+    }
     std::sort(ranked.begin(), ranked.end());
     if (static_cast<int>(ranked.size()) > options.pre_nms_top_k) ranked.resize(options.pre_nms_top_k);
     std::vector<Box> boxes;
@@ -103,7 +107,7 @@ TEST_P(ProposalsTest, AreTheNaiveOnes) {
     options.count = trial < 6 ? 40 : 300;
     std::vector<MapObjectness> tensors;
     for (const Map& map : maps) tensors.push_back(map.On(*device_, images));
-    const Tensor proposals = MakeProposals(tensors, options, kCoder, 100, 90, device_->compute_stream());
+    const Tensor proposals = MakeProposals(tensors, options, kCoder, ImageSizes(100, 90), device_->compute_stream());
     ASSERT_EQ(proposals.shape(), (Shape{images, options.count, 4}));
     const std::vector<float> found = proposals.ToVector<float>();
     for (int64_t n = 0; n < images; ++n) {
@@ -117,6 +121,35 @@ TEST_P(ProposalsTest, AreTheNaiveOnes) {
         ASSERT_FLOAT_EQ(row[2], box.x2) << k;
         ASSERT_FLOAT_EQ(row[3], box.y2) << k;
       }
+    }
+  }
+}
+
+TEST_P(ProposalsTest, ArePaddedImagesOwn) {
+  Random random(8, RandomUse::kSampling);
+  const std::vector<std::pair<float, float>> sizes = {{90, 100}, {40, 70}, {81, 33}, {130, 130}};  // height, width
+  std::vector<float> flat;
+  for (const auto& [height, width] : sizes) flat.insert(flat.end(), {height, width});
+  const int64_t images = static_cast<int64_t>(sizes.size());
+  const Tensor size_tensor = Tensor::From(*device_, {images, 2}, flat);
+  const std::vector<Map> maps = RandomMaps(&random, images, {200, 60, 7}, 20);
+  ProposalOptions options;
+  options.pre_nms_top_k = 50;
+  options.nms_threshold = 0.5f;
+  options.count = 60;
+  std::vector<MapObjectness> tensors;
+  for (const Map& map : maps) tensors.push_back(map.On(*device_, images));
+  const std::vector<float> found =
+      MakeProposals(tensors, options, kCoder, ImageSizes(size_tensor, 130, 130), device_->compute_stream())
+          .ToVector<float>();
+  for (int64_t n = 0; n < images; ++n) {
+    const std::vector<Box> expected = NaiveProposals(maps, n, options, sizes[n].second, sizes[n].first, true);
+    EXPECT_GT(expected.size(), 10u);
+    for (int k = 0; k < options.count; ++k) {
+      const float* row = &found[(n * options.count + k) * 4];
+      const Box box = k < static_cast<int>(expected.size()) ? expected[k] : Box();
+      ASSERT_FLOAT_EQ(row[0], box.x1) << k << " of image " << n;
+      ASSERT_FLOAT_EQ(row[3], box.y2) << k << " of image " << n;
     }
   }
 }
@@ -213,7 +246,7 @@ TEST_P(ProposalsTest, ClassesHaveBoxesOfTheirOwn) {
   const Tensor offset_tensor = Tensor::Empty(*device_, {images * count, (classes + 1) * 4});
   offset_tensor.CopyFromHost(offsets.data());
   const std::vector<float> boxes =
-      DecodeClassBoxes(offset_tensor, proposal_tensor, coder, 70, 60, 0.01f, device_->compute_stream())
+      DecodeClassBoxes(offset_tensor, proposal_tensor, coder, ImageSizes(70, 60), 0.01f, device_->compute_stream())
           .ToVector<float>();
   for (int64_t i = 0; i < images * count * classes; ++i) {
     const int64_t row = i / classes;

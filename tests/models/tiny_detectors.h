@@ -23,6 +23,14 @@ FasterRcnnConfig TinyFasterRcnn(NormConfig::Mode norm = NormConfig::FROZEN);
 YoloConfig TinyYolo(NormConfig::Mode norm = NormConfig::FROZEN);
 
 // On one thread of the CPU.
+// The same for images that keep their aspect and are padded; TestModel::MakeBatch gives each a size of its own.
+template <class Config>
+Config Padded(Config config) {
+  config.mutable_keep_aspect()->add_min_size(40);
+  config.mutable_keep_aspect()->set_max_size(64);
+  return config;
+}
+
 std::unique_ptr<TestModel> MakeTestModel(std::unique_ptr<Detector> detector, Precision precision = Precision::kFloat32);
 
 // Multiplies the weights of filters and matrices whose names begin so: heads start with weights so small that little

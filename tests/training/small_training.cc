@@ -77,7 +77,7 @@ class Locator : public Detector {
     return NamedLosses{{"place", ops::SmoothL1(context, places, targets, weights, count)}};
   }
 
-  StatusOr<std::vector<Detections>> Detect(Context&, const Tensor& images) override {
+  StatusOr<std::vector<Detections>> Detect(Context&, const Tensor& images, const Tensor&) override {
     return std::vector<Detections>(images.dim(0));
   }
 
@@ -140,7 +140,7 @@ Status Train(const SmallPlan& plan, const Dataset& scenes, FaultLog* faults, Com
   of_loader.batches_per_step = plan.accumulate_steps;
   of_loader.rank = rank;
   of_loader.world_size = world;
-  of_loader.height = of_loader.width = kSize;
+  of_loader.image = {kSize, kSize};
   TRIREME_RETURN_IF_ERROR(Loader::Check(scenes, of_loader));
   Loader loader(&scenes, {}, faults, &device, of_loader);
   ConstantRate schedule(plan.learning_rate);

@@ -15,15 +15,24 @@
 namespace trireme {
 namespace {
 
-// An image at the detector's size, and what it was before.
+// An image as the detector takes it, its size there, and before.
 struct Prepared {
   int width = 0, height = 0;
+  ImageExtent extent;
   std::vector<uint8_t> pixels;
 };
 
-Prepared Prepare(const Image& image, const ImageSpec& spec) {
-  Prepared prepared{image.width, image.height, std::vector<uint8_t>(static_cast<size_t>(spec.height) * spec.width * 3)};
-  ResizeImage(image, spec.width, spec.height, prepared.pixels.data());
+Prepared Prepare(std::shared_ptr<const Image> image, const ImageSpec& spec) {
+  Prepared prepared;
+  prepared.width = image->width;
+  prepared.height = image->height;
+  prepared.extent = spec.ExtentOf(image->width, image->height, spec.keeps_aspect() ? spec.shorter_sides.back() : 0);
+  prepared.pixels.resize(static_cast<size_t>(spec.height) * spec.width * 3);
+  Sample sample;
+  sample.plan = AugmentationPlan(image->width, image->height);
+  sample.source = std::move(image);
+  ShowWithin(spec, prepared.extent, &sample);
+  RenderImage(*sample.source, sample.plan, spec.width, spec.height, prepared.pixels.data());
   return prepared;
 }
 
@@ -33,15 +42,21 @@ StatusOr<std::vector<Detections>> DetectImages(Detector& detector, const std::ve
   const ImageSpec spec = detector.image_spec();
   const int64_t count = static_cast<int64_t>(images.size());
   std::vector<uint8_t> pixels;
-  for (const Prepared* image : images) pixels.insert(pixels.end(), image->pixels.begin(), image->pixels.end());
+  std::vector<float> extents;
+  for (const Prepared* image : images) {
+    pixels.insert(pixels.end(), image->pixels.begin(), image->pixels.end());
+    extents.push_back(static_cast<float>(image->extent.height));
+    extents.push_back(static_cast<float>(image->extent.width));
+  }
   Context context(device);
   context.precision = precision;
   const Tensor batch = Tensor::From(device, {count, spec.height, spec.width, 3}, pixels);
+  const Tensor sizes = spec.keeps_aspect() ? Tensor::From(device, {count, 2}, extents) : Tensor();
   const TraceSpan span(TraceKind::kForward, "detect");
-  TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, detector.Detect(context, batch));
+  TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, detector.Detect(context, batch, sizes));
   for (size_t i = 0; i < images.size(); ++i) {
-    const float x = static_cast<float>(images[i]->width) / static_cast<float>(spec.width);
-    const float y = static_cast<float>(images[i]->height) / static_cast<float>(spec.height);
+    const float x = static_cast<float>(images[i]->width) / static_cast<float>(images[i]->extent.width);
+    const float y = static_cast<float>(images[i]->height) / static_cast<float>(images[i]->extent.height);
     for (Detection& detection : detections[i]) {
       detection.box = {detection.box.x1 * x, detection.box.y1 * y, detection.box.x2 * x, detection.box.y2 * y};
     }
@@ -77,7 +92,7 @@ Status EvaluateShare(Detector& detector, const Dataset& data, int64_t batch_size
   ReadAhead<Read> reader(share, threads, 2 * batch_size, [&data, &spec, rank, world](int64_t i) {
     Read read;
     read.status = data.Get(rank + i * world, &read.sample);
-    if (read.status.ok()) read.prepared = Prepare(*read.sample.source, spec);
+    if (read.status.ok()) read.prepared = Prepare(read.sample.source, spec);
     read.sample.source = nullptr;
     return read;
   });
@@ -129,7 +144,7 @@ StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& d
 }
 
 StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Precision precision, Device& device) {
-  const Prepared prepared = Prepare(image, detector.image_spec());
+  const Prepared prepared = Prepare(std::make_shared<const Image>(image), detector.image_spec());
   TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, DetectImages(detector, {&prepared}, precision, device));
   return std::move(detections[0]);
 }

@@ -129,8 +129,7 @@ Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* obser
   loader_options.rank = communicator.rank();
   loader_options.world_size = communicator.size();
   loader_options.seed = config.seed();
-  loader_options.height = rank.detector->image_spec().height;
-  loader_options.width = rank.detector->image_spec().width;
+  loader_options.image = rank.detector->image_spec();
   loader_options.threads = config.loader().threads();
   // A step begins when all its parts are there.
   loader_options.prefetch = config.loader().prefetch() * parts_of_step;

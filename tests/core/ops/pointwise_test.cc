@@ -209,5 +209,22 @@ TEST(NormalizeImages, SubtractsAndDividesByChannel) {
             (std::vector<float>{0, 0, 25, 10, -40, 2.5f}));
 }
 
+TEST(NormalizeImages, IsZeroBeyondAnImagesSize) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  const int64_t images = 3, height = 5, width = 7;
+  const Tensor pixels =
+      Tensor::From(check.device(), {images, height, width, 3}, std::vector<uint8_t>(images * height * width * 3, 200));
+  const Tensor sizes = Tensor::From<float>(check.device(), {images, 2}, {5, 7, 2, 7, 4, 1});
+  const float mean[3] = {100, 0, 5}, deviation[3] = {1, 1, 1};
+  const std::vector<float> found =
+      ops::NormalizeImages(context, pixels, mean, deviation, sizes).value().ToVector<float>();
+  for (int64_t i = 0; i < images * height * width; ++i) {
+    const int64_t x = i % width, y = i / width % height, n = i / width / height;
+    const bool inside = n == 0 || (n == 1 && y < 2) || (n == 2 && y < 4 && x < 1);
+    for (int c = 0; c < 3; ++c) ASSERT_EQ(found[3 * i + c], inside ? 200 - mean[c] : 0) << i;
+  }
+}
+
 }  // namespace
 }  // namespace trireme

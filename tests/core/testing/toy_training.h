@@ -26,7 +26,7 @@ class ToyDetector : public Detector {
   ToyDetector();
   ImageSpec image_spec() const override { return {1, 1}; }
   StatusOr<NamedLosses> Loss(Context& context, const Batch& batch) override;
-  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images) override;
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images, const Tensor&) override;
 
  private:
   Parameter& weight_;

@@ -31,7 +31,9 @@ class HungryDetector : public Detector {
                           weight.GradientTarget(&accumulate).Zero(device.compute_stream());
                         })}};
   }
-  StatusOr<std::vector<Detections>> Detect(Context&, const Tensor&) override { return std::vector<Detections>(); }
+  StatusOr<std::vector<Detections>> Detect(Context&, const Tensor&, const Tensor&) override {
+    return std::vector<Detections>();
+  }
 
  private:
   const int64_t each_;

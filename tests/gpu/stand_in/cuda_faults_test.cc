@@ -85,7 +85,7 @@ Status Load() {
     FaultLog faults;
     LoaderOptions options;
     options.global_batch_size = 4;
-    options.height = options.width = 20;
+    options.image = {20, 20};
     options.threads = 2;
     options.total_steps = 8;
     Loader loader(&dataset, {}, &faults, device.get(), options);

@@ -16,7 +16,7 @@ class PixelDetector : public Detector {
  public:
   ImageSpec image_spec() const override { return {kSize, kSize}; }
   StatusOr<NamedLosses> Loss(Context&, const Batch&) override { return absl::UnimplementedError("it is not trained"); }
-  StatusOr<std::vector<Detections>> Detect(Context&, const Tensor& images) override {
+  StatusOr<std::vector<Detections>> Detect(Context&, const Tensor& images, const Tensor&) override {
     std::vector<Detections> all;
     const std::vector<uint8_t> pixels = images.ToVector<uint8_t>();
     const int64_t each = int64_t{3} * kSize * kSize;
@@ -77,6 +77,47 @@ TEST(EvaluateTest, FewerImagesThanWorkersWillDo) {
     for (int world : {2, 3, 5}) {
       EXPECT_EQ(Evaluate(world, num_images, 8), one) << num_images << " images, " << world << " workers";
     }
+  }
+}
+
+// Finds the whole of each image, and its left half.
+class WholeDetector : public Detector {
+ public:
+  ImageSpec image_spec() const override { return {50, 60, {16, 32}, 48}; }
+  StatusOr<NamedLosses> Loss(Context&, const Batch&) override { return absl::UnimplementedError("it is not trained"); }
+  StatusOr<std::vector<Detections>> Detect(Context&, const Tensor& images, const Tensor& image_sizes) override {
+    pixels = images.ToVector<uint8_t>();
+    sizes = image_sizes.ToVector<float>();
+    std::vector<Detections> all;
+    for (size_t n = 0; n < sizes.size() / 2; ++n) {
+      const float height = sizes[2 * n], width = sizes[2 * n + 1];
+      all.push_back({{{0, 0, width, height}, 0, 0.9f}, {{0, 0, width / 2, height}, 1, 0.8f}});
+    }
+    return all;
+  }
+
+  std::vector<uint8_t> pixels;
+  std::vector<float> sizes;
+};
+
+TEST(DetectImageTest, GivesThePixelsOfTheImageThatWasPadded) {
+  const auto device = MakeDevice("cpu", 1).value();
+  device->BindToThisThread();
+  WholeDetector detector;
+  for (const auto& [width, height, to_width, to_height] :
+       {std::tuple{40, 80, 24, 48}, {80, 40, 48, 24}, {20, 30, 32, 48}, {10, 10, 32, 32}, {7, 300, 1, 48}}) {
+    Image image(width, height);
+    std::fill(image.data.begin(), image.data.end(), static_cast<uint8_t>(9));
+    const auto found = DetectImage(detector, image, Precision::kFloat32, *device);
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(detector.sizes, (std::vector<float>{static_cast<float>(to_height), static_cast<float>(to_width)}));
+    for (int i = 0; i < 50 * 60; ++i) {
+      ASSERT_EQ(detector.pixels[3 * i], i % 60 < to_width && i / 60 < to_height ? 9 : 0) << i;
+    }
+    ASSERT_EQ(found->size(), 2u);
+    EXPECT_FLOAT_EQ((*found)[0].box.x2, static_cast<float>(width));
+    EXPECT_FLOAT_EQ((*found)[0].box.y2, static_cast<float>(height));
+    EXPECT_FLOAT_EQ((*found)[1].box.x2, static_cast<float>(width) / 2);
   }
 }
 
