@@ -252,6 +252,23 @@ TEST(FasterRcnn, WorkersAddUpToOne) {
   }
 }
 
+// Rounding would change a selection, so there is none: every anchor is proposed, and all are trained in both stages.
+TEST(FasterRcnn, LossesAndGradientsIn16BitsAreThoseOfFloat32) {
+  FasterRcnnConfig config = TinyFasterRcnn();
+  RpnConfig* rpn = config.mutable_rpn();
+  rpn->set_sample(4096);
+  rpn->set_pre_nms_top_k_training(4096);
+  rpn->set_nms_threshold(1);
+  rpn->set_proposals_training(300);
+  config.mutable_roi()->set_sample(1200);
+  Expect16BitsToBeClose([&](Precision precision) {
+    auto model = MakeModel(config, precision);
+    ScaleWeights(model.get(), "rpn.", 5);
+    ScaleWeights(model.get(), "roi_heads.box_predictor", 3);
+    return model;
+  });
+}
+
 TEST(FasterRcnn, LearnsTwoImagesAndDetectsTheirObjects) {
   for (const FasterRcnnConfig& config : {TinyFasterRcnn(), OfASingleMap()}) {
     const auto model = MakeModel(config);
