@@ -7,6 +7,7 @@
 #include "core/ops/pointwise.h"
 #include "models/detection/model_checks.h"
 #include "models/nms/select_detections.h"
+#include "models/yolo/anchor_free_head.h"
 #include "models/yolo/anchor_head.h"
 
 namespace trireme {
@@ -76,8 +77,8 @@ StatusOr<std::unique_ptr<Detector>> MakeYolo(const YoloConfig& config, const Det
                            CreateComponent<Backbone>(config.backbone(), "backbone", {}));
   TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));
   const YoloExtent image{static_cast<float>(image_spec.width), static_cast<float>(image_spec.height)};
-  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<YoloHead> head,
-                           MakeAnchorHead(config, backbone->specs(), num_classes, image));
+  const auto make_head = config.has_anchor_free() ? MakeAnchorFreeHead : MakeAnchorHead;
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<YoloHead> head, make_head(config, backbone->specs(), num_classes, image));
   return std::make_unique<Yolo>(config, image_spec, std::move(backbone), std::move(head));
 }
 

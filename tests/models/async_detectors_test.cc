@@ -28,6 +28,7 @@ Kind Kinds[] = {
     {"Yolo", [] { return MakeYolo(TinyYolo(), {}).value(); }},
     {"PaddedFasterRcnn", [] { return MakeFasterRcnn(Padded(TinyFasterRcnn()), {}).value(); }},
     {"PaddedRetinaNet", [] { return MakeRetinaNet(Padded(TinyRetinaNet()), {}).value(); }},
+    {"AnchorFreeYolo", [] { return MakeYolo(TinyAnchorFreeYolo(), {}).value(); }},
 };
 
 class AsyncDetectors : public ::testing::TestWithParam<std::tuple<Kind, uint64_t>> {

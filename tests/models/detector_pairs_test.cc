@@ -39,6 +39,8 @@ const Backbone kBackbones[] = {
     {"Darknet53", "[backbone/darknet] { width: 0.125 strides: [8, 16] }", false},
     {"Darknet19Fpn",
      "[backbone/fpn] { backbone { [backbone/darknet] { network: DARKNET19 width: 0.125 } } channels: 16 }", true},
+    {"DarknetTinyPan", "[backbone/pan] { backbone { [backbone/darknet] { network: TINY width: 0.25 } } channels: 12 }",
+     true},
     {"DarknetTiny", "[backbone/darknet] { network: TINY width: 0.25 }", false},
     {"MobileNetV2", "[backbone/mobilenet_v2] { map_strides: [8, 16] extra_channels: 16 }", false},
     {"MobileNetV2OneMap", "[backbone/mobilenet_v2] { map_strides: 8 }", true},
@@ -58,6 +60,7 @@ const char* const kModels[] = {
     "[model/ssd] { num_classes: 2 image_size: 96 backbone { $ } }",
     "[model/yolo] { num_classes: 2 image_size: 96 backbone { $ } }",
     "[model/ssd] { num_classes: 2 image_size: 96 separable_head: true backbone { $ } }",
+    "[model/yolo] { num_classes: 2 image_size: 96 backbone { $ } anchor_free { channels: 12 convs: 1 } }",
     "[model/retinanet] { num_classes: 2 image_size: 96 head_convs: 1 backbone { $ } }",
     "[model/faster_rcnn] { num_classes: 2 image_size: 96 backbone { $ } rpn { sample: 64 proposals_training: 60 } roi "
     "{ "
@@ -111,7 +114,10 @@ INSTANTIATE_TEST_SUITE_P(All, DetectorPairs,
                          ::testing::Combine(::testing::ValuesIn(kModels), ::testing::ValuesIn(kBackbones)),
                          [](const auto& info) {
                            std::string model = std::get<0>(info.param);
-                           model = (model.find("separable") == std::string::npos ? "" : "lite_") +
+                           const auto says = [&](const char* what) { return model.find(what) != std::string::npos; };
+                           model = (says("separable")     ? "lite_"
+                                    : says("anchor_free") ? "anchor_free_"
+                                                          : "") +
                                    model.substr(7, model.find(']') - 7);
                            return model + "_" + std::get<1>(info.param).name;
                          });

@@ -67,6 +67,16 @@ YoloConfig TinyYolo(NormConfig::Mode norm) {
   return config;
 }
 
+YoloConfig TinyAnchorFreeYolo(NormConfig::Mode norm) {
+  YoloConfig config = TinyYolo(norm);
+  YoloAnchorFreeHeadConfig* head = config.mutable_anchor_free();
+  head->mutable_norm()->set_mode(norm);
+  head->set_prior_probability(0.1f);
+  head->set_channels(8);
+  head->set_convs(1);
+  return config;
+}
+
 std::unique_ptr<TestModel> MakeTestModel(std::unique_ptr<Detector> detector, Precision precision) {
   return std::make_unique<TestModel>(std::move(detector), *MakeDevice("cpu", 1), 1, precision);
 }

@@ -22,6 +22,9 @@ FasterRcnnConfig TinyFasterRcnn(NormConfig::Mode norm = NormConfig::FROZEN);
 // With YOLOv3's head on both maps of TinyBackbone.
 YoloConfig TinyYolo(NormConfig::Mode norm = NormConfig::FROZEN);
 
+// The same with a head without anchors.
+YoloConfig TinyAnchorFreeYolo(NormConfig::Mode norm = NormConfig::FROZEN);
+
 // On one thread of the CPU.
 // The same for images that keep their aspect and are padded; TestModel::MakeBatch gives each a size of its own.
 template <class Config>

@@ -28,6 +28,7 @@ Kind Kinds[] = {
     {"RetinaNet", [] { return MakeRetinaNet(TinyRetinaNet(), {}); }},
     {"Ssd", [] { return MakeSsd(TinySsd(TinyBackbone()), {}); }},
     {"Yolo", [] { return MakeYolo(TinyYolo(), {}); }},
+    {"AnchorFreeYolo", [] { return MakeYolo(TinyAnchorFreeYolo(), {}); }},
 };
 
 template <class Contract>
