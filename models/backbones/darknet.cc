@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -36,7 +37,8 @@ class Darknet : public Backbone {
   void AddConvs(const std::vector<int64_t>& channels);
   void AddResidualBlocks(int count);
   void AddPool(int stride);
-  // What the last step gives is the last map of its stride. Nothing is added behind the last map that is wanted.
+  // Ends a stage: what the last step gives is the last map of its stride. Nothing is added behind the last map that is
+  // wanted.
   void EndStride();
   void AddDarknet53();
   void AddDarknet19();
@@ -48,6 +50,7 @@ class Darknet : public Backbone {
   int stride_ = 1, convs_ = 0;
   bool is_complete_ = false;
   std::vector<Step> steps_;
+  std::vector<Module*> stage_;  // of the stage that has not ended
   std::vector<FeatureSpec> specs_;
 };
 
@@ -66,7 +69,10 @@ Darknet::Darknet(const DarknetConfig& config) : config_(config) {
 }
 
 const LeakyConv* Darknet::NewConv(int64_t inputs, int64_t outputs, int kernel, int stride) {
-  return &AddModule<LeakyConv>(absl::StrCat("conv", convs_++), inputs, outputs, kernel, stride, config_.norm());
+  LeakyConv& made =
+      AddModule<LeakyConv>(absl::StrCat("conv", convs_++), inputs, outputs, kernel, stride, config_.norm());
+  stage_.push_back(&made);
+  return &made;
 }
 
 void Darknet::AddConv(int64_t channels, int kernel, int stride) {
@@ -103,8 +109,11 @@ void Darknet::AddPool(int stride) {
 }
 
 void Darknet::EndStride() {
+  if (is_complete_) return;
+  AddStage(absl::StrCat("stride", stride_), std::move(stage_));
+  stage_.clear();
   const auto& wanted = config_.strides();
-  if (is_complete_ || std::count(wanted.begin(), wanted.end(), stride_) == 0) return;
+  if (std::count(wanted.begin(), wanted.end(), stride_) == 0) return;
   steps_.back().is_map = true;
   is_complete_ = stride_ == *wanted.rbegin();
   specs_.push_back({absl::StrCat("stride", stride_), stride_, channels_});
@@ -183,7 +192,10 @@ StatusOr<std::unique_ptr<Backbone>> MakeDarknet(const DarknetConfig& given, cons
     return absl::InvalidArgumentError(
         absl::StrCat("width is ", config.width(), "; it has to be positive, and 16 at most"));
   }
-  return std::make_unique<Darknet>(config);
+  TRIREME_RETURN_IF_ERROR(CheckNorm(config.norm()));
+  auto made = std::make_unique<Darknet>(config);
+  TRIREME_RETURN_IF_ERROR(made->FreezeStages(config.frozen_stages()));
+  return made;
 }
 
 TRIREME_REGISTER_COMPONENT("backbone/darknet", Backbone, DarknetConfig, MakeDarknet);

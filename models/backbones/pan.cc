@@ -81,6 +81,7 @@ StatusOr<std::unique_ptr<Backbone>> MakePan(const PanConfig& config, const Backb
   if (config.channels() < 1) {
     return absl::InvalidArgumentError(absl::StrCat("channels is ", config.channels(), "; it has to be positive"));
   }
+  TRIREME_RETURN_IF_ERROR(CheckNorm(config.norm()));
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> body,
                            CreateComponent<Backbone>(config.backbone(), "backbone", args));
   TRIREME_RETURN_IF_ERROR(CheckFinestFirst("path aggregation", body->specs()));

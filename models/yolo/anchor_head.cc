@@ -136,6 +136,7 @@ StatusOr<std::unique_ptr<YoloHead>> MakeAnchorHead(const YoloConfig& config, con
                                                    int num_classes, const YoloExtent& image) {
   const YoloAnchorHeadConfig& head = config.anchors();
   TRIREME_RETURN_IF_ERROR(CheckNumbers(head));
+  TRIREME_RETURN_IF_ERROR(CheckNorm(head.norm()));
   TRIREME_RETURN_IF_ERROR(CheckFinestFirst("the head", maps));
   if (head.map_size() != 0 && head.map_size() != static_cast<int>(maps.size())) {
     return absl::InvalidArgumentError(

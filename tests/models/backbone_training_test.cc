@@ -26,6 +26,7 @@ const Kind kKinds[] = {
     {"vgg16", "batch_norm: true extra { narrow_channels: 8 channels: 8 }", 6},
     {"resnet", "depth: 18 stages: 2 maps: 2", 3},
     {"resnet_small", "stem_channels: 8 zero_init_residual: false", 5},
+    {"darknet", "width: 0.125 strides: [8, 16]", 4},
     {"mobilenet_v2", "", 6},
     {"mobilenet_v3_large", "extra_channels: 8", 6},
 };
