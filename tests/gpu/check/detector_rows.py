@@ -7,7 +7,7 @@ from rows import Failed, row
 from training_rows import CAPTURED, EAGER, FLOAT32, Run, compare_curves, config, largest_difference, same_bytes
 
 # The demo configs besides ssd.pbtxt, which has rows of its own.
-DETECTORS = ("retinanet", "faster_rcnn")
+DETECTORS = ("retinanet", "faster_rcnn", "yolo")
 
 # Steps so small that rounding stays rounding; the same images whatever draws them.
 SMALL_STEPS = ["strategy={[strategy/single] {}}", "optimizer={[optimizer/sgd] { momentum: 0.9 }}",
@@ -29,7 +29,7 @@ def detector_run(check, name, detector, settings=(), **options):
     return Run(check, name, config(check, f"{detector}.pbtxt"), SMALL_STEPS + list(settings), workers=1, **options)
 
 
-@row("detectors_captured", "RetinaNet and Faster R-CNN: a captured step gives the bits of an eager one after 20 steps", 60,
+@row("detectors_captured", "RetinaNet, Faster R-CNN, YOLO: a captured step gives the bits of an eager one after 20 steps", 60,
      instead="captured against eager on the fake asynchronous device")
 def detectors_captured(check):
     steps = 4 if check.rehearse else 20
@@ -42,7 +42,7 @@ def detectors_captured(check):
     return f"{steps} steps; " + ", ".join(f"{name} {size / 1e6:.1f} MB the same" for name, size in sizes.items())
 
 
-@row("detectors50", "RetinaNet and Faster R-CNN: 50 training steps in float32, CUDA's losses are the CPU's, within 1e-3", 90,
+@row("detectors50", "RetinaNet, Faster R-CNN, YOLO: 50 training steps in float32, CUDA's losses are the CPU's, within 1e-3", 90,
      instead="two workers against one, on the CPU")
 def detectors50(check):
     steps, batch = (3, 2) if check.rehearse else (50, 8)
@@ -66,7 +66,7 @@ def detectors50(check):
     return "; ".join(details)
 
 
-@row("detectors_bf16", "RetinaNet and Faster R-CNN: 40 steps in BF16 follow float32's loss within 5 %", 60,
+@row("detectors_bf16", "RetinaNet, Faster R-CNN, YOLO: 40 steps in BF16 follow float32's loss within 5 %", 60,
      instead="the same rounding on the CPU (RetinaNet)")
 def detectors_bf16(check):
     steps, labels = (3, ("FP32",)) if check.rehearse else (40, ("FP32", "BF16"))
