@@ -255,7 +255,7 @@ TEST_P(FaultsTest, AFaultInTheMiddleOfALargeMessageEndsTheWait) {
   for (int milliseconds = 1; milliseconds <= 21; milliseconds += 4) {
     const double start = Now();
     const Status status = Run(2, [&](Communicator& communicator, Device& device) -> Status {
-      const Tensor tensor = Tensor::Zeros(device, {int64_t{32} << 20});
+      const Tensor tensor = Tensor::Zeros(device, {int64_t{4} << 20});
       TRIREME_RETURN_IF_ERROR(communicator.Barrier(device.compute_stream()));
       std::thread killer;
       if (communicator.rank() == 0) {
