@@ -1,6 +1,6 @@
 #include "parallel/communicator/gloo/gloo_reduce.h"
 
-#include "parallel/communicator/thread/combine.h"
+#include "parallel/communicator/reduction/combine.h"
 
 namespace trireme {
 namespace {

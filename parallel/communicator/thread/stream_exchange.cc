@@ -2,7 +2,7 @@
 
 #include <glog/logging.h>
 
-#include "parallel/communicator/thread/reduce.h"
+#include "parallel/communicator/reduction/reduce.h"
 
 namespace trireme {
 namespace {

@@ -11,8 +11,8 @@
 
 #include "absl/strings/str_join.h"
 #include "core/base/registry.h"
-#include "parallel/communicator/thread/combine.h"
-#include "parallel/communicator/thread/reduce.h"
+#include "parallel/communicator/reduction/combine.h"
+#include "parallel/communicator/reduction/reduce.h"
 #include "parallel/communicator/thread/stream_exchange.h"
 #include "parallel/communicator/thread/thread_communicator.pb.h"
 #include "parallel/communicator/thread/thread_job.h"

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "parallel/communicator/thread/reduce.h"
+#include "parallel/communicator/reduction/reduce.h"
 
 namespace trireme::testing {
 namespace {

@@ -1,7 +1,7 @@
 // The reductions of reduce.h that are enqueued.
 #include "core/device/parallel_for.h"
-#include "parallel/communicator/thread/combine.h"
-#include "parallel/communicator/thread/reduce.h"
+#include "parallel/communicator/reduction/combine.h"
+#include "parallel/communicator/reduction/reduce.h"
 
 namespace trireme {
 namespace {

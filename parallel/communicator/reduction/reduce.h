@@ -1,7 +1,7 @@
 // Reductions over the buffers of several ranks, in rank order: on the host at once, or on a device in order of a
 // stream. Both give the same bits.
-#ifndef TRIREME_PARALLEL_COMMUNICATOR_THREAD_REDUCE_H_
-#define TRIREME_PARALLEL_COMMUNICATOR_THREAD_REDUCE_H_
+#ifndef TRIREME_PARALLEL_COMMUNICATOR_REDUCTION_REDUCE_H_
+#define TRIREME_PARALLEL_COMMUNICATOR_REDUCTION_REDUCE_H_
 
 #include <cstdint>
 #include <vector>
@@ -25,4 +25,4 @@ void ReduceInRankOrder(DataType type, ReduceOperation operation, const std::vect
 
 }  // namespace trireme
 
-#endif  // TRIREME_PARALLEL_COMMUNICATOR_THREAD_REDUCE_H_
+#endif  // TRIREME_PARALLEL_COMMUNICATOR_REDUCTION_REDUCE_H_

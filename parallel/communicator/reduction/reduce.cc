@@ -1,8 +1,8 @@
-#include "parallel/communicator/thread/reduce.h"
+#include "parallel/communicator/reduction/reduce.h"
 
 #include <algorithm>
 
-#include "parallel/communicator/thread/combine.h"
+#include "parallel/communicator/reduction/combine.h"
 
 namespace trireme {
 namespace {

@@ -1,7 +1,7 @@
 // How two elements become one in a reduction, the same for host and device: 16-bit types are added as float32, and
 // rounded once, when all ranks are in; sums of integers wrap.
-#ifndef TRIREME_PARALLEL_COMMUNICATOR_THREAD_COMBINE_H_
-#define TRIREME_PARALLEL_COMMUNICATOR_THREAD_COMBINE_H_
+#ifndef TRIREME_PARALLEL_COMMUNICATOR_REDUCTION_COMBINE_H_
+#define TRIREME_PARALLEL_COMMUNICATOR_REDUCTION_COMBINE_H_
 
 #include <cstdint>
 #include <type_traits>
@@ -86,4 +86,4 @@ void DispatchReduction(DataType type, ReduceOperation operation, const Function&
 
 }  // namespace trireme
 
-#endif  // TRIREME_PARALLEL_COMMUNICATOR_THREAD_COMBINE_H_
+#endif  // TRIREME_PARALLEL_COMMUNICATOR_REDUCTION_COMBINE_H_
