@@ -94,6 +94,10 @@ class Strategy : public GradientSink {
   // What a step exchanges, in its order, in words that are the same on all workers that fit together.
   virtual std::vector<std::string> schedule() const { return {}; }
 
+  // How far the present step's communication has come, for sentences about a fault that meets the worker elsewhere:
+  // "bucket 2 of 5 (a to b)"; empty if there is nothing to tell.
+  virtual std::string UnderWay() const { return ""; }
+
   // Seconds of the last step in which this worker could do nothing but wait for communication; those aside that the
   // communicator of BuildArgs counts itself (busy_seconds).
   virtual double exposed_communication_seconds() const = 0;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "core/base/trace.h"
 #include "core/train/find_not_finite.h"
@@ -99,15 +100,16 @@ bool Trainer::IsEvaluationDue(int64_t steps_done) const {
 
 Status Trainer::Checkpoint(int64_t steps_done) {
   const TraceSpan span(TraceKind::kCheckpoint, "checkpoint after step", steps_done - 1);
-  TRIREME_RETURN_IF_ERROR(parts_.save_checkpoint(steps_done));
+  TRIREME_RETURN_IF_ERROR(SayWhen(parts_.save_checkpoint(steps_done), "the checkpoint after step ", steps_done));
   if (parts_.observer != nullptr) parts_.observer->OnCheckpoint(steps_done);
   return absl::OkStatus();
 }
 
 Status Trainer::Evaluate(int64_t steps_done) {
   const TraceSpan span(TraceKind::kEvaluation, "evaluation after step", steps_done - 1);
-  TRIREME_ASSIGN_OR_RETURN(const EvaluationReport evaluation, parts_.evaluate(steps_done));
-  if (parts_.observer != nullptr) parts_.observer->OnEvaluation(steps_done, evaluation);
+  const StatusOr<EvaluationReport> evaluation = parts_.evaluate(steps_done);
+  TRIREME_RETURN_IF_ERROR(SayWhen(evaluation.status(), "the evaluation after step ", steps_done));
+  if (parts_.observer != nullptr) parts_.observer->OnEvaluation(steps_done, *evaluation);
   return absl::OkStatus();
 }
 
@@ -130,10 +132,15 @@ Status Trainer::EnqueueStep(int64_t step) {
   const auto note = [&] { return clock_.Note(parts_.stop_requested != nullptr && parts_.stop_requested->load()); };
   const Status status = CatchDeviceError([&] { return step_.Run(step, learning_rate, parts_of_batch_, note); });
   if (absl::IsResourceExhausted(status)) return OutOfMemory(step, status);
-  TRIREME_RETURN_IF_ERROR(status);
+  TRIREME_RETURN_IF_ERROR(SayWhen(status, "step ", step, parts_.strategy->UnderWay()));
   clock_.EndStep();
   pending_.push_back(std::move(pending));
   return absl::OkStatus();
+}
+
+Status Trainer::SayWhen(const Status& fault, const char* what, int64_t number, const std::string& under_way) const {
+  if (fault.ok() || parts_.communicator->status().ok() || absl::StrContains(fault.message(), "step ")) return fault;
+  return Annotate(fault, absl::StrCat(what, number, under_way.empty() ? "" : ", ", under_way));
 }
 
 Status Trainer::NextBatch(int64_t step) {
@@ -163,7 +170,7 @@ Status Trainer::ReadResults(size_t unread, bool* stop) {
 Status Trainer::ReadOldest(bool* stop) {
   StepOutcome outcome = results_.Read();
   // Where the stream is inline, each call has told what it met: what a peer does by now is no fault of this step.
-  if (lag_ > 0) TRIREME_RETURN_IF_ERROR(parts_.communicator->status());
+  if (lag_ > 0) TRIREME_RETURN_IF_ERROR(SayWhen(parts_.communicator->status(), "step ", pending_.front().step));
   FinishedStep finished;
   finished.step = std::move(pending_.front());
   pending_.pop_front();
@@ -198,11 +205,13 @@ Status Trainer::ReadOldest(bool* stop) {
 }
 
 Status Trainer::Meet(bool* stop) {
-  TRIREME_ASSIGN_OR_RETURN(const std::vector<StepOutcome> outcomes,
-                           MeetOverSteps(own_outcomes_, *parts_.communicator, *parts_.device));
-  for (size_t i = 0; i < outcomes.size(); ++i) {
-    for (const WorkerNote& note : outcomes[i].notes) *stop = *stop || note.stop;
-    Report(finished_[i], outcomes[i]);
+  if (own_outcomes_.empty()) return absl::OkStatus();
+  const StatusOr<std::vector<StepOutcome>> outcomes =
+      MeetOverSteps(own_outcomes_, *parts_.communicator, *parts_.device);
+  TRIREME_RETURN_IF_ERROR(SayWhen(outcomes.status(), "the meeting after step ", finished_.back().step.step + 1));
+  for (size_t i = 0; i < outcomes->size(); ++i) {
+    for (const WorkerNote& note : (*outcomes)[i].notes) *stop = *stop || note.stop;
+    Report(finished_[i], (*outcomes)[i]);
   }
   own_outcomes_.clear();
   finished_.clear();

@@ -126,6 +126,8 @@ class Trainer {
   Status EnqueueStep(int64_t step);
   Status NextBatch(int64_t step);
   Status OutOfMemory(int64_t step, const Status& fault);
+  // A fault of the job that does not say itself in which step it came, with when that was for this worker.
+  Status SayWhen(const Status& fault, const char* what, int64_t number, const std::string& under_way = "") const;
   // Until no more than `unread` steps are left; sets *stop if a worker was asked to.
   Status ReadResults(size_t unread, bool* stop);
   Status ReadOldest(bool* stop);

@@ -116,6 +116,7 @@ class ProcessLauncher : public Launcher {
   // Own words of the rank that had the fault.
   Status FirstFault(const Status& mine) {
     const JobFault first = store_->ReportFault(place_.rank, mine);
+    store_->ReportWitness(place_.rank, mine);
     return first.rank == place_.rank ? first.status : DescribeFault(first);
   }
 

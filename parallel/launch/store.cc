@@ -15,6 +15,7 @@ namespace trireme {
 namespace {
 
 constexpr char kFaultKey[] = "fault";
+constexpr char kWitnessKey[] = "witness";
 
 std::string Encode(int rank, const Status& status) {
   return absl::StrCat(rank, " ", static_cast<int>(status.code()), " ", status.message());
@@ -60,10 +61,22 @@ JobFault Store::ReportFault(int rank, const Status& status) {
   return {rank, status};
 }
 
-std::optional<JobFault> Store::fault() const {
-  const auto text = Find(kFaultKey);
+std::optional<JobFault> Store::FindFault(const char* key) const {
+  const auto text = Find(key);
   return text.ok() && text->has_value() ? Decode(**text) : std::nullopt;
 }
+
+std::optional<JobFault> Store::fault() const { return FindFault(kFaultKey); }
+
+void Store::ReportWitness(int rank, const Status& status) {
+  const std::optional<JobFault> first = fault();
+  if (!first.has_value() || first->rank == rank) return;
+  const std::string known(DescribeFault(*first).message());
+  if (status.message().size() <= known.size() || !absl::StrContains(status.message(), known)) return;
+  SetIfAbsent(kWitnessKey, Encode(rank, status)).status().IgnoreError();
+}
+
+std::optional<JobFault> Store::witness() const { return FindFault(kWitnessKey); }
 
 Status DescribeFault(const JobFault& fault) { return Annotate(fault.status, absl::StrCat("rank ", fault.rank)); }
 

@@ -40,6 +40,14 @@ class Store {
   JobFault ReportFault(int rank, const Status& status);
   // Nothing, if there is none or the store cannot be read.
   std::optional<JobFault> fault() const;
+
+  // Of a process that was killed others have to tell what it was doing. `status` is how the job's fault met `rank`, in
+  // more words than the fault's own: the step, the bucket. Only the first counts, and none that has no more to say.
+  void ReportWitness(int rank, const Status& status);
+  std::optional<JobFault> witness() const;
+
+ private:
+  std::optional<JobFault> FindFault(const char* key) const;
 };
 
 // A fault as others are told it: "rank 2: the file is torn".

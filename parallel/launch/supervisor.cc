@@ -71,6 +71,8 @@ class Supervisor {
     for (ChildProcess& child : children_) child.CloseOutput();
     const auto fault = folder_.store().fault();
     if (!fault.has_value()) return stopped_;
+    const auto witness = folder_.store().witness();
+    if (witness.has_value() && fault->rank == died_) return witness->status;
     return fault->rank == 0 ? fault->status : DescribeFault(*fault);
   }
 
@@ -121,7 +123,9 @@ class Supervisor {
         if (rank == 0 || stopped_.ok()) stopped_ = absl::CancelledError(**stopped);
         continue;
       }
-      folder_.store().ReportFault(number, children_[rank].outcome());
+      const Status& outcome = children_[rank].outcome();
+      const JobFault first = folder_.store().ReportFault(number, outcome);
+      if (first.rank == number && first.status == outcome) died_ = number;
       if (failed_at_ == Clock::time_point()) failed_at_ = Clock::now();
     }
   }
@@ -139,6 +143,7 @@ class Supervisor {
   JobFolder folder_;
   std::vector<ChildProcess> children_;
   Clock::time_point failed_at_{};
+  int died_ = -1;   // the rank that is the job's fault and could not say so itself
   Status stopped_;  // why all have agreed to stop, in rank 0's words if it has any
 };
 

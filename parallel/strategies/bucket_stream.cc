@@ -72,6 +72,11 @@ std::vector<std::string> BucketStream::schedule() const {
   return lines;
 }
 
+std::string BucketStream::UnderWay() const {
+  const int next = compute_.is_inline() ? num_reduced_.load(std::memory_order_relaxed) : next_to_finish_;
+  return BucketUnderWay(plan_, next, next < next_to_launch_);
+}
+
 void BucketStream::BeginStep(int64_t step) {
   step_ = step;
   next_to_launch_ = 0;
@@ -79,6 +84,7 @@ void BucketStream::BeginStep(int64_t step) {
   gathering_.clear();
   exposed_seconds_ = 0;
   communication_nanoseconds_.store(0, std::memory_order_relaxed);
+  num_reduced_.store(0, std::memory_order_relaxed);
   for (size_t k = 0; k < states_.size(); ++k) states_[k].pending = plan_.buckets[k].num_trained;
 }
 
@@ -148,7 +154,7 @@ void BucketStream::Launch(int k) {
   State& state = states_[k];
   const Tensor gradients = storage_ != nullptr ? storage_->BeginReduction(k)
                                                : arena_.gradients().Flat(plan_.buckets[k].begin, plan_.buckets[k].end);
-  RunBeside([&] { return ReduceBucket(k, gradients); }, &state.status);
+  RunBeside([&] { return ReduceBucket(k, gradients); }, &state.status, &num_reduced_);
   stream_->Record(*state.done);
 }
 
@@ -169,7 +175,7 @@ std::vector<std::pair<std::string, Tensor>> BucketStream::KeptState() const {
   return compression_->State();
 }
 
-void BucketStream::RunBeside(const std::function<Status()>& work, Status* status) {
+void BucketStream::RunBeside(const std::function<Status()>& work, Status* status, std::atomic<int>* num_done) {
   compute_.Record(*ready_);
   stream_->Wait(*ready_);
   const bool on_host = compute_.is_inline();
@@ -178,11 +184,12 @@ void BucketStream::RunBeside(const std::function<Status()>& work, Status* status
   // What goes wrong later, on the stream's own thread, belongs to the bucket that it goes wrong in. Where the compute
   // stream does not run at once, nobody waits for that: it shows in the communicator's status.
   if (on_host && status->ok()) {
-    stream_->Enqueue([this, status] {
+    stream_->Enqueue([this, status, num_done] {
       const auto spent = std::chrono::steady_clock::now() - began_;
       communication_nanoseconds_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
                                            std::memory_order_relaxed);
       *status = communicator_->status();
+      if (num_done != nullptr && status->ok()) num_done->fetch_add(1, std::memory_order_relaxed);
     });
   }
 }

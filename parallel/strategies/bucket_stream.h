@@ -79,8 +79,9 @@ class BucketStream {
 
   const BucketPlan& plan() const { return plan_; }
   const std::vector<Bucket>& buckets() const { return plan_.buckets; }
-  // See Strategy::schedule.
+  // See Strategy::schedule and Strategy::UnderWay.
   std::vector<std::string> schedule() const;
+  std::string UnderWay() const;
   // Seconds since BeginStep that this worker has waited for buckets.
   double exposed_seconds() const { return exposed_seconds_; }
   // Seconds of the last step in which the stream reduced and gathered buckets, where its work is the host's (CPU); else
@@ -100,7 +101,8 @@ class BucketStream {
   void Launch(int k);
   Status ReduceBucket(int k, const Tensor& gradients);
   // `work` in the stream, behind what the compute stream has been given; its fault, whenever it is met, is *status.
-  void RunBeside(const std::function<Status()>& work, Status* status);
+  // Where the stream's work is the host's, *num_done counts it if it ends well.
+  void RunBeside(const std::function<Status()>& work, Status* status, std::atomic<int>* num_done = nullptr);
   void WaitFor(Event& done, int bucket);
   Status Named(const Status& status, const char* what, int k) const;
 
@@ -122,6 +124,7 @@ class BucketStream {
   std::unique_ptr<Event> ready_, gathered_;
   std::unique_ptr<GradientCompression> compression_;  // null where gradients travel as they are
   std::atomic<int64_t> communication_nanoseconds_{0};
+  std::atomic<int> num_reduced_{0};              // buckets of this step, where the stream's work is the host's
   std::chrono::steady_clock::time_point began_;  // what the stream does at present; the stream's own
   std::unique_ptr<Communicator> communicator_;
   // The last member: its work refers to all others and ends when it is destroyed.

@@ -31,6 +31,12 @@ BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes, 
   return plan;
 }
 
+std::string BucketUnderWay(const BucketPlan& plan, int next, bool begun) {
+  const size_t count = plan.buckets.size(), k = static_cast<size_t>(next);
+  if (k >= count) return absl::StrCat("behind bucket ", count, " of ", count);
+  return absl::StrCat(begun ? "" : "before ", "bucket ", k + 1, " of ", count, " (", plan.buckets[k].name, ")");
+}
+
 void AlignBuckets(int64_t alignment, BucketPlan* plan) {
   const auto round_up = [&](int64_t n) { return (n + alignment - 1) / alignment * alignment; };
   if (plan->buckets.empty()) return;

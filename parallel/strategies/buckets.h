@@ -34,6 +34,9 @@ struct BucketPlan {
 // divided.
 BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes, int64_t bucket_bytes);
 
+// For sentences: "bucket 2 of 5 (a to b)" while `next` counts what is done of them, with what is not `begun` said so.
+std::string BucketUnderWay(const BucketPlan& plan, int next, bool begun);
+
 // Moves the bounds of all buckets to multiples of `alignment` elements, which divides the arena, so that each bucket
 // has equal parts. They then cover all between the first and the last, without gaps; what is cut off a parameter is in
 // the next bucket. A bucket may end up empty.

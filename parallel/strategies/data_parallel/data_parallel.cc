@@ -32,6 +32,7 @@ class AllReduceStrategy : public Strategy {
   bool synchronous() const override { return true; }
   std::vector<std::pair<std::string, Tensor>> State() const override { return buckets_.KeptState(); }
   std::vector<std::string> schedule() const override { return buckets_.schedule(); }
+  std::string UnderWay() const override { return buckets_.UnderWay(); }
   double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
   double communication_seconds() const override { return buckets_.communication_seconds(); }
 
