@@ -5,16 +5,14 @@
 // one that answers (server_link.h); a worker's own server it reaches without one. What a server makes of a push is
 // shard_server.h's business.
 #include <chrono>
-#include <deque>
 
-#include "absl/strings/match.h"
-#include "core/api/server_ranks.h"
 #include "core/api/strategy.h"
 #include "core/base/registry.h"
-#include "parallel/strategies/bucket_stream.h"
+#include "parallel/strategies/buckets.h"
 #include "parallel/strategies/parameter_server/parameter_server.pb.h"
 #include "parallel/strategies/parameter_server/push_sum.h"
-#include "parallel/strategies/parameter_server/server_link.h"
+#include "parallel/strategies/parameter_server/roles.h"
+#include "parallel/strategies/parameter_server/server_side.h"
 #include "parallel/strategies/parameter_server/worker_link.h"
 #include "parallel/strategies/publish.h"
 
@@ -22,7 +20,6 @@ namespace trireme {
 namespace {
 
 constexpr char kName[] = "strategy/parameter_server";
-constexpr auto kFaultCheck = std::chrono::milliseconds(20);
 
 int64_t Bytes(double megabytes) { return static_cast<int64_t>(megabytes * (1 << 20)); }
 
@@ -38,71 +35,9 @@ ServerMode ModeOf(const ParameterServerConfig& config) {
   return ServerMode::kSync;
 }
 
-// Who does what: workers are ranks 0 to workers-1, and servers the first of them, or the ranks behind them.
-struct Roles {
-  int workers = 1, servers = 1;
-  bool own_ranks = false;
-
-  int RankOfServer(int server) const { return own_ranks ? workers + server : server; }
-  // The server that a rank is; -1: none.
-  int ServerOfRank(int rank) const {
-    const int server = own_ranks ? rank - workers : rank;
-    return server >= 0 && server < servers ? server : -1;
-  }
-  bool works(int rank) const { return rank < workers; }
-};
-
-Status CheckConfig(const ParameterServerConfig& config) {
-  TRIREME_RETURN_IF_ERROR(CheckBuckets(config.buckets()));
-  if (config.buckets().compression() != BucketConfig::NONE) {
-    return absl::InvalidArgumentError(
-        "strategy/parameter_server pushes gradients in 32 bits; leave out buckets.compression");
-  }
-  if (config.num_servers() < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("num_servers is ", config.num_servers(),
-                                                   "; it has to be at least 1, or 0 for as many as workers"));
-  }
-  if (config.staleness() < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("staleness is ", config.staleness(), "; it has to be at least 0 steps"));
-  }
-  if (config.meet_every_steps() < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("meet_every_steps is ", config.meet_every_steps(), "; it has to be at least 1"));
-  }
-  return absl::OkStatus();
-}
-
-StatusOr<Roles> RolesOf(const ParameterServerConfig& config, int ranks) {
-  Roles roles;
-  roles.own_ranks = config.placement() == ParameterServerConfig::OWN_RANKS;
-  roles.servers = config.num_servers();
-  if (roles.own_ranks) {
-    if (roles.servers == 0) roles.servers = ranks / 2;
-    roles.workers = ranks - roles.servers;
-    if (roles.servers < 1 || roles.workers < 1) {
-      return absl::InvalidArgumentError(absl::StrCat("a job of ", ranks, " ranks has no room for ",
-                                                     config.num_servers(), " servers with ranks of their own"));
-    }
-  } else {
-    if (roles.servers == 0) roles.servers = ranks;
-    roles.workers = ranks;
-    if (roles.servers > roles.workers) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("num_servers is ", roles.servers, ", and there are ", roles.workers,
-                       " workers to serve beside their work; lower it, raise `workers`, or say placement: OWN_RANKS"));
-    }
-  }
-  if (roles.workers > kMaxPushSources) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a server takes the pushes of at most ", kMaxPushSources, " workers, not ", roles.workers));
-  }
-  return roles;
-}
-
 class ParameterServer : public Strategy {
  public:
-  ParameterServer(const ParameterServerConfig& config, const Roles& roles, const BuildArgs& args)
+  ParameterServer(const ParameterServerConfig& config, const ServerRoles& roles, const BuildArgs& args)
       : config_(config),
         mode_(ModeOf(config)),
         roles_(roles),
@@ -120,7 +55,6 @@ class ParameterServer : public Strategy {
     if (!settled_)
       args_.communicator->Abort(absl::CancelledError(absl::StrCat("stopped in the middle of step ", step_)));
     worker_link_.reset();
-    server_links_.clear();
   }
 
   Status Setup() override;
@@ -135,6 +69,9 @@ class ParameterServer : public Strategy {
   Status Settle() override;
   StatusOr<Interruption> Serve() override;
   std::vector<std::string> schedule() const override;
+  std::string UnderWay() const override {
+    return BucketUnderWay(plan_, static_cast<int>(next_to_push_), /*begun=*/false);
+  }
   double exposed_communication_seconds() const override { return exposed_seconds_; }
   double communication_seconds() const override {
     return worker_link_ == nullptr ? 0 : worker_link_->busy_seconds() - busy_before_;
@@ -144,22 +81,22 @@ class ParameterServer : public Strategy {
   // Another worker may be at another step than this one, which goes on reading its arena meanwhile.
   bool has_own_values() const { return server_number_ >= 0 && roles_.works(rank_) && !synchronous(); }
   ArenaPiece MyPiece() const;
-  Status StartServing();
+  std::unique_ptr<ServerSide> MakeServer(const ArenaPiece& piece);
   void PushReady();
   Status FinishPush(GradientGuard& guard);
   Status Publish();
-  std::string ServerName(int server) const {
-    return absl::StrCat("server ", server, " of ", roles_.servers, " (rank ", roles_.RankOfServer(server), ")");
-  }
-  // Of this worker's own server.
-  Status AsServer(const Status& status) const { return Annotate(status, ServerName(server_number_)); }
+  // This rank's.
+  const Shard& my_shard() const { return shards_[static_cast<size_t>(server_number_)]; }
+  ShardServer& shard_server() { return server_->shard_server(); }
+  Status AsServer(const Status& status) const { return Annotate(status, server_->name()); }
   Status Named(const Status& status) const {
-    return Annotate(status, absl::StrCat(kName, ": worker ", rank_, " (rank ", rank_, "), step ", step_));
+    return Annotate(status,
+                    absl::StrCat(kName, ": worker ", rank_, " (rank ", rank_, "), step ", step_, ", ", UnderWay()));
   }
 
   const ParameterServerConfig config_;
   const ServerMode mode_;
-  const Roles roles_;
+  const ServerRoles roles_;
   const BuildArgs args_;
   const int rank_;
   const int server_number_;
@@ -167,7 +104,6 @@ class ParameterServer : public Strategy {
   Stream& compute_;
   const BucketPlan plan_;
   const std::vector<Shard> shards_;
-  std::unique_ptr<ShardServer> server_;  // null on a rank that serves nothing
 
   // A worker's.
   std::vector<int> pending_;  // by bucket: gradients that are not complete
@@ -181,24 +117,45 @@ class ParameterServer : public Strategy {
   double exposed_seconds_ = 0;
   double busy_before_ = 0;  // the link's clock when the step began
 
-  // A server's: what its workers have announced, for Serve.
-  std::mutex mutex_;
-  std::condition_variable heard_;
-  std::deque<Interruption> interruptions_;
-
   // The last members: their threads refer to the others.
+  std::unique_ptr<ServerSide> server_;  // null on a rank that serves nothing
   std::unique_ptr<WorkerLink> worker_link_;
-  std::vector<std::unique_ptr<ServerLink>> server_links_;
 };
 
 ArenaPiece ParameterServer::MyPiece() const {
-  const Shard& shard = shards_[static_cast<size_t>(server_number_)];
+  const Shard& shard = my_shard();
   if (!has_own_values()) return PieceOf(*args_.arena, shard.begin, shard.end);
   ArenaPiece piece;
   piece.begin = shard.begin;
   piece.values = Tensor::Empty(device_, {shard.size()}, DataType::kFloat32, MemoryKind::kParameters);
   piece.gradients = Tensor::Zeros(device_, {shard.size()}, DataType::kFloat32, MemoryKind::kGradients);
   return piece;
+}
+
+std::unique_ptr<ServerSide> ParameterServer::MakeServer(const ArenaPiece& piece) {
+  const Shard& shard = my_shard();
+  ShardServer::Options options;
+  options.mode = mode_;
+  options.workers = roles_.workers;
+  options.staleness = config_.staleness();
+  options.timeout_seconds = args_.communicator->timeout_seconds();
+  options.begins_updates = !roles_.works(rank_);
+  ShardServer::Parts parts;
+  parts.shard = shard;
+  parts.piece = piece;
+  parts.optimizer = args_.optimizer;
+  parts.schedule = args_.schedule;
+  parts.fault = [this] { return args_.communicator->status(); };
+  for (int worker = 0; worker < roles_.workers; ++worker) {
+    parts.incoming.push_back(worker == rank_
+                                 ? args_.arena->gradients().Flat(shard.begin, shard.end)
+                                 : Tensor::Zeros(device_, {shard.size()}, DataType::kFloat32, MemoryKind::kGradients));
+  }
+  if (has_own_values()) {
+    parts.piece.values.CopyFrom(args_.arena->values().Flat(shard.begin, shard.end), compute_);
+  }
+  compute_.Synchronize();
+  return std::make_unique<ServerSide>(roles_.NameOfServer(server_number_), options, std::move(parts));
 }
 
 std::vector<std::string> ParameterServer::schedule() const {
@@ -226,32 +183,7 @@ Status ParameterServer::Setup() {
     channels.push_back(std::move(channel));
   }
 
-  if (server_number_ >= 0) {
-    const Shard& shard = shards_[static_cast<size_t>(server_number_)];
-    ShardServer::Options options;
-    options.mode = mode_;
-    options.workers = roles_.workers;
-    options.staleness = config_.staleness();
-    options.timeout_seconds = args_.communicator->timeout_seconds();
-    options.begins_updates = !roles_.works(rank_);
-    ShardServer::Parts parts;
-    parts.shard = shard;
-    parts.piece = pieces[0];
-    parts.optimizer = args_.optimizer;
-    parts.schedule = args_.schedule;
-    parts.fault = [this] { return args_.communicator->status(); };
-    for (int worker = 0; worker < roles_.workers; ++worker) {
-      parts.incoming.push_back(
-          worker == rank_ ? args_.arena->gradients().Flat(shard.begin, shard.end)
-                          : Tensor::Zeros(device_, {shard.size()}, DataType::kFloat32, MemoryKind::kGradients));
-    }
-    if (has_own_values()) {
-      parts.piece.values.CopyFrom(args_.arena->values().Flat(shard.begin, shard.end), compute_);
-    }
-    compute_.Synchronize();
-    server_ = std::make_unique<ShardServer>(options, std::move(parts));
-  }
-
+  if (server_number_ >= 0) server_ = MakeServer(pieces[0]);
   if (roles_.works(rank_)) {
     for (size_t k = 0; k < plan_.buckets.size(); ++k) ready_.push_back(device_.NewEvent());
     decided_ = device_.NewEvent();
@@ -265,26 +197,13 @@ Status ParameterServer::Setup() {
     worker_link_ =
         std::make_unique<WorkerLink>(*args_.arena, std::move(others), std::move(channels[static_cast<size_t>(rank_)]));
   }
-  for (int worker = 0; worker < roles_.workers && server_ != nullptr; ++worker) {
-    if (worker == rank_) continue;
-    ServerLink::Parts parts;
-    parts.worker = worker;
-    parts.name = ServerName(server_number_);
-    parts.channel = std::move(channels[static_cast<size_t>(worker)]);
-    parts.server = server_.get();
-    parts.device = &device_;
-    parts.on_settle = [this](const Interruption& interruption) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      interruptions_.push_back(interruption);
-      heard_.notify_all();
-    };
-    server_links_.push_back(std::make_unique<ServerLink>(std::move(parts)));
-  }
+  // The worker's own channel is gone from the list.
+  if (server_ != nullptr) server_->Answer(std::move(channels), device_);
   return absl::OkStatus();
 }
 
 void ParameterServer::BeginStep(int64_t step) {
-  if (settled_ && server_ != nullptr) server_->Open();
+  if (settled_ && server_ != nullptr) shard_server().Open();
   step_ = step;
   settled_ = false;
   next_to_push_ = 0;
@@ -317,8 +236,8 @@ Status ParameterServer::Step(GradientGuard& guard) {
   const auto start = std::chrono::steady_clock::now();
   Status status;
   if (server_ != nullptr) {
-    const Shard& shard = server_->shard();
-    status = AsServer(server_->AwaitValues(rank_, step_, args_.arena->values().Flat(shard.begin, shard.end), compute_));
+    const Tensor values = args_.arena->values().Flat(my_shard().begin, my_shard().end);
+    status = AsServer(shard_server().AwaitValues(rank_, step_, values, compute_));
   }
   // Whatever has come of it, the link may be at this worker's memory still.
   const Status pulled = worker_link_->AwaitPull();
@@ -341,16 +260,16 @@ Status ParameterServer::FinishPush(GradientGuard& guard) {
   }
   if (server_ != nullptr) {
     compute_.Synchronize();
-    for (size_t part = 0; part < server_->shard().parts.size(); ++part) {
-      TRIREME_RETURN_IF_ERROR(AsServer(server_->ArrivePart(rank_, step_, static_cast<int>(part), compute_)));
+    for (size_t part = 0; part < my_shard().parts.size(); ++part) {
+      TRIREME_RETURN_IF_ERROR(AsServer(shard_server().ArrivePart(rank_, step_, static_cast<int>(part), compute_)));
     }
   }
   if (waits && synchronous()) {
     if (server_ != nullptr) {
       const auto start = std::chrono::steady_clock::now();
-      TRIREME_RETURN_IF_ERROR(AsServer(server_->AwaitSums(step_)));
+      TRIREME_RETURN_IF_ERROR(AsServer(shard_server().AwaitSums(step_)));
       exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      guard.Inspect(server_->shard().begin, server_->sums(), compute_);
+      guard.Inspect(my_shard().begin, shard_server().sums(), compute_);
     }
     TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/false, compute_));
   }
@@ -359,15 +278,14 @@ Status ParameterServer::FinishPush(GradientGuard& guard) {
   worker_link_->Pull(step_, control_, decided_.get());
   if (server_ == nullptr) return absl::OkStatus();
   compute_.Synchronize();
-  return AsServer(server_->ArriveControl(rank_, step_, ControlIn(control_), compute_));
+  return AsServer(shard_server().ArriveControl(rank_, step_, ControlIn(control_), compute_));
 }
 
 Status ParameterServer::Publish() {
   // Then every push has been answered.
   TRIREME_RETURN_IF_ERROR(args_.communicator->Barrier(compute_));
   if (has_own_values()) {
-    const Shard& shard = server_->shard();
-    args_.arena->values().Flat(shard.begin, shard.end).CopyFrom(server_->values(), compute_);
+    args_.arena->values().Flat(my_shard().begin, my_shard().end).CopyFrom(shard_server().values(), compute_);
   }
   for (int server = 0; server < roles_.servers; ++server) {
     const Shard& shard = shards_[static_cast<size_t>(server)];
@@ -391,24 +309,11 @@ Status ParameterServer::Settle() {
 
 StatusOr<Interruption> ParameterServer::Serve() {
   CHECK(!roles_.works(rank_)) << "a worker's server needs no rank of its own";
-  const auto named = [this](const Status& status) {
-    const std::string name = ServerName(server_number_);
-    // One of its links may have been the first to tell.
-    if (absl::StrContains(status.message(), name)) return Annotate(status, kName);
-    return Annotate(status, absl::StrCat(kName, ": ", name, ", ", server_->Describe()));
-  };
-  server_->Open();
+  const auto named = [this](const Status& status) { return Annotate(server_->Named(status), kName); };
+  shard_server().Open();
   settled_ = false;
-  Interruption interruption;
-  {
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (!heard_.wait_for(lock, kFaultCheck, [&] { return !interruptions_.empty(); })) {
-      const Status status = args_.communicator->status();
-      if (!status.ok()) return named(status);
-    }
-    interruption = interruptions_.front();
-    interruptions_.pop_front();
-  }
+  const StatusOr<Interruption> interruption = server_->AwaitInterruption();
+  if (!interruption.ok()) return named(interruption.status());
   const Status published = Publish();
   if (!published.ok()) return named(published);
   settled_ = true;
@@ -417,31 +322,12 @@ StatusOr<Interruption> ParameterServer::Serve() {
 
 StatusOr<std::unique_ptr<Strategy>> MakeParameterServer(const ParameterServerConfig& config,
                                                         const Strategy::BuildArgs& args) {
-  TRIREME_RETURN_IF_ERROR(CheckConfig(config));
-  TRIREME_ASSIGN_OR_RETURN(const Roles roles, RolesOf(config, args.communicator->size()));
+  TRIREME_RETURN_IF_ERROR(CheckParameterServer(config));
+  TRIREME_ASSIGN_OR_RETURN(const ServerRoles roles, RolesOf(config, args.communicator->size()));
   return std::unique_ptr<Strategy>(std::make_unique<ParameterServer>(config, roles, args));
 }
 
 TRIREME_REGISTER_COMPONENT("strategy/parameter_server", Strategy, ParameterServerConfig, MakeParameterServer);
-
-class OwnRanks : public ServerRanks {
- public:
-  explicit OwnRanks(int count) : count_(count) {}
-  int count() const override { return count_; }
-
- private:
-  const int count_;
-};
-
-StatusOr<std::unique_ptr<ServerRanks>> MakeServerRanks(const ParameterServerConfig& config,
-                                                       const ServerRanks::BuildArgs& args) {
-  TRIREME_RETURN_IF_ERROR(CheckConfig(config));
-  if (config.placement() != ParameterServerConfig::OWN_RANKS) return std::unique_ptr<ServerRanks>(new OwnRanks(0));
-  const int servers = config.num_servers() == 0 ? args.workers : config.num_servers();
-  return std::unique_ptr<ServerRanks>(new OwnRanks(servers));
-}
-
-TRIREME_REGISTER_COMPONENT("server_ranks/parameter_server", ServerRanks, ParameterServerConfig, MakeServerRanks);
 
 }  // namespace
 }  // namespace trireme

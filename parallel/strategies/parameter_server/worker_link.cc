@@ -3,11 +3,16 @@
 #include <glog/logging.h>
 #include <pthread.h>
 
+#include "absl/strings/str_join.h"
+
 namespace trireme {
 
 WorkerLink::WorkerLink(const ParameterArena& arena, std::vector<Server> servers, std::unique_ptr<Communicator> channel)
     : arena_(arena), device_(arena.device()), servers_(std::move(servers)), channel_(std::move(channel)) {
   if (servers_.empty()) return;
+  std::vector<int> ranks;
+  for (const Server& server : servers_) ranks.push_back(server.rank);
+  pull_ = absl::StrCat("pull of the shards of rank", ranks.size() == 1 ? " " : "s ", absl::StrJoin(ranks, ", "));
   stream_ = device_.NewStream("push");
   const int64_t count = static_cast<int64_t>(servers_.size());
   headers_ = Tensor::Zeros(device_, {count, kPushHeaderWords}, DataType::kInt64, MemoryKind::kGradients);
@@ -30,11 +35,15 @@ WorkerLink::~WorkerLink() {
 }
 
 void WorkerLink::Push(int64_t step, const Bucket& bucket, int number, Event* ready) {
-  Enqueue({{PushHeader::kPart, step, 0}, number, absl::StrCat("push of ", bucket.name), Tensor(), ready});
+  Enqueue({{PushHeader::kPart, step, 0},
+           number,
+           absl::StrCat("push of bucket ", number + 1, " (", bucket.name, ")"),
+           Tensor(),
+           ready});
 }
 
 void WorkerLink::Pull(int64_t step, const Tensor& control, Event* ready) {
-  Enqueue({{PushHeader::kControl, step, 0}, -1, "pull of the values", control, ready});
+  Enqueue({{PushHeader::kControl, step, 0}, -1, pull_, control, ready});
 }
 
 void WorkerLink::Settle(const Interruption& interruption) {
@@ -71,7 +80,6 @@ void WorkerLink::Loop() {
   while (true) {
     wake_.wait_for(lock, kPushBeat, [&] { return ending_ || !queue_.empty(); });
     Command command;  // a beat
-    command.what = "a sign of life";
     const bool is_own = !queue_.empty(), ends = queue_.empty() && ending_;
     if (is_own) {
       command = std::move(queue_.front());
@@ -83,14 +91,15 @@ void WorkerLink::Loop() {
     lock.unlock();
     const auto start = std::chrono::steady_clock::now();
     const Status status = bound.ok() ? CatchDeviceError([&] { return Do(command); }) : bound;
-    if (!status.ok()) EndAll(Annotate(status, command.what));
+    const Status fault = command.what.empty() ? status : Annotate(status, command.what);
+    if (!fault.ok()) EndAll(fault);
     lock.lock();
     if (is_own) {
       ++completed_;
       busy_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     }
-    if (!status.ok()) {
-      status_ = Annotate(status, command.what);
+    if (!fault.ok()) {
+      status_ = fault;
       done_.notify_all();
       return;
     }

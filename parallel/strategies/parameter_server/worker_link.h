@@ -59,7 +59,8 @@ class WorkerLink {
   Device& device_;
   const std::vector<Server> servers_;
   const std::unique_ptr<Communicator> channel_;
-  Tensor headers_;  // one a server
+  std::string pull_;  // for sentences
+  Tensor headers_;    // one a server
   std::shared_ptr<void> host_headers_;
 
   mutable std::mutex mutex_;
