@@ -67,6 +67,26 @@ TEST(CompareTest, MeasuresEachStrategyAndWritesAPage) {
   }
 }
 
+// Of the demo's model, whose optimizer keeps two numbers for each parameter.
+TEST(CompareTest, ShardedDividesTheOptimizersStateByTheWorkers) {
+  const std::string folder = NewFolder("compare_sharded");
+  const ToolResult result = RunToolProcess(
+      "compare", {"--config=tools/configs/ssd.pbtxt", "--strategies=sharded,sharded{stage: 2 buckets {size_mb: 0.25}}",
+                  "--workers=2,3,4", "--steps=1", "--warmup=0", "--rounds=1", "--json=" + folder + "/numbers.json",
+                  "--out=" + folder});
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  const auto json = nlohmann::json::parse(ReadAll(folder + "/numbers.json"));
+  ASSERT_EQ(json["rows"].size(), 7u);
+  const double whole = json["rows"][0]["peak_bytes"]["optimizer"];
+  EXPECT_GT(whole, 2 * sizeof(float) * json["parameters"].get<double>());
+  for (size_t i = 1; i < json["rows"].size(); ++i) {
+    const auto& row = json["rows"][i];
+    const double share = row["peak_bytes"]["optimizer"].get<double>() / whole, workers = row["workers"];
+    EXPECT_LT(share, 1 / workers + 0.02) << row["strategy"] << " of " << workers;
+    EXPECT_GT(share, 0.98 / workers) << row["strategy"] << " of " << workers << ": nobody would hold some of it";
+  }
+}
+
 TEST(CompareTest, AStrategyThatFailsIsARowAndTheRestGoOn) {
   const std::string folder = NewFolder("compare_failure");
   const ToolResult result =

@@ -13,18 +13,24 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kAddressSpace = size_t{1} << 47;
 
+size_t RoundUp(size_t bytes, size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+
+// What a run takes once and keeps: no other block has to fit in its place, so none of it is rounded.
+bool IsKept(MemoryKind kind) { return kind == MemoryKind::kParameters || kind == MemoryKind::kOptimizer; }
+
 // Few distinct sizes, so that blocks fit again: multiples of 64 bytes up to 4 KiB, then eighths of a
 // power of two (at most 12.5 % lost), from 2 MiB on whole huge pages.
-size_t CapacityFor(size_t bytes) {
+size_t CapacityFor(size_t bytes, MemoryKind kind) {
   if (bytes <= 64) return 64;
   size_t step = 64;
+  if (IsKept(kind)) return RoundUp(bytes, step);
   if (bytes > 4096) {
     size_t power = 4096;
     while (power * 2 <= bytes) power *= 2;
     step = power / 8;
   }
   if (bytes >= kHugePage) step = std::max(step, kHugePage);
-  return (bytes + step - 1) / step * step;
+  return RoundUp(bytes, step);
 }
 
 }  // namespace
@@ -47,13 +53,14 @@ bool HugePagePool::MakeRoom(int64_t bytes) {
 
 void* HugePagePool::Allocate(size_t bytes, MemoryKind kind) {
   if (bytes > kAddressSpace) return nullptr;
-  const size_t capacity = CapacityFor(bytes);
+  const size_t capacity = CapacityFor(bytes, kind);
   std::lock_guard<std::mutex> lock(mutex_);
   void* pointer = nullptr;
   size_t got = capacity;
   // A somewhat larger free block serves too; a much larger one is left for what needs it.
+  const size_t most = IsKept(kind) ? capacity : capacity + capacity / 4;
   const auto found = free_.lower_bound(capacity);
-  if (found != free_.end() && found->first <= capacity + capacity / 4) {
+  if (found != free_.end() && found->first <= most) {
     got = found->first;
     pointer = found->second;
     free_.erase(found);

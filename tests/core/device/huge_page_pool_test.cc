@@ -96,6 +96,18 @@ TEST(HugePagePoolTest, RoundsUpByLittle) {
   }
 }
 
+// What is kept is what a worker's share of it is measured by.
+TEST(HugePagePoolTest, WhatARunKeepsIsNotRounded) {
+  for (const MemoryKind kind : {MemoryKind::kParameters, MemoryKind::kOptimizer}) {
+    for (size_t bytes = 1; bytes < (100 << 20); bytes += 1 + bytes / 3) {
+      HugePagePool pool;
+      pool.Free(pool.Allocate(bytes + bytes / 5, kKind));  // not a block that is too large
+      pool.Allocate(bytes, kind);
+      EXPECT_LT(pool.stats().in_use[static_cast<int>(kind)], static_cast<int64_t>(bytes + 64)) << bytes;
+    }
+  }
+}
+
 TEST(HugePagePoolTest, CountsByKindAndKeepsThePeaks) {
   HugePagePool pool;
   void* parameters = pool.Allocate(1024, MemoryKind::kParameters);
