@@ -1,8 +1,10 @@
 // What every strategy takes as options, through the main command: that they do what they say, and say so.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
+#include "core/train/checkpoint.h"
 #include "tests/end_to_end/tool_process.h"
 
 namespace trireme {
@@ -21,6 +23,13 @@ struct Trained {
     return values;
   }
 };
+
+// The weights at the end.
+std::string WeightsOf(const Trained& run) {
+  const auto checkpoint = FindCheckpoint(run.folder);
+  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+  return checkpoint.ok() ? ReadAll(*checkpoint + "/model.safetensors") : run.folder;
+}
 
 // Trains the tiny config; `settings` as --set takes them.
 Trained Train(const std::vector<std::string>& settings, int workers = 1) {
@@ -92,6 +101,49 @@ TEST(Accumulation, SeesTheSameImagesInLessMemory) {
     return run.events.back()["peak_bytes"][0]["activations"].get<double>();
   };
   EXPECT_LT(activations(in_parts), 0.6 * activations(plain));
+}
+
+std::string Strategy(const std::string& text) { return "strategy={[strategy/" + text + "}"; }
+
+constexpr char kFp16[] = "precision=FP16", kScale[] = "loss_scale.initial=4294967296", kSkip[] = "not_finite=SKIP";
+constexpr char kParts[] = "accumulate_steps=2", kBatch[] = "global_batch_size=8", kClip[] = "clip_gradient_norm=0.01";
+
+class OptionsOverProcesses : public testing::TestWithParam<std::vector<std::string>> {};
+
+// Two workers' sums are the same bits in whatever order.
+TEST_P(OptionsOverProcesses, GiveTheBitsOfThreads) {
+  std::vector<std::string> settings = GetParam();
+  const Trained threads = Train(settings, 2);
+  settings.push_back("communicator={[communicator/gloo]{}}");
+  const Trained processes = Train(settings, 2);
+  EXPECT_EQ(processes.Of("loss"), threads.Of("loss"));
+  EXPECT_TRUE(WeightsOf(processes) == WeightsOf(threads));
+  if (std::count(settings.begin(), settings.end(), kFp16) == 0) return;
+  // Gradients overflow at first.
+  const std::vector<double> scales = processes.Of("loss_scale");
+  EXPECT_LT(scales.back(), scales.front());
+  EXPECT_EQ(scales, threads.Of("loss_scale"));
+}
+
+using Settings = std::vector<std::string>;
+INSTANTIATE_TEST_SUITE_P(
+    Settings, OptionsOverProcesses,
+    testing::Values(Settings{Strategy("ring_all_reduce]{buckets{compression:BF16}}")},
+                    Settings{Strategy("data_parallel]{buckets{compression:FP16}}"), kClip, kSkip},
+                    Settings{Strategy("sharded]{stage:2 buckets{compression:BF16 size_mb:0.1}}"), kParts, kBatch},
+                    Settings{Strategy("hierarchical]{buckets{compression:FP16}}"), kFp16, kScale},
+                    Settings{Strategy("sharded]{}"), kFp16, kScale, kClip, kParts, kBatch},
+                    Settings{Strategy("data_parallel]{reduction:GATHER_TO_ONE}"), kSkip, kFp16, kScale, kParts, kBatch},
+                    Settings{Strategy("parameter_server]{}"), kFp16, kScale, kClip, kSkip, kParts, kBatch},
+                    Settings{Strategy("parameter_server]{num_servers:1 placement:OWN_RANKS}"), kParts, kBatch}));
+
+TEST(OverProcesses, ShardedGradientsAddUpOverTheBatchsParts) {
+  const std::vector<std::string> settings = {"accumulate_steps=4", "global_batch_size=16", "not_finite=SKIP",
+                                             "communicator={[communicator/gloo]{}}"};
+  std::vector<std::string> first = settings, second = settings;
+  first.push_back(Strategy("sharded]{buckets{size_mb:0.1}}"));
+  second.push_back(Strategy("sharded]{stage:2 buckets{size_mb:0.1}}"));
+  EXPECT_TRUE(WeightsOf(Train(first, 3)) == WeightsOf(Train(second, 3)));
 }
 
 // Half of the images have no object, and so have many of the workers' shares.

@@ -69,5 +69,28 @@ TEST(ParameterServer, WrongSettingsAreSaidBeforeAnythingStarts) {
   EXPECT_NE(result.output.find("staleness is -1"), std::string::npos) << result.output;
 }
 
+// The workers do not see the sums that they would have to judge.
+TEST(ParameterServer, ServersWithRanksOfTheirOwnRefuseWhatHasToSeeAllSumsFirst) {
+  for (const char* setting : {"precision=FP16", "clip_gradient_norm=1", "not_finite=SKIP"}) {
+    for (const char* communicator : {"threads", "gloo"}) {
+      const ToolResult result =
+          TrainTiny(NewFolder("refused"), kOwnRank,
+                    {"--set", setting, "--set", absl::StrCat("communicator={[communicator/", communicator, "]{}}")});
+      EXPECT_EQ(result.exit_code, 2) << result.output;
+      EXPECT_NE(result.output.find("servers with ranks of their own sum the gradients where nothing can look at them "
+                                   "before the update; with precision: FP16, clipping, or what else has to see all "
+                                   "sums first, say placement: INSIDE_WORKERS"),
+                std::string::npos)
+          << setting << " over " << communicator << "\n"
+          << result.output;
+    }
+    // A push of its own is the worker's alone to judge.
+    const ToolResult result = TrainTiny(
+        NewFolder("taken"), "strategy={[strategy/parameter_server]{mode:ASYNC placement:OWN_RANKS num_servers:1}}",
+        {"--set", setting, "--set", "communicator={[communicator/gloo]{}}"});
+    EXPECT_EQ(result.exit_code, 0) << setting << "\n" << result.output;
+  }
+}
+
 }  // namespace
 }  // namespace trireme

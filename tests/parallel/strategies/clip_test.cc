@@ -7,7 +7,7 @@
 #include "core/train/step_guard.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"
 #include "tests/parallel/strategies/toy_model.h"
-#include "tests/parallel/testing/jobs.h"
+#include "tests/parallel/testing/gloo_jobs.h"
 
 namespace trireme {
 namespace {
@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kSteps = 5;
 constexpr float kRate = 0.05f;
 constexpr float kClip = 60;  // between the norms of the steps
+constexpr char kBesideTheHost[] = "beside the host";
 
 struct Trained {
   std::vector<double> norms;
@@ -32,7 +33,8 @@ std::vector<float> Gradient(int64_t step, int begin, int end, const Parameter& p
   return sum;
 }
 
-Trained Train(int world, const std::string& strategy_text, bool asynchronous) {
+// `over` a communicator as RunJobOver has it, or on devices "beside the host".
+Trained Train(int world, const std::string& strategy_text, const std::string& over) {
   Trained trained;
   trained.values.resize(world);
   const auto worker = [&](Communicator& communicator, Device& device) -> Status {
@@ -75,7 +77,7 @@ Trained Train(int world, const std::string& strategy_text, bool asynchronous) {
     trained.values[communicator.rank()] = arena->values().Flat(0, last.offset + last.shape.size()).ToVector<float>();
     return absl::OkStatus();
   };
-  const Status status = asynchronous ? RunAsyncJob(world, 7, worker) : RunJob(world, worker);
+  const Status status = over == kBesideTheHost ? RunAsyncJob(world, 7, worker) : RunJobOver(over, world, worker);
   EXPECT_TRUE(status.ok()) << status;
   return trained;
 }
@@ -111,10 +113,9 @@ TEST(ClipTest, EachStrategyDoesWhatFloat64DoesOnAllImages) {
 
   for (int world = 1; world <= 4; ++world) {
     for (const std::string& strategy : SynchronousStrategies(world)) {
-      for (bool asynchronous : {false, true}) {
-        const std::string what =
-            absl::StrCat(strategy, ", ", world, " workers", asynchronous ? ", beside the host" : "");
-        const Trained trained = Train(world, strategy, asynchronous);
+      for (const char* over : {"threads", "gloo", kBesideTheHost}) {
+        const std::string what = absl::StrCat(strategy, ", ", world, " workers, ", over);
+        const Trained trained = Train(world, strategy, over);
         ASSERT_EQ(trained.norms.size(), norms.size()) << what;
         for (size_t i = 0; i < norms.size(); ++i) EXPECT_NEAR(trained.norms[i], norms[i], 1e-6 * norms[i]) << what;
         double difference = 0, norm = 0;

@@ -10,7 +10,7 @@
 #include "core/train/optimizers/sgd.pb.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"
 #include "tests/parallel/strategies/toy_model.h"
-#include "tests/parallel/testing/jobs.h"
+#include "tests/parallel/testing/gloo_jobs.h"
 
 namespace trireme {
 namespace {
@@ -116,7 +116,7 @@ class LargeModel : public Module {
 
 template <class Model = ToyModel>
 Trained Train(int world, const std::string& strategy_text, uint64_t asynchronous, int64_t steps = 12,
-              int images = kToyImages) {
+              int images = kToyImages, const std::string& over = "threads") {
   Trained trained;
   trained.values.resize(world);
   trained.bytes_sent.resize(world);
@@ -155,7 +155,7 @@ Trained Train(int world, const std::string& strategy_text, uint64_t asynchronous
     trained.bytes_sent[communicator.rank()] = communicator.bytes_sent() - before;
     return absl::OkStatus();
   };
-  const Status status = asynchronous == 0 ? RunJob(world, worker) : RunAsyncJob(world, asynchronous, worker);
+  const Status status = asynchronous == 0 ? RunJobOver(over, world, worker) : RunAsyncJob(world, asynchronous, worker);
   EXPECT_TRUE(status.ok()) << status;
   return trained;
 }
@@ -192,6 +192,10 @@ TEST(CompressionOfStrategiesTest, GivesAllWorkersTheSameBits) {
           EXPECT_LT(difference, rounding) << what;
         }
         EXPECT_EQ(Train(world, compressed[i], 5).values, narrow.values) << what << ", beside the host";
+        const Trained over_gloo = Train(world, compressed[i], 0, 12, kToyImages, "gloo");
+        for (const auto& of_rank : over_gloo.values) EXPECT_EQ(of_rank, over_gloo.values[0]) << what << ", Gloo";
+        // Whose sums are rounded after each worker's part.
+        EXPECT_LT(RelativeDifference(wide.values[0], over_gloo.values[0]), rounding) << what << ", Gloo";
       }
     }
   }
