@@ -66,10 +66,20 @@ void ExpectWhole(const std::string& run) {
   EXPECT_EQ(static_cast<int64_t>(ReadEvents(run).size()), lines);
 }
 
-class Restarts : public testing::TestWithParam<std::string> {
+// `strategy` as it stands in a config; empty: the one that a config without has.
+struct Job {
+  const char* name;
+  const char* communicator;
+  const char* strategy = "";
+};
+
+class Restarts : public testing::TestWithParam<Job> {
  protected:
   Restarts() : config_(TinyConfig()) {
-    WriteAll(config_, absl::StrCat(ReadAll(config_), "communicator { [communicator/", GetParam(), "] {} }\n"));
+    const Job& job = GetParam();
+    std::string text = absl::StrCat(ReadAll(config_), "communicator { [communicator/", job.communicator, "] {} }\n");
+    if (job.strategy[0] != 0) absl::StrAppend(&text, "strategy { ", job.strategy, " }\n");
+    WriteAll(config_, text);
   }
   std::vector<std::string> Command(const std::string& out, std::vector<std::string> more = {}) const {
     more.insert(more.begin(), {"--config=" + config_, "--out=" + out, "--workers=2", "--steps=12", "--set",
@@ -94,10 +104,13 @@ class Restarts : public testing::TestWithParam<std::string> {
     return events.empty() ? 0 : events.back().value("step", 0);
   }
 
+  // --kills times: a job of which one process is killed at some moment.
+  void KillAndCompare(bool same_bits);
+
   const std::string config_;
 };
 
-TEST_P(Restarts, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) {
+void Restarts::KillAndCompare(bool same_bits) {
   const std::string whole = NewFolder("whole"), temporary = NewFolder("temporary");
   setenv("TMPDIR", temporary.c_str(), 1);
   const auto start = Clock::now();
@@ -131,7 +144,13 @@ TEST_P(Restarts, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) {
     } else {
       ASSERT_EQ(result.exit_code, 0) << result.output;
     }
-    ExpectSameEnd(whole, run);
+    if (same_bits) {
+      ExpectSameEnd(whole, run);
+    } else {
+      EXPECT_EQ(StepsDone(run), StepsDone(whole));
+      ExpectWhole(run);
+      ExpectNobodyLeft(run);
+    }
     fs::remove_all(run);
     if (HasFailure()) return;
   }
@@ -141,6 +160,8 @@ TEST_P(Restarts, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) {
   ASSERT_EQ(RunToolProcess("train", Command(NewFolder("last"))).exit_code, 0);
   EXPECT_TRUE(fs::is_empty(temporary)) << *fs::directory_iterator(temporary);
 }
+
+TEST_P(Restarts, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) { KillAndCompare(/*same_bits=*/true); }
 
 TEST_P(Restarts, SigtermSavesAndEndsTheJobWithinTenSeconds) {
   const std::string run = NewFolder("run");
@@ -209,8 +230,33 @@ TEST_P(Restarts, GoesOnWithFewerAndWithMoreWorkers) {
   for (size_t i = 0; i < of_whole.size(); ++i) EXPECT_NEAR(of_whole[i], of_run[i], 0.02 * of_whole[i]) << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(Communicators, Restarts, testing::Values("threads", "gloo"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Communicators, Restarts, testing::Values(Job{"threads", "threads"}, Job{"gloo", "gloo"}),
+                         [](const auto& info) { return info.param.name; });
+
+// Servers, beside the workers' work and with ranks of their own.
+class ServersRestart : public Restarts {};
+
+TEST_P(ServersRestart, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) {
+  KillAndCompare(/*same_bits=*/true);
+}
+
+constexpr char kServers[] = "[strategy/parameter_server] {}";
+constexpr char kServerRank[] = "[strategy/parameter_server] { num_servers: 1 placement: OWN_RANKS }";
+INSTANTIATE_TEST_SUITE_P(Servers, ServersRestart,
+                         testing::Values(Job{"inside", "gloo", kServers}, Job{"own_rank", "gloo", kServerRank}),
+                         [](const auto& info) { return info.param.name; });
+
+// Their weights differ from run to run as it is.
+class AsynchronousServersRestart : public Restarts {};
+
+TEST_P(AsynchronousServersRestart, WhoeverIsKilledAndWhenTheRunIsDone) { KillAndCompare(/*same_bits=*/false); }
+
+constexpr char kAsync[] = "[strategy/parameter_server] { mode: ASYNC meet_every_steps: 2 }";
+constexpr char kBounded[] =
+    "[strategy/parameter_server] { mode: BOUNDED meet_every_steps: 3 num_servers: 1 placement: OWN_RANKS }";
+INSTANTIATE_TEST_SUITE_P(Servers, AsynchronousServersRestart,
+                         testing::Values(Job{"async", "gloo", kAsync}, Job{"bounded", "gloo", kBounded}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace trireme

@@ -14,7 +14,7 @@
 #include "core/train/optimizers/sgd.pb.h"
 #include "parallel/strategies/parameter_server/parameter_server.pb.h"
 #include "tests/parallel/strategies/toy_model.h"
-#include "tests/parallel/testing/jobs.h"
+#include "tests/parallel/testing/gloo_jobs.h"
 
 namespace trireme {
 
@@ -37,6 +37,7 @@ struct ServerJob {
   // Gradients lead to the mean of the images' targets, and depend on the weights; otherwise they are made up.
   bool quadratic = false;
   double timeout_seconds = 60;
+  std::string over = "threads";           // the communicator: see RunJobOver
   uint64_t asynchronous = 0;              // the seed of asynchronous devices; 0: the CPU
   std::vector<float> start;               // rank 0's parameters; empty: random ones
   std::vector<std::vector<float>> state;  // by rank, as ServerOutcome has it; empty: zero
@@ -185,7 +186,7 @@ inline ServerOutcome RunServers(const ServerJob& job) {
     return RunServerRank(job, communicator, device, &outcome);
   };
   outcome.status = job.asynchronous > 0 ? RunAsyncJob(job.ranks(), job.asynchronous, worker, job.timeout_seconds)
-                                        : RunJob(job.ranks(), worker, job.timeout_seconds);
+                                        : RunJobOver(job.over, job.ranks(), worker, job.timeout_seconds);
   return outcome;
 }
 
