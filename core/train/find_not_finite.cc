@@ -96,6 +96,13 @@ std::string ToText(const StatusOr<NotFiniteFinding>& finding, const std::vector<
   return absl::StrCat(finding->order, "\n", finding->where, "\n", images);
 }
 
+// The sentence's end, of what ToText has made of a finding.
+std::string WhereItIs(bool found, const std::string& where_or_why_not) {
+  if (found) return absl::StrCat("; the first values that are not finite are ", where_or_why_not);
+  if (where_or_why_not.empty()) return "; it did not show again when the step was computed once more";
+  return absl::StrCat("; where it comes from cannot be told (", where_or_why_not, ")");
+}
+
 }  // namespace
 
 StatusOr<NotFiniteFinding> FindWhereNotFinite(const NotFiniteTrial& trial) {
@@ -113,7 +120,7 @@ StatusOr<NotFiniteFinding> FindWhereNotFinite(const NotFiniteTrial& trial) {
     context.tape = &tape;
     context.training = true;
     context.precision = trial.precision;
-    context.communicator = trial.communicator;
+    context.communicator = trial.collective ? trial.communicator : nullptr;
     context.seed = trial.seed;
     context.step = trial.step * static_cast<int64_t>(trial.parts->size()) + static_cast<int64_t>(part);
     const auto losses = trial.detector->Loss(context, (*trial.parts)[part]);
@@ -131,20 +138,13 @@ StatusOr<NotFiniteFinding> FindWhereNotFinite(const NotFiniteTrial& trial) {
 }
 
 StatusOr<std::string> DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int64_t>& image_ids,
-                                        const StepOutcome& outcome, bool collective) {
-  const int me = trial.communicator->rank();
-  if (!collective) {
-    return absl::StrCat("step ", trial.step, ", rank ", me, ": ", WhatIsOdd(outcome, 0), " (images ",
-                        absl::StrJoin(image_ids, ", "), ")");
-  }
-  size_t origin = 0;
-  while (origin + 1 < outcome.losses.size() && OddLoss(outcome, origin).empty()) ++origin;
-  if (OddLoss(outcome, origin).empty()) origin = 0;
-  const auto sentence = [&](const std::string& images, const std::string& where) {
-    return absl::StrCat("step ", trial.step, ", rank ", origin, ": ", WhatIsOdd(outcome, origin), " (images ", images,
-                        ")", where);
+                                        const StepOutcome& outcome) {
+  const size_t me = static_cast<size_t>(trial.communicator->rank());
+  // Rank `origin`, whose losses are row `row`.
+  const auto sentence = [&](size_t origin, size_t row, const std::string& images, const std::string& where) {
+    return absl::StrCat("step ", trial.step, ", rank ", origin, ": ", WhatIsOdd(outcome, row), " (images ", images, ")",
+                        where);
   };
-  const std::string unknown = origin == static_cast<size_t>(me) ? absl::StrJoin(image_ids, ", ") : "unknown";
   StatusOr<NotFiniteFinding> finding = NotFiniteFinding();
   const Status ran = CatchDeviceError([&] {
     finding = FindWhereNotFinite(trial);
@@ -152,8 +152,17 @@ StatusOr<std::string> DescribeNotFinite(const NotFiniteTrial& trial, const std::
   });
   if (!ran.ok() && !absl::IsResourceExhausted(ran)) return ran;
   if (!ran.ok()) finding = ran;
+  if (!trial.collective) {
+    const bool found = finding.ok() && finding->order >= 0;
+    return sentence(me, 0, absl::StrJoin(image_ids, ", "),
+                    WhereItIs(found, finding.ok() ? finding->where : std::string(finding.status().message())));
+  }
+  size_t origin = 0;
+  while (origin + 1 < outcome.losses.size() && OddLoss(outcome, origin).empty()) ++origin;
+  if (OddLoss(outcome, origin).empty()) origin = 0;
+  const std::string unknown = origin == me ? absl::StrJoin(image_ids, ", ") : "unknown";
   const auto of_all = AllGatherStrings(*trial.communicator, ToText(finding, image_ids), *trial.device);
-  if (!of_all.ok()) return sentence(unknown, "");
+  if (!of_all.ok()) return sentence(origin, origin, unknown, "");
   int64_t least = -1;
   for (size_t rank = 0; rank < of_all->size(); ++rank) {
     int64_t order = -1;
@@ -163,10 +172,7 @@ StatusOr<std::string> DescribeNotFinite(const NotFiniteTrial& trial, const std::
     origin = rank;
   }
   const std::vector<std::string> lines = absl::StrSplit((*of_all)[origin], '\n');
-  if (least >= 0) return sentence(lines.back(), absl::StrCat("; the first values that are not finite are ", lines[1]));
-  return sentence(lines.back(), lines[1].empty()
-                                    ? "; it did not show again when the step was computed once more"
-                                    : absl::StrCat("; where it comes from cannot be told (", lines[1], ")"));
+  return sentence(origin, origin, lines.back(), WhereItIs(least >= 0, lines[1]));
 }
 
 }  // namespace trireme

@@ -17,6 +17,7 @@ namespace trireme {
 struct NotFiniteTrial {
   Device* device = nullptr;
   Communicator* communicator = nullptr;
+  bool collective = true;  // false: this worker's alone, as those of an asynchronous strategy are elsewhere
   Detector* detector = nullptr;
   const ParameterArena* arena = nullptr;
   Precision precision = Precision::kFloat32;
@@ -33,17 +34,16 @@ struct NotFiniteFinding {
   std::string where;
 };
 
-// Collective, as the model's forward pass is: every worker looks at its own part. Gradients in the arena are lost;
-// parameters and buffers stay as they are. May throw DeviceError.
+// Every worker looks at its own part; collective, if the trial is, as the model's forward pass is. Gradients in the
+// arena are lost; parameters and buffers stay as they are. May throw DeviceError.
 StatusOr<NotFiniteFinding> FindWhereNotFinite(const NotFiniteTrial& trial);
 
 // A sentence for a step whose losses or gradients are not finite: "step 7, rank 1: the loss fit is inf (images 3, 8);
 // the first values that are not finite are the output of ...". The rank is the one where they come from; `image_ids`
-// are this worker's. With `collective` false `outcome` is this worker's alone (asynchronous ones are elsewhere), and
-// nothing is run again. The same on every worker otherwise. A device's fault on the way is returned, but for memory
-// that does not suffice, which the sentence tells.
+// are this worker's. Of a collective trial it is the same on every worker, else `outcome` is this worker's alone. A
+// device's fault on the way is returned, but for memory that does not suffice, which the sentence tells.
 StatusOr<std::string> DescribeNotFinite(const NotFiniteTrial& trial, const std::vector<int64_t>& image_ids,
-                                        const StepOutcome& outcome, bool collective);
+                                        const StepOutcome& outcome);
 
 }  // namespace trireme
 

@@ -35,4 +35,14 @@ void StepClock::EndStep() {
   sent_ = communicator_.bytes_sent() - sent_before_;
 }
 
+void StepClock::AddToStep() {
+  communication_ = strategy_.communication_seconds();
+  sent_ = communicator_.bytes_sent() - sent_before_;
+  // Where the host does not wait, the next note tells it anyway.
+  if (!host_waits_) return;
+  const double busy = communicator_.busy_seconds();
+  rest_of_last_ += busy - busy_before_;
+  busy_before_ = busy;
+}
+
 }  // namespace trireme

@@ -15,7 +15,8 @@
 
 namespace trireme {
 
-// Used by the worker's thread, in this order in each step: BeginStep, Note any number of times, EndStep.
+// Used by the worker's thread, in this order in each step: BeginStep, Note any number of times, EndStep, and AddToStep
+// if workers meet after it.
 class StepClock {
  public:
   // Both outlive the clock. `host_waits`: the device's stream is inline.
@@ -24,6 +25,8 @@ class StepClock {
   void BeginStep(double data_wait_seconds);
   WorkerNote Note(bool stop);
   void EndStep();
+  // What was done since the step's end is the step's, too.
+  void AddToStep();
 
  private:
   const Communicator& communicator_;

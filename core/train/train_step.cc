@@ -43,7 +43,7 @@ TrainStep::~TrainStep() {
 Status TrainStep::Run(int64_t step, float learning_rate, const std::vector<Batch>& parts,
                       const std::function<WorkerNote()>& note) {
   Stream& stream = parts_.device->compute_stream();
-  if (parts_.strategy->synchronous()) parts_.optimizer->BeginStep(step, learning_rate, stream);
+  if (!parts_.strategy->begins_updates()) parts_.optimizer->BeginStep(step, learning_rate, stream);
   parts_.strategy->BeginStep(step);
   results_.Note(note(), stream);
   TRIREME_RETURN_IF_ERROR(EnqueueOrLaunch(step, parts, note));

@@ -49,9 +49,7 @@ Status Trainer::Run() {
 
 Status Trainer::RunLoop() {
   // A run that ended between a checkpoint and its evaluation makes up for it.
-  if (options_.first_step > 0 && IsEvaluationDue(options_.first_step)) {
-    TRIREME_RETURN_IF_ERROR(Evaluate(options_.first_step));
-  }
+  if (OwesEvaluation(options_.first_step)) TRIREME_RETURN_IF_ERROR(Evaluate(options_.first_step));
   const int64_t between_meetings = parts_.strategy->steps_between_meetings();
   Interruption due;
   for (int64_t step = options_.first_step; step < options_.total_steps; ++step) {
@@ -96,6 +94,14 @@ bool Trainer::IsEvaluationDue(int64_t steps_done) const {
   if (!parts_.evaluate) return false;
   return steps_done >= options_.total_steps ||
          (options_.evaluate_every > 0 && steps_done % options_.evaluate_every == 0);
+}
+
+bool Trainer::OwesEvaluation(int64_t steps_done) const {
+  for (int64_t done = steps_done; done > 0; --done) {
+    if (IsEvaluationDue(done)) return true;
+    if (done - 1 == 0 || parts_.strategy->settled(done - 1)) return false;
+  }
+  return false;
 }
 
 Status Trainer::Checkpoint(int64_t steps_done) {
@@ -206,8 +212,8 @@ Status Trainer::ReadOldest(bool* stop) {
 
 Status Trainer::Meet(bool* stop) {
   if (own_outcomes_.empty()) return absl::OkStatus();
-  const StatusOr<std::vector<StepOutcome>> outcomes =
-      MeetOverSteps(own_outcomes_, *parts_.communicator, *parts_.device);
+  const StatusOr<std::vector<StepOutcome>> outcomes = MeetPeers();
+  clock_.AddToStep();
   TRIREME_RETURN_IF_ERROR(SayWhen(outcomes.status(), "the meeting after step ", finished_.back().step.step + 1));
   for (size_t i = 0; i < outcomes->size(); ++i) {
     for (const WorkerNote& note : (*outcomes)[i].notes) *stop = *stop || note.stop;
@@ -216,6 +222,17 @@ Status Trainer::Meet(bool* stop) {
   own_outcomes_.clear();
   finished_.clear();
   return absl::OkStatus();
+}
+
+StatusOr<std::vector<StepOutcome>> Trainer::MeetPeers() {
+  TRIREME_RETURN_IF_ERROR(parts_.strategy->Meet());
+  parts_.arena->RefreshRounded();
+  // Each has scaled its losses by itself. A checkpoint has one scale for all.
+  if (parts_.guard->loss_scale() != nullptr && parts_.communicator->size() > 1) {
+    Stream& stream = parts_.device->compute_stream();
+    TRIREME_RETURN_IF_ERROR(parts_.communicator->Broadcast(parts_.guard->state(), 0, stream));
+  }
+  return MeetOverSteps(own_outcomes_, *parts_.communicator, *parts_.device);
 }
 
 void Trainer::Report(const FinishedStep& step, const StepOutcome& outcome) {
@@ -249,10 +266,11 @@ Status Trainer::NotFinite(const PendingStep& step, const StepOutcome& outcome, s
   // The loader makes a batch anew where the next step's has taken its place. On a device that runs beside the host the
   // step after it is enqueued already; unless updates are halted, that is what the weights are of.
   const bool collective = synchronous_;
-  if (collective && lag_ > 0) TRIREME_RETURN_IF_ERROR(NextBatch(step.step));
+  if (lag_ > 0) TRIREME_RETURN_IF_ERROR(NextBatch(step.step));
   NotFiniteTrial trial;
   trial.device = parts_.device;
   trial.communicator = parts_.communicator;
+  trial.collective = collective;
   trial.detector = parts_.detector;
   trial.arena = parts_.arena;
   trial.precision = options_.step.precision;
@@ -260,7 +278,7 @@ Status Trainer::NotFinite(const PendingStep& step, const StepOutcome& outcome, s
   trial.step = step.step;
   trial.parts = &parts_of_batch_;
   trial.loss_scale = parts_.guard->loss_scale();
-  TRIREME_ASSIGN_OR_RETURN(*sentence, DescribeNotFinite(trial, step.image_ids, outcome, collective));
+  TRIREME_ASSIGN_OR_RETURN(*sentence, DescribeNotFinite(trial, step.image_ids, outcome));
   if (not_finite_in_a_row_ <= options_.most_not_finite_in_a_row) return absl::OkStatus();
   if (collective) {
     // Nobody ends, and takes the job down, before all have read.

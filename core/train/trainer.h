@@ -121,6 +121,8 @@ class Trainer {
   Status Interrupt(const Interruption& due);
   bool IsCheckpointDue(int64_t steps_done) const;
   bool IsEvaluationDue(int64_t steps_done) const;
+  // Of a run that goes on from here: one that is due, or was due before and had to wait for the strategy to be settled.
+  bool OwesEvaluation(int64_t steps_done) const;
   Status Evaluate(int64_t steps_done);
   Status Checkpoint(int64_t steps_done);
   Status EnqueueStep(int64_t step);
@@ -133,6 +135,7 @@ class Trainer {
   Status ReadOldest(bool* stop);
   // Of an asynchronous strategy. Collective.
   Status Meet(bool* stop);
+  StatusOr<std::vector<StepOutcome>> MeetPeers();
   void Report(const FinishedStep& step, const StepOutcome& outcome);
   // OK if the step may be left out, with the sentence that says why; every rank returns the same. Collective, but of an
   // asynchronous strategy.

@@ -1,22 +1,20 @@
 // "strategy/local_sgd" (Stich, "Local SGD Converges Fast and Communicates Little", ICLR 2019, Algorithm 1): each worker
-// updates its own parameters by the gradients of its own images; after every k-th step all take the average of their
-// parameters and, so that they are alike in all that the next step depends on, of the optimizer's state.
+// updates its own parameters by the gradients of its own images, as if these were the batch; after every k-th step all
+// take the average of their parameters and, so that they are alike in all that the next step depends on, of running
+// statistics and the optimizer's state.
 //
-// Losses are divided by a normaliser of the global batch, so that the workers' gradients sum up to the mean over all
-// images. A worker that is to go on alone needs the mean over its own: its gradients times the number of workers, which
-// is that mean where the images are divided evenly (and where a normaliser counts boxes, in expectation). So the
-// average of n workers' steps is the step of one worker on all images: with k = 1 and SGD, momentum included, this is
-// data_parallel.
+// Between averages workers neither communicate nor wait: losses are gathered, and a stop is agreed on, when they
+// average (the workers' "meetings", see core/api/strategy.h), and each judges by itself which of its gradients overflow
+// float16 or are clipped. A step that one of them skips is a step less in the average.
 //
-// A guard that waits for all (float16, clipping) decides for all workers alike, by one number that they exchange in
-// each step. The norm by which it clips is the root of the mean, over workers, of their squared norms.
-#include <cmath>
-
+// The average of n workers' steps by plain SGD from the same weights is one step by the mean of their gradients, and so
+// with momentum that is averaged, too: with k = 1 this is data_parallel, where losses and norm are of each worker's own
+// images (as DistributedDataParallel has it).
 #include "absl/strings/str_cat.h"
 #include "core/api/strategy.h"
 #include "core/base/registry.h"
 #include "parallel/strategies/local_sgd/local_sgd.pb.h"
-#include "parallel/strategies/local_sgd/scale.h"
+#include "parallel/strategies/local_sgd/mean.h"
 #include "parallel/strategies/publish.h"
 
 namespace trireme {
@@ -32,6 +30,10 @@ class LocalSgd : public Strategy {
         compute_(args.arena->device().compute_stream()) {}
 
   Status Setup() override {
+    const Tensor& buffers = args_.arena->buffer_values();
+    if (buffers.size() > 0 && args_.communicator->size() > 1) {
+      wide_buffers_ = Tensor::Empty(args_.arena->device(), buffers.shape(), DataType::kFloat64);
+    }
     TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
     return PublishParameters(*args_.arena, *args_.communicator);
   }
@@ -42,28 +44,24 @@ class LocalSgd : public Strategy {
   void OnGradientReady(int) override {}
 
   Status Step(GradientGuard& guard) override {
-    const Tensor& gradients = args_.arena->gradients();
     if (guard.waits_for_all()) {
-      // So that the sum of all workers' squares is the mean of the squares of what they update by.
-      Scale(gradients, std::sqrt(workers_), compute_);
-      guard.Inspect(0, gradients, compute_);
-      TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/false, compute_));
-      Scale(gradients, std::sqrt(workers_), compute_);
-    } else {
-      Scale(gradients, workers_, compute_);
+      guard.Inspect(0, args_.arena->gradients(), compute_);
+      TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/true, compute_));
     }
     args_.optimizer->Update(0, args_.arena->size(), guard.control(), compute_);
-    return settled(step_ + 1) ? Average() : absl::OkStatus();
+    return absl::OkStatus();
   }
 
-  // The trainer's sense of it: all take part in what it gathers in each step.
-  bool synchronous() const override { return true; }
-  // Steps with and without an average differ.
-  bool can_capture() const override { return average_every_ == 1; }
+  bool synchronous() const override { return false; }
+  int64_t steps_between_meetings() const override { return average_every_; }
+  Status Meet() override {
+    averaged_after_ = step_;
+    return Average();
+  }
   bool settled(int64_t steps_done) const override { return steps_done % average_every_ == 0; }
   Status Settle() override {
-    if (settled(step_ + 1)) return absl::OkStatus();
-    TRIREME_RETURN_IF_ERROR(Average());
+    if (averaged_after_ == step_) return absl::OkStatus();
+    TRIREME_RETURN_IF_ERROR(Meet());
     compute_.Synchronize();
     return args_.communicator->status();
   }
@@ -106,6 +104,16 @@ class LocalSgd : public Strategy {
       }
       TRIREME_RETURN_IF_ERROR(AverageRange(array, begin, end));
     }
+    return AverageBuffers();
+  }
+
+  // All of them, among which some may be frozen.
+  Status AverageBuffers() {
+    if (!wide_buffers_.defined()) return absl::OkStatus();
+    const Tensor& buffers = args_.arena->buffer_values();
+    Widen(buffers, wide_buffers_, compute_);
+    TRIREME_RETURN_IF_ERROR(args_.communicator->AllReduce(wide_buffers_, ReduceOperation::kSum, compute_));
+    DivideAndNarrow(wide_buffers_, workers_, buffers, compute_);
     return absl::OkStatus();
   }
 
@@ -122,7 +130,8 @@ class LocalSgd : public Strategy {
   const bool averages_state_;
   const float workers_;
   Stream& compute_;
-  int64_t step_ = -1;
+  Tensor wide_buffers_;  // float64; undefined where there is nothing to average
+  int64_t step_ = -1, averaged_after_ = -1;
   double communication_seconds_ = 0;
 };
 

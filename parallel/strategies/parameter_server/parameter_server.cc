@@ -62,6 +62,7 @@ class ParameterServer : public Strategy {
   void OnGradientReady(int index) override;
   Status Step(GradientGuard& guard) override;
   bool synchronous() const override { return mode_ == ServerMode::kSync; }
+  bool begins_updates() const override { return !synchronous(); }
   // The host has its part in every step.
   bool can_capture() const override { return false; }
   int64_t steps_between_meetings() const override { return synchronous() ? 1 : config_.meet_every_steps(); }

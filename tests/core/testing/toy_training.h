@@ -63,13 +63,20 @@ class ToyStrategy : public Strategy {
   void OnGradientReady(int index) override { ready_.push_back(index); }
   Status Step(GradientGuard& guard) override;
   bool synchronous() const override { return meets_every_ == 0; }
+  bool begins_updates() const override { return !synchronous(); }
   int64_t steps_between_meetings() const override { return synchronous() ? 1 : meets_every_; }
   double exposed_communication_seconds() const override { return 0; }
+  Status Meet() override {
+    met_after_.push_back(step_ + 1);
+    return absl::OkStatus();
+  }
   bool settled(int64_t steps_done) const override { return steps_done % settles_every_ == 0; }
   void Announce(const Interruption& interruption) override { announced_ = interruption; }
   Status Settle() override;
   // The numbers of steps that were done when Settle was called.
   const std::vector<int64_t>& settled_after() const { return settled_after_; }
+  // And when Meet was.
+  const std::vector<int64_t>& met_after() const { return met_after_; }
   // Of the last step.
   const std::vector<int>& ready() const { return ready_; }
 
@@ -81,7 +88,7 @@ class ToyStrategy : public Strategy {
   Interruption announced_;
   int64_t step_ = -1;
   std::vector<int> ready_;
-  std::vector<int64_t> settled_after_;
+  std::vector<int64_t> settled_after_, met_after_;
 };
 
 class ToySchedule : public Schedule {

@@ -11,6 +11,7 @@
 namespace trireme {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::Outcome;
@@ -46,6 +47,32 @@ TEST(AsynchronousStrategyTest, RankZeroHearsOfEveryStepOnceAndInOrder) {
   }
 }
 
+TEST(AsynchronousStrategyTest, TheStrategyHearsOfEveryMeeting) {
+  for (const uint64_t asynchronous : {0, 1}) {
+    Plan plan = Apart(13, 3, 4);
+    plan.options.checkpoint_every = 6;
+    plan.asynchronous = asynchronous;
+    EXPECT_THAT(Train(plan).met_after, ElementsAre(4, 6, 8, 12, 13));
+  }
+  EXPECT_TRUE(Train(Steps(13, 3)).met_after.empty());
+}
+
+// Each halves it when its own gradients overflow.
+TEST(AsynchronousStrategyTest, TheScaleOfLossesIsOneForAllWhenTheyHaveMet) {
+  for (const uint64_t asynchronous : {0, 1}) {
+    Plan plan = Apart(8, 3, 4);
+    plan.options.step.precision = Precision::kFloat16;
+    plan.guard.loss_scale.initial = 1024;
+    plan.guard.loss_scale.growth_steps = 100;
+    plan.batches.huge_step = 6;  // of the last rank
+    plan.asynchronous = asynchronous;
+    const Outcome outcome = Train(plan);
+    for (const Status& status : outcome.statuses) ASSERT_TRUE(status.ok()) << status;
+    EXPECT_FALSE(outcome.notes.steps[6].applied);
+    for (const auto& of_rank : outcome.scales) EXPECT_THAT(of_rank, ElementsAre(1024, 8));
+  }
+}
+
 TEST(AsynchronousStrategyTest, LossesAreTheMeanOverWorkers) {
   const Outcome alone = Train(Steps(1)), together = Train(Apart(1, 4, 1));
   ASSERT_EQ(together.notes.steps.size(), 1u);
@@ -76,7 +103,9 @@ TEST(AsynchronousStrategyTest, ALossThatIsNotFiniteEndsTheJobAtOnce) {
   Plan plan = Apart(40, 3, 10);
   plan.batches.bad_step = 4;
   const Outcome outcome = Train(plan);
-  EXPECT_THAT(std::string(outcome.statuses[2].message()), HasSubstr("step 4, rank 2: the loss fit is inf (images 420"));
+  EXPECT_THAT(std::string(outcome.statuses[2].message()),
+              AllOf(HasSubstr("step 4, rank 2: the loss fit is inf (images 420"),
+                    HasSubstr("the first values that are not finite are the output of fit in weight")));
   for (const int rank : {0, 1}) {
     EXPECT_THAT(std::string(outcome.statuses[rank].message()), HasSubstr("rank 2: step 4"));
   }

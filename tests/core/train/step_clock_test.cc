@@ -85,6 +85,25 @@ TEST(StepClockTest, TrafficIsThatOfTheStepBefore) {
   EXPECT_TRUE(note.stop);
 }
 
+TEST(StepClockTest, AMeetingIsOfTheStepBeforeIt) {
+  for (const bool host_waits : {true, false}) {
+    Told told;
+    StepClock clock(told.communicator, told.strategy, host_waits);
+    clock.BeginStep(0);
+    clock.EndStep();
+    told.communicator.busy += 5;
+    told.communicator.bytes += 30;
+    told.strategy.communication = 4;
+    clock.AddToStep();
+    told.communicator.bytes += 1000;  // a checkpoint
+    clock.BeginStep(0);
+    const WorkerNote note = clock.Note(false);
+    EXPECT_EQ(note.bytes_sent, 30);
+    EXPECT_EQ(note.communication_seconds, 4);
+    EXPECT_EQ(note.peer_wait_seconds, 5);
+  }
+}
+
 // What the device of a step waits for shows when the host is at the next.
 TEST(StepClockTest, BesideTheHostAStepIsToldLater) {
   Told told;

@@ -95,6 +95,7 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
   }
   if (status.code() == absl::StatusCode::kUnavailable) return status;  // there is nothing to be read
   outcome->parameters[rank] = arena->values().ToVector<float>();
+  outcome->scales[rank] = guard.state().ToVector<float>();
   for (const Tensor& tensor : {arena->values(), optimizer.State()[0].values, arena->buffer_values()}) {
     const std::vector<float> values = tensor.ToVector<float>();
     outcome->values[rank].insert(outcome->values[rank].end(), values.begin(), values.end());
@@ -102,6 +103,7 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
   if (rank == 0) {
     outcome->ready = strategy.ready();
     outcome->settled_after = strategy.settled_after();
+    outcome->met_after = strategy.met_after();
   }
   return status;
 }
@@ -110,6 +112,7 @@ Outcome Empty(const Plan& plan) {
   Outcome outcome;
   outcome.values.resize(plan.world_size);
   outcome.parameters.resize(plan.world_size);
+  outcome.scales.resize(plan.world_size);
   return outcome;
 }
 

@@ -56,7 +56,8 @@ struct Outcome {
   std::vector<std::vector<float>> parameters;  // by rank
   Notes notes;
   std::vector<int> ready;
-  std::vector<int64_t> settled_after;  // see ToyStrategy; rank 0's
+  std::vector<std::vector<float>> scales;         // by rank: the guard's state
+  std::vector<int64_t> settled_after, met_after;  // see ToyStrategy; rank 0's
   int num_recorded = 0;
   std::vector<AsyncLogEntry> log;  // of rank 0's device, while it trained
   int64_t calls = 0;               // that the last rank made of its asynchronous device until the trainer returned

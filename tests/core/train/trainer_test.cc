@@ -187,6 +187,27 @@ TEST(TrainerTest, AResumedRunMakesUpForTheEvaluationOfItsCheckpoint) {
   EXPECT_THAT(Train(plan).notes.events, ElementsAre("checkpoint 5", "evaluation 5 mAP50"));
 }
 
+// One that was due waits until the strategy is settled, and so does a stop, which is first then.
+TEST(TrainerTest, AResumedRunMakesUpForAnEvaluationThatAStopHasOvertaken) {
+  for (const int64_t evaluate_every : {4, 5, 7, 8, 100}) {
+    const TemporaryFolder run;
+    Plan plan = Steps(16);
+    plan.run_folder = run.path();
+    plan.settles_every = 7;
+    plan.options.evaluate_every = evaluate_every;
+    Plan first = plan;
+    first.stop_after = 2;
+    EXPECT_THAT(Train(first).notes.events, ElementsAre("checkpoint 7"));
+    plan.resume = *FindCheckpoint(run.path());
+    plan.options.first_step = 7;
+    std::vector<std::string> expected;
+    if (evaluate_every <= 7) expected.push_back("evaluation 7 mAP50");
+    if (evaluate_every <= 8) expected.push_back("evaluation 14 mAP50");
+    expected.insert(expected.end(), {"checkpoint 16", "evaluation 16 mAP50"});
+    EXPECT_EQ(Train(plan).notes.events, expected) << evaluate_every;
+  }
+}
+
 TEST(TrainerTest, NothingLeftToDoIsDone) {
   Plan plan = Steps(3);
   plan.options.first_step = 3;

@@ -108,7 +108,6 @@ TEST(LocalSgdTest, GivesTheSameBitsBesideTheHostAndRecorded) {
       ASSERT_TRUE(beside.status.ok()) << beside.status;
       EXPECT_EQ(beside.values, expected.values) << strategy;
       EXPECT_EQ(beside.state, expected.state) << strategy;
-      if (strategy == kEveryThird) continue;
       job.devices = ToyDevices::kRecorded;
       const ToyOutcome recorded = Train(job);
       EXPECT_EQ(recorded.values, expected.values) << strategy;
@@ -117,40 +116,70 @@ TEST(LocalSgdTest, GivesTheSameBitsBesideTheHostAndRecorded) {
   }
 }
 
-TEST(LocalSgdTest, AnOverflowOfOneWorkerSkipsTheStepOnAll) {
+TEST(LocalSgdTest, AnOverflowOfOneWorkerSkipsItsOwnStep) {
   for (const char* strategy : {kEveryStep, kEveryThird}) {
     ToyJob job = Job(3, strategy, 4);
     job.guard.loss_scale.enabled = true;
     job.guard.loss_scale.initial = 1024;
+    const ToyOutcome whole = Train(job);
     job.overflow_step = 3;
     const ToyOutcome skipped = Train(job);
     ASSERT_TRUE(skipped.status.ok()) << skipped.status;
     job.steps = 3;
     const ToyOutcome before = Train(job);
-    EXPECT_LT(RelativeDifference(before.values[0], skipped.values[0]), 1e-6) << "but for what an average rounds";
-    for (const std::vector<bool>& applied : skipped.applied) {
-      EXPECT_EQ(applied, (std::vector<bool>{true, true, true, false}));
+    ExpectSameOnAllRanks(skipped.values);
+    ExpectSameOnAllRanks(skipped.state);
+    EXPECT_GT(RelativeDifference(before.values[0], skipped.values[0]), 1e-4) << "two have gone on";
+    EXPECT_GT(RelativeDifference(whole.values[0], skipped.values[0]), 1e-4) << "and one has not";
+    for (size_t rank = 0; rank < 3; ++rank) {
+      EXPECT_EQ(skipped.applied[rank], (std::vector<bool>{true, true, true, rank < 2}));
     }
   }
 }
 
-TEST(LocalSgdTest, ItIsClippedByTheMeanOfTheWorkersSquaredNorms) {
-  // Alike on all workers, that is the norm of all images: then clipping is what data_parallel does.
+TEST(LocalSgdTest, EachWorkerClipsByTheNormOfItsOwnImages) {
   ToyJob job = Job(1, "[strategy/single] {}", 6);
   job.guard.clip_norm = 30;
   const ToyOutcome clipped = Train(job);
+  EXPECT_EQ(Train(Job(1, kEveryStep, 6)).values, Train(Job(1, "[strategy/single] {}", 6)).values);
+  job.strategy = kEveryStep;
+  EXPECT_EQ(Train(job).values, clipped.values) << "alone it is all images'";
   job.guard.clip_norm = 0;
   const ToyOutcome free = Train(job);
   EXPECT_GT(RelativeDifference(clipped.values[0], free.values[0]), 1e-3);
-  // The workers' images differ, so their norms are larger than that of the mean, and more is clipped.
   job = Job(3, kEveryStep, 6);
   job.guard.clip_norm = 1e6f;
-  const ToyOutcome loose = Train(job);
-  EXPECT_LT(RelativeDifference(free.values[0], loose.values[0]), 1e-5);
+  EXPECT_LT(RelativeDifference(free.values[0], Train(job).values[0]), 1e-5);
   job.guard.clip_norm = 30;
   const ToyOutcome tight = Train(job);
   ExpectSameOnAllRanks(tight.values);
   EXPECT_GT(RelativeDifference(tight.values[0], free.values[0]), 1e-3);
+}
+
+TEST(LocalSgdTest, RunningStatisticsAreAveragedAndThoseThatAreAlikeStayAsTheyAre) {
+  for (const int world : {1, 2, 3, 7}) {
+    const Status status = RunJob(world, [&](Communicator& communicator, Device& device) -> Status {
+      ToyModel model;
+      TRIREME_ASSIGN_OR_RETURN(const auto arena, ParameterArena::Build(&model, device, world, 5));
+      TRIREME_ASSIGN_OR_RETURN(const auto optimizer, MakeComponent<Optimizer>("optimizer/sgd", SgdConfig()));
+      TRIREME_ASSIGN_OR_RETURN(const auto strategy,
+                               MakeStrategy(kEveryThird, {arena.get(), optimizer.get(), &communicator}));
+      TRIREME_RETURN_IF_ERROR(strategy->Setup());
+      const float mine = 1 + static_cast<float>(communicator.rank());
+      const std::vector<float> before = {0.1f, mine, 1e20f * mine};
+      const Tensor& running = arena->buffers()[0]->value;
+      running.CopyFromHost(before.data());
+      strategy->BeginStep(2);
+      TRIREME_RETURN_IF_ERROR(strategy->Meet());
+      const std::vector<float> now = running.ToVector<float>();
+      const float mean = static_cast<float>(world + 1) / 2;
+      EXPECT_EQ(now[0], 0.1f) << world;
+      EXPECT_FLOAT_EQ(now[1], mean) << world;
+      EXPECT_FLOAT_EQ(now[2], 1e20f * mean) << world;
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << status;
+  }
 }
 
 TEST(LocalSgdTest, RefusesToAverageNever) {
@@ -217,8 +246,10 @@ std::pair<double, int64_t> TrainRegression(int world, const std::string& strateg
         Regression::Sample(static_cast<uint64_t>(step), image, &x, &y);
         float error = -y;
         for (size_t i = 0; i < weights.size(); ++i) error += weights[i] * x[i];
-        // Normalised over the global batch, as losses are.
-        for (size_t i = 0; i < weights.size(); ++i) gradient[i] += 2 * error * x[i] / kToyImages;
+        // Normalised over the global batch, or what takes its place.
+        for (size_t i = 0; i < weights.size(); ++i) {
+          gradient[i] += 2 * error * x[i] / static_cast<float>(strategy->synchronous() ? kToyImages : share);
+        }
       }
       arena->parameters()[0]->var.AccumulateGradient(Tensor::From(device, {Regression::kInputs}, gradient),
                                                      device.compute_stream());
@@ -227,7 +258,12 @@ std::pair<double, int64_t> TrainRegression(int world, const std::string& strateg
       strategy->BeginStep(step);
       strategy->OnGradientReady(0);
       NoGuard guard;
+      const int64_t sent_before = communicator.bytes_sent();
       TRIREME_RETURN_IF_ERROR(strategy->Step(guard));
+      if (!strategy->synchronous()) {
+        EXPECT_EQ(communicator.bytes_sent(), sent_before) << "between averages nothing is sent";
+        if ((step + 1) % strategy->steps_between_meetings() == 0) TRIREME_RETURN_IF_ERROR(strategy->Meet());
+      }
     }
     TRIREME_RETURN_IF_ERROR(strategy->Settle());
     if (communicator.rank() == 0) {

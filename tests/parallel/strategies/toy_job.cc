@@ -5,6 +5,7 @@
 #include <limits>
 #include <random>
 
+#include "core/api/lone_communicator.h"
 #include "core/train/checkpoint.h"
 #include "core/train/optimizers/adam.pb.h"
 #include "core/train/optimizers/sgd.pb.h"
@@ -31,7 +32,8 @@ class ToyWorker {
     TRIREME_ASSIGN_OR_RETURN(optimizer_, job_.adam ? MakeComponent<Optimizer>("optimizer/adam", AdamConfig())
                                                    : MakeComponent<Optimizer>("optimizer/sgd", sgd));
     TRIREME_ASSIGN_OR_RETURN(strategy_, MakeStrategy(job_.strategy, {arena_.get(), optimizer_.get(), &communicator_}));
-    StepGuard guard(*arena_, communicator_, job_.guard);
+    const bool synchronous = strategy_->synchronous();
+    StepGuard guard(*arena_, synchronous ? communicator_ : static_cast<Communicator&>(alone_), job_.guard);
     CheckpointParts parts = {arena_.get(), optimizer_.get(), strategy_.get(), {}};
     if (job_.guard.loss_scale.enabled) parts.run_state = {{"loss_scale", guard.state()}};
     int64_t first = 0;
@@ -47,6 +49,9 @@ class ToyWorker {
     summary_ = Tensor::Zeros(device_, {StepGuard::kSummarySize});
     for (int64_t step = first; step < job_.steps; ++step) {
       TRIREME_RETURN_IF_ERROR(RunStep(step, step - first, guard));
+      if (!synchronous && (step + 1) % strategy_->steps_between_meetings() == 0) {
+        TRIREME_RETURN_IF_ERROR(strategy_->Meet());
+      }
       if (graph_ == nullptr) outcome->applied[rank].push_back(summary_.ToVector<float>()[0] != 0);
     }
     TRIREME_RETURN_IF_ERROR(strategy_->Settle());
@@ -73,7 +78,7 @@ class ToyWorker {
   Status RunStep(int64_t step, int64_t count, StepGuard& guard) {
     Stream& stream = device_.compute_stream();
     WriteGradients(step, guard);
-    optimizer_->BeginStep(step, job_.learning_rate, stream);
+    if (!strategy_->begins_updates()) optimizer_->BeginStep(step, job_.learning_rate, stream);
     strategy_->BeginStep(step);
     EXPECT_TRUE(strategy_->can_capture() || job_.devices != ToyDevices::kRecorded);
     if (job_.devices != ToyDevices::kRecorded || count < 2) return Enqueue(step, guard);
@@ -89,8 +94,9 @@ class ToyWorker {
   // Where they are at the same address in every step.
   void WriteGradients(int64_t step, const StepGuard& guard) {
     const int images = kToyImages / job_.world, rank = communicator_.rank();
-    float scale = 1;
-    if (guard.loss_scale() != nullptr) scale = guard.state().ToVector<float>()[0];
+    // The mean over its own images, where they are the batch.
+    float scale = strategy_->synchronous() ? 1 : static_cast<float>(job_.world);
+    if (guard.loss_scale() != nullptr) scale *= guard.state().ToVector<float>()[0];
     std::vector<float> all(static_cast<size_t>(arena_->size()), 0.0f);
     for (const Parameter* parameter : arena_->parameters()) {
       if (!parameter->options.trainable) continue;
@@ -128,6 +134,7 @@ class ToyWorker {
 
   const ToyJob& job_;
   Communicator& communicator_;
+  LoneCommunicator alone_;
   Device& device_;
   ToyModel model_;
   std::unique_ptr<ParameterArena> arena_;
