@@ -55,7 +55,8 @@ How to run
 Where it goes
   --out=DIR            folder of the run; runs/<config> if left out
   --resume             goes on from the newest checkpoint of the run
-  --trace=FILE         where the time of some steps goes, for ui.perfetto.dev (Chrome's trace format)
+  --trace=FILE         where the time of some steps goes, for ui.perfetto.dev (Chrome's trace format); after a fault each
+                       rank writes what it has, rank 1 to FILE with .rank1 before its extension
   --trace_steps=A:B    of the steps from A, counted from 0, to before B; 20 steps after the first 5 if left out
 
 Ends with 0 when done, 1 when the world failed, 2 when the input was wrong. SIGTERM and Ctrl-C save a checkpoint.

@@ -99,6 +99,25 @@ TEST(CompareTest, AStrategyThatFailsIsARowAndTheRestGoOn) {
   EXPECT_NE(result.output.find("size_mb is -1"), std::string::npos) << result.output;
 }
 
+TEST(CompareTest, OfAStrategyThatFailsTheTraceGoesAsFarAsItCame) {
+  const std::string folder = NewFolder("compare_trace");
+  std::vector<std::string> arguments = Arguments(folder, "ring_all_reduce{buckets{size_mb: -1}},ring_all_reduce");
+  // The weights grow beyond all bounds.
+  arguments.insert(arguments.end(), {"--trace=" + folder + "/trace.json", "--warmup=0", "--set",
+                                     "schedule={[schedule/constant] {learning_rate: 1e30}}"});
+  const ToolResult result = RunToolProcess("compare", arguments);
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  const auto trace = nlohmann::json::parse(ReadAll(folder + "/trace.json"));
+  std::set<std::string> processes;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["name"] == "process_name") processes.insert(event["args"]["name"].get<std::string>());
+  }
+  // The one that did not begin has none.
+  EXPECT_EQ(processes, (std::set<std::string>{"single, 1 worker: rank 0 on cpu (1 thread)",
+                                              "ring_all_reduce, 2 workers: rank 0 on cpu (1 thread)"}))
+      << result.output;
+}
+
 TEST(CompareTest, AnUnknownStrategyIsWrongInput) {
   const ToolResult result = RunToolProcess("compare", Arguments(NewFolder("compare_unknown"), "ring_all_reduced"));
   EXPECT_EQ(result.exit_code, 2) << result.output;

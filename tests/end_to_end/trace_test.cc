@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "tests/end_to_end/tool_process.h"
 
 namespace trireme {
@@ -132,6 +133,50 @@ TEST_P(TraceOfWorkers, HasEveryRanksStepsOnOneClock) {
 
 INSTANTIATE_TEST_SUITE_P(Communicators, TraceOfWorkers, testing::Values("threads", "gloo"),
                          [](const auto& info) { return info.param; });
+
+// Weights that grow beyond all bounds.
+TEST(TraceTest, AfterAFaultEachRankWritesWhatItHas) {
+  for (const char* communicator : {"threads", "gloo"}) {
+    const std::string folder = NewFolder("trace_fault"), file = folder + "/trace.json";
+    const ToolResult result =
+        RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + folder + "/run", "--workers=2", "--set",
+                                 "schedule={[schedule/constant] {learning_rate: 1e30}}", "--set",
+                                 absl::StrCat("communicator={[communicator/", communicator, "] {}}"), "--trace=" + file,
+                                 "--trace_steps=0:6"});
+    EXPECT_EQ(result.exit_code, 1) << result.output;
+    for (int rank = 0; rank < 2; ++rank) {
+      const std::string own = rank == 0 ? file : folder + "/trace.rank1.json";
+      const json trace = json::parse(ReadAll(own), nullptr, false);
+      ASSERT_TRUE(trace.is_object()) << own << "\n" << result.output;
+      EXPECT_NE(trace["otherData"]["description"].get<std::string>().find("alone, up to a fault"), std::string::npos);
+      const Tracks tracks = ReadTracks(trace);
+      ASSERT_TRUE(tracks.count({rank, "worker"})) << own;
+      const auto names = Names(tracks.at({rank, "worker"}));
+      EXPECT_GT(names.count("step"), 0u) << own;
+      EXPECT_LT(names.count("step"), 6u) << own;
+      EXPECT_GT(names.count("AllGather"), 0u) << own;
+      for (const auto& [track, spans] : tracks) ExpectNested(spans);
+    }
+  }
+}
+
+TEST(TraceTest, ServersAreNoWorkers) {
+  const std::string folder = NewFolder("trace_servers"), file = folder + "/trace.json";
+  const ToolResult result =
+      RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + folder + "/run", "--workers=2", "--set",
+                               "strategy={[strategy/parameter_server] {num_servers: 1 placement: OWN_RANKS}}",
+                               "--trace=" + file, "--trace_steps=2:4"});
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  const json trace = json::parse(ReadAll(file));
+  EXPECT_EQ(trace["otherData"]["description"], "tiny, strategy/parameter_server, 2 workers and 1 server, steps 2 to 3");
+  std::vector<std::string> processes;
+  for (const json& event : trace["traceEvents"]) {
+    if (event["name"] == "process_name") processes.push_back(event["args"]["name"]);
+  }
+  ASSERT_EQ(processes.size(), 3u);
+  EXPECT_EQ(processes[1].rfind("rank 1 on ", 0), 0u) << processes[1];
+  EXPECT_EQ(processes[2].rfind("rank 2, a server, on ", 0), 0u) << processes[2];
+}
 
 TEST(TraceTest, StepsOutsideTheRunAreWrongInput) {
   const std::string folder = NewFolder("trace_steps");

@@ -67,16 +67,15 @@ std::string RunFolder(const ComparisonOptions& options, size_t index) {
   return absl::StrCat(options.folder, "/runs/", index);
 }
 
-// Of the steps that are measured elsewhere, as far as a trace goes by default.
+// Of the steps that are measured elsewhere, as far as a trace goes by default. One that fails has traced what came
+// before.
 Status TraceAll(const std::string& train, const Config& config, const std::vector<Combination>& plan,
-                const ComparisonOptions& options, const std::vector<Progress>& done,
-                const std::function<void(const std::string& what)>& progress) {
+                const ComparisonOptions& options, const std::function<void(const std::string& what)>& progress) {
   constexpr int64_t kSteps = 20;
   const std::string steps =
       absl::StrCat(options.warmup_steps, ":", options.warmup_steps + std::min(options.steps, kSteps));
   std::vector<NamedTraceFile> traces;
   for (size_t i = 0; i < plan.size(); ++i) {
-    if (!done[i].failure.empty()) continue;
     progress(absl::StrCat("trace: ", plan[i].Describe()));
     TRIREME_ASSIGN_OR_RETURN(const RunFiles files,
                              PrepareRun(config, plan[i], options, RunFolder(options, i), "trace"));
@@ -85,7 +84,8 @@ Status TraceAll(const std::string& train, const Config& config, const std::vecto
                                    {"--config=" + files.config, "--out=" + files.folder,
                                     "--trace=" + traces.back().path, "--trace_steps=" + steps},
                                    files.log, options.timeout_seconds);
-    TRIREME_RETURN_IF_ERROR(Annotate(status, absl::StrCat("tracing ", plan[i].Describe())));
+    if (absl::IsCancelled(status)) return status;
+    if (!status.ok()) progress(absl::StrCat("  its trace goes as far as it came: ", status.message()));
   }
   return MergeTraces(traces, "a comparison; each job begins at zero", options.trace);
 }
@@ -128,7 +128,7 @@ StatusOr<Comparison> Compare(const Config& config, const std::vector<Combination
     }
   }
   if (!options.trace.empty()) {
-    TRIREME_RETURN_IF_ERROR(TraceAll(train, config, plan, options, done, progress));
+    TRIREME_RETURN_IF_ERROR(TraceAll(train, config, plan, options, progress));
   }
   Comparison comparison;
   StatusOr<SafetensorsContent> baseline_weights = absl::NotFoundError("");

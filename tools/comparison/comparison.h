@@ -32,7 +32,7 @@ struct Comparison {
 // while favours none. All runs train from the same seed on the same images. A combination that fails is a row with its
 // sentence, and is not run again; the others go on. `progress` is told before each run.
 //
-// A trace is of one more run of each combination, which is not measured.
+// A trace is of one more run of each combination, which is not measured; of one that fails, as far as rank 0 came.
 //
 // InvalidArgument if `config` cannot run; Cancelled if this program was asked to stop.
 StatusOr<Comparison> Compare(const Config& config, const std::vector<Combination>& plan,

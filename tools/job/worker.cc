@@ -1,5 +1,7 @@
 #include "tools/job/worker.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
 #include <numeric>
 #include <thread>
@@ -235,20 +237,35 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   return status;
 }
 
+// For people: who is in a trace, and what it is of.
+std::string TraceNameOf(const Job& job, const Communicator& communicator, const Device& device) {
+  const bool serves = communicator.rank() >= job.config.workers();
+  return absl::StrCat("rank ", communicator.rank(), serves ? ", a server," : "", " on ", device.name());
+}
+std::string DescribeTrace(const Job& job, const Communicator& communicator) {
+  const int workers = job.config.workers(), servers = communicator.size() - workers;
+  const auto count = [](int n, const char* what) { return absl::StrCat(n, " ", what, n == 1 ? "" : "s"); };
+  return absl::StrCat(job.name, ", ", job.config.strategy().type_url(), ", ", count(workers, "worker"),
+                      servers == 0 ? "" : absl::StrCat(" and ", count(servers, "server")), ", steps ",
+                      job.trace.first_step, " to ", job.trace.end_step - 1);
+}
+
 Status TrainTraced(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
                    const std::atomic<bool>* stop_requested) {
   const auto trace = std::make_shared<Trace>(communicator.rank(), job.trace.first_step, job.trace.end_step);
   const bool enqueues = !device.compute_stream().is_inline();
-  const TraceThread bound(trace, enqueues ? "worker (when it enqueues)" : "worker");
+  const char* const role = communicator.rank() < job.config.workers() ? "worker" : "server";
+  const TraceThread bound(trace, absl::StrCat(role, enqueues ? " (when it enqueues)" : ""));
   const std::unique_ptr<Communicator> traced = TraceCommunicator(communicator);
-  const Status trained = Train(job, device, *traced, observer, stop_requested);
+  const Status trained = CatchDeviceError([&] { return Train(job, device, *traced, observer, stop_requested); });
+  const std::string name = TraceNameOf(job, communicator, device), description = DescribeTrace(job, communicator);
   // All ranks end a run that is done, or was stopped; after a fault nobody can be asked.
-  if (!trained.ok() && !absl::IsCancelled(trained)) return trained;
-  const Status written =
-      GatherAndWriteTrace(trace.get(), absl::StrCat("rank ", communicator.rank(), " on ", device.name()),
-                          absl::StrCat(job.name, ", ", job.config.strategy().type_url(), ", ", communicator.size(),
-                                       " workers, steps ", job.trace.first_step, " to ", job.trace.end_step - 1),
-                          job.trace.file, communicator, device);
+  if (!trained.ok() && !absl::IsCancelled(trained)) {
+    const Status written = WriteOwnTrace(trace.get(), name, description, job.trace.file);
+    if (!written.ok()) LOG(WARNING) << "--trace: " << written.message();
+    return trained;
+  }
+  const Status written = GatherAndWriteTrace(trace.get(), name, description, job.trace.file, communicator, device);
   return trained.ok() ? Annotate(written, "--trace") : trained;
 }
 

@@ -115,6 +115,22 @@ Status GatherAndWriteTrace(Trace* trace, const std::string& process, const std::
   return communicator.rank() == 0 ? WriteTrace(parts, description, path) : absl::OkStatus();
 }
 
+Status WriteOwnTrace(Trace* trace, const std::string& process, const std::string& description,
+                     const std::string& path) {
+  trace->Stop();
+  const std::vector<const TraceTrack*> tracks = trace->tracks();
+  const bool empty =
+      std::all_of(tracks.begin(), tracks.end(), [](const auto* track) { return track->events().empty(); });
+  if (empty) return absl::OkStatus();
+  std::filesystem::path own = path;
+  if (trace->rank() > 0) {
+    const std::string extension = own.extension().string();
+    own.replace_extension(absl::StrCat("rank", trace->rank(), extension));
+  }
+  return WriteTrace({TracePart(*trace, process, /*offset=*/0, /*error=*/0)},
+                    absl::StrCat(description, ", rank ", trace->rank(), " alone, up to a fault"), own.string());
+}
+
 Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& description, const std::string& path) {
   Json events = Json::array();
   int64_t first_process = 0, left_out = 0;

@@ -23,6 +23,10 @@ Status WriteTrace(const std::vector<std::string>& parts, const std::string& desc
 Status GatherAndWriteTrace(Trace* trace, const std::string& process, const std::string& description,
                            const std::string& path, Communicator& communicator, Device& device);
 
+// After a fault, when nobody can be asked: what this rank has recorded so far, by its own clock, in a file of its own:
+// `path` on rank 0, path with ".rank1" before its extension on rank 1, and so on. None if there is nothing.
+Status WriteOwnTrace(Trace* trace, const std::string& process, const std::string& description, const std::string& path);
+
 struct NamedTraceFile {
   std::string name;
   std::string path;
