@@ -31,6 +31,10 @@ class GradientGuard {
 
   // What every update of the step is given.
   virtual UpdateControl control() const = 0;
+
+  // What Decide has multiplied the scale of losses by, from the next step on, in the device's memory; null if losses
+  // are not scaled.
+  virtual const float* scale_change() const { return nullptr; }
 };
 
 // Lets every update pass as it is.

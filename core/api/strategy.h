@@ -43,6 +43,7 @@ class Strategy : public GradientSink {
     Optimizer* optimizer = nullptr;        // not set up: Setup does it
     Communicator* communicator = nullptr;  // never null; size 1 for a worker that is alone
     const Schedule* schedule = nullptr;    // for whoever begins the optimizer's steps itself (see begins_updates)
+    bool may_skip = false;                 // steps may be left out, by the guard, and training goes on
   };
 
   // Sets up the optimizer for the pieces of the arena that this worker updates, and makes all workers' parameters equal
@@ -62,13 +63,13 @@ class Strategy : public GradientSink {
   virtual Status Step(GradientGuard& guard) = 0;
 
   // False if workers may differ between steps (asynchronous strategies). Each worker's gradients are then those of its
-  // own images, as if they were the whole batch: no call of a step is collective, but what the strategy itself makes so.
-  // The workers meet every steps_between_meetings() steps only, to gather their losses and to agree on a stop; at any
-  // time each is its own judge of what is not finite.
+  // own images, as if they were the whole batch: no call of a step is collective, but what the strategy itself makes
+  // so. The workers meet every steps_between_meetings() steps only, to gather their losses and to agree on a stop; at
+  // any time each is its own judge of what is not finite.
   virtual bool synchronous() const = 0;
   virtual int64_t steps_between_meetings() const { return 1; }
-  // Of an asynchronous strategy: the workers' meeting, after the step that was enqueued last, which is no part of it: it
-  // is not recorded. Collective, in compute stream order.
+  // Of an asynchronous strategy: the workers' meeting, after the step that was enqueued last, which is no part of it:
+  // it is not recorded. Collective, in compute stream order.
   virtual Status Meet() { return absl::OkStatus(); }
 
   // True if the strategy begins the optimizer's steps, because it counts them otherwise; else the trainer does.

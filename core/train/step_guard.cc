@@ -9,7 +9,7 @@
 namespace trireme {
 namespace {
 
-enum Number { kScale, kGoodSteps, kStepScale, kMultiplier, kNorm, kNumNumbers };
+enum Number { kScale, kGoodSteps, kStepScale, kMultiplier, kNorm, kChange, kNumNumbers };
 enum Flag { kApplies, kHalted, kFound, kInARow, kNumFlags };
 
 void BeginDecision(const float* rows, int64_t num_rows, int64_t columns, int64_t first_loss, bool skips, float* numbers,
@@ -27,6 +27,7 @@ void BeginDecision(const float* rows, int64_t num_rows, int64_t columns, int64_t
     numbers[kStepScale] = numbers[kScale];
     numbers[kMultiplier] = 1.0f / numbers[kScale];
     numbers[kNorm] = 0;
+    numbers[kChange] = 1;
     squares[0] = 0;
   });
 }
@@ -62,12 +63,13 @@ void DecideStep(const DecisionRules& rules, const double* squares, float* number
     flags[kInARow] = 0;
     if (found) {
       flags[kApplies] = 0;
-      numbers[kScale] *= 0.5f;
+      numbers[kChange] = 0.5f;
       numbers[kGoodSteps] = 0;
     } else if (rules.scales && ++numbers[kGoodSteps] >= static_cast<float>(rules.growth_steps)) {
-      numbers[kScale] *= 2;
+      numbers[kChange] = 2;
       numbers[kGoodSteps] = 0;
     }
+    numbers[kScale] *= numbers[kChange];
   });
 }
 
@@ -91,7 +93,7 @@ StepGuard::StepGuard(const ParameterArena& arena, Communicator& communicator, co
     : communicator_(communicator),
       options_(options),
       numbers_(Tensor::From<float>(arena.device(), {kNumNumbers},
-                                   {options.loss_scale.enabled ? options.loss_scale.initial : 1.0f, 0, 1, 1, 0})),
+                                   {options.loss_scale.enabled ? options.loss_scale.initial : 1.0f, 0, 1, 1, 0, 1})),
       flags_(Tensor::From<int32_t>(arena.device(), {kNumFlags}, {1, 0, 0, 0})),
       squares_(Tensor::Zeros(arena.device(), {1}, DataType::kFloat64)) {}
 
@@ -139,6 +141,8 @@ UpdateControl StepGuard::control() const {
   if (waits_for_all()) control.gradient_multiplier = numbers_.data<float>() + kMultiplier;
   return control;
 }
+
+const float* StepGuard::scale_change() const { return scales() ? numbers_.data<float>() + kChange : nullptr; }
 
 const float* StepGuard::loss_scale() const { return scales() ? numbers_.data<float>() + kScale : nullptr; }
 

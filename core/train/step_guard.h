@@ -54,6 +54,7 @@ class StepGuard : public GradientGuard {
   void Inspect(int64_t begin, const Tensor& gradients, Stream& stream) override;
   Status Decide(bool replicated, Stream& stream) override;
   UpdateControl control() const override;
+  const float* scale_change() const override;
 
   // Around a step: what is kept of `buffers` before it comes back if the step is left out. Where none is, they do
   // nothing.
@@ -76,9 +77,9 @@ class StepGuard : public GradientGuard {
 
   Communicator& communicator_;
   const StepGuardOptions options_;
-  Tensor
-      numbers_;   // float32: the scale, good steps; of this step: the scale, what gradients are multiplied by, the norm
-  Tensor flags_;  // int32: this step applies, updates are halted, a gradient is not finite, steps left out in a row
+  Tensor numbers_;  // float32: the scale, good steps; of this step: the scale, what gradients are multiplied by, the
+                    // norm, what the scale was multiplied by
+  Tensor flags_;    // int32: this step applies, updates are halted, a gradient is not finite, steps left out in a row
   Tensor squares_;  // float64 [1]: their sum, so far
   Tensor buffers_;  // before the step
 };

@@ -49,13 +49,13 @@ BucketStream::~BucketStream() {
   }
 }
 
-Status BucketStream::Setup(Communicator& communicator) {
+Status BucketStream::Setup(Communicator& communicator, bool may_skip) {
   TRIREME_ASSIGN_OR_RETURN(communicator_, communicator.Duplicate());
   for (State& state : states_) state.done = device_.NewEvent();
   if (type_on_the_wire_ != DataType::kFloat32 && communicator.size() > 1) {
     int64_t longest = 0;
     for (const Bucket& bucket : plan_.buckets) longest = std::max(longest, bucket.end - bucket.begin);
-    compression_ = std::make_unique<GradientCompression>(arena_, type_on_the_wire_, longest);
+    compression_ = std::make_unique<GradientCompression>(arena_, type_on_the_wire_, longest, may_skip);
   }
   ready_ = device_.NewEvent();
   gathered_ = device_.NewEvent();
@@ -105,6 +105,10 @@ Status BucketStream::FinishNext() {
   const int k = next_to_finish_++;
   WaitFor(*states_[k].done, k);
   return Named(states_[k].status, "", k);
+}
+
+void BucketStream::Decided(const GradientGuard& guard) {
+  if (compression_ != nullptr) compression_->Decided(guard, compute_);
 }
 
 void BucketStream::LaunchGather(int k, const Collective& gather) {
@@ -208,6 +212,7 @@ Status FinishAndUpdate(BucketStream* buckets, const ParameterArena& arena, Optim
   if (!guard.waits_for_all()) return absl::OkStatus();
   // All workers have the same sums.
   TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/true, compute));
+  buckets->Decided(guard);
   for (const Bucket& bucket : buckets->buckets()) {
     optimizer->Update(bucket.begin, bucket.end, guard.control(), compute);
   }

@@ -53,8 +53,8 @@ class BucketStream {
   BucketStream(const BucketStream&) = delete;
   BucketStream& operator=(const BucketStream&) = delete;
 
-  // Collective. Buckets use a duplicate of `communicator`.
-  Status Setup(Communicator& communicator);
+  // Collective. Buckets use a duplicate of `communicator`. `may_skip` as Strategy::BuildArgs has it.
+  Status Setup(Communicator& communicator, bool may_skip);
 
   void BeginStep(int64_t step);
   void OnGradientReady(int index);
@@ -65,6 +65,10 @@ class BucketStream {
   Status FinishNext();
   // Later work of the compute stream comes after bucket k, which was launched. A fault is left to FinishNext.
   void WaitFor(int k);
+
+  // In each step whose update waits for the guard (GradientGuard::waits_for_all), when that has decided: for what is
+  // kept from this step for the next.
+  void Decided(const GradientGuard& guard);
 
   // For strategies whose workers update a part of each bucket: gathers the values of bucket k, behind what the compute
   // stream has been given so far.

@@ -1,5 +1,6 @@
 #include "parallel/strategies/compression.h"
 
+#include "core/device/parallel_for.h"
 #include "core/tensor/tiles.h"
 
 namespace trireme {
@@ -9,11 +10,12 @@ template <class T>
 struct RoundTile {
   using Element = T;
   const float* gradient;
-  float* residual;
+  const float* residual;
+  float* next;  // residual; may be the same
   T* wire;
   float largest;  // that the wire's type holds
 
-  bool IsAligned() const { return AreAligned(gradient, residual, wire); }
+  bool IsAligned() const { return AreAligned(gradient, residual, next, wire); }
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t, int64_t i) const {
@@ -35,7 +37,7 @@ struct RoundTile {
       const bool finite = error - error == 0.0f;
       after[l] = Where(finite, error) + Where(!finite, before[l]);
     }
-    Store<kLanes>(after, residual + i);
+    Store<kLanes>(after, next + i);
   }
 };
 
@@ -69,19 +71,34 @@ DataType TypeOnTheWire(const BucketConfig& config) {
   return DataType::kFloat32;
 }
 
-GradientCompression::GradientCompression(const ParameterArena& arena, DataType type, int64_t longest)
+GradientCompression::GradientCompression(const ParameterArena& arena, DataType type, int64_t longest, bool may_skip)
     : residual_(Tensor::Zeros(arena.device(), {arena.size()}, DataType::kFloat32, MemoryKind::kGradients)),
-      wire_(Tensor::Empty(arena.device(), {longest}, type, MemoryKind::kGradients)) {}
+      wire_(Tensor::Empty(arena.device(), {longest}, type, MemoryKind::kGradients)) {
+  // What no bucket holds stays zero.
+  if (may_skip) next_ = Tensor::Zeros(arena.device(), {arena.size()}, DataType::kFloat32, MemoryKind::kGradients);
+}
 
 Tensor GradientCompression::Compress(int64_t begin, const Tensor& gradients, Stream& stream) {
   const Tensor wire = wire_.Flat(0, gradients.size());
+  const float* residual = residual_.data<float>() + begin;
+  float* next = (next_.defined() ? next_ : residual_).data<float>() + begin;
   DispatchFloating(wire.type(), [&](auto element) {
     using T = decltype(element);
-    ForTiles(
-        stream, 1, wire.size(),
-        RoundTile<T>{gradients.data<float>(), residual_.data<float>() + begin, wire.data<T>(), LargestOf(wire.type())});
+    ForTiles(stream, 1, wire.size(),
+             RoundTile<T>{gradients.data<float>(), residual, next, wire.data<T>(), LargestOf(wire.type())});
   });
   return wire;
+}
+
+void GradientCompression::Decided(const GradientGuard& guard, Stream& stream) {
+  if (!next_.defined()) return;
+  const int32_t* apply = guard.control().apply;
+  const float *change = guard.scale_change(), *next = next_.data<float>();
+  float* residual = residual_.data<float>();
+  ParallelFor(stream, residual_.size(), [=] TRIREME_HD(int64_t i) {
+    const float by = change == nullptr ? 1.0f : *change, before = residual[i], after = next[i];
+    residual[i] = by * (apply == nullptr || *apply != 0 ? after : before);
+  });
 }
 
 void GradientCompression::Expand(const Tensor& reduced, const Tensor& gradients, Stream& stream) {

@@ -103,16 +103,21 @@ Status Build(const Job& job, Device& device, Communicator& communicator, Rank* r
   } else if (config.has_initial_weights()) {
     TRIREME_RETURN_IF_ERROR(LoadWeights(config.initial_weights(), rank->arena.get()));
   }
-  TRIREME_ASSIGN_OR_RETURN(rank->strategy, CreateComponent<Strategy>(config.strategy(), "strategy",
-                                                                     {rank->arena.get(), rank->optimizer.get(),
-                                                                      &communicator, rank->schedule.get()}));
+  const StepGuardOptions of_guard = GuardOptionsOf(config);
+  Strategy::BuildArgs args;
+  args.arena = rank->arena.get();
+  args.optimizer = rank->optimizer.get();
+  args.communicator = &communicator;
+  args.schedule = rank->schedule.get();
+  args.may_skip = of_guard.loss_scale.enabled || of_guard.most_not_finite_in_a_row > 0;
+  TRIREME_ASSIGN_OR_RETURN(rank->strategy, CreateComponent<Strategy>(config.strategy(), "strategy", args));
   std::vector<Fact> facts = FactsOf(*rank->arena);
   for (Fact& fact : FactsOf(*rank->strategy)) facts.push_back(std::move(fact));
   TRIREME_RETURN_IF_ERROR(AgreeOn(facts, communicator, device));
   TRIREME_RETURN_IF_ERROR(rank->strategy->Setup());
   const bool judges_alone = rank->among_workers == nullptr || !rank->strategy->synchronous();
   Communicator& judges = judges_alone ? rank->alone : *rank->among_workers;
-  rank->guard = std::make_unique<StepGuard>(*rank->arena, judges, GuardOptionsOf(config));
+  rank->guard = std::make_unique<StepGuard>(*rank->arena, judges, of_guard);
   return absl::OkStatus();
 }
 

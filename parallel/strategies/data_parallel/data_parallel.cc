@@ -22,7 +22,7 @@ class AllReduceStrategy : public Strategy {
   Status Setup() override {
     TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
     TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
-    return buckets_.Setup(*args_.communicator);
+    return buckets_.Setup(*args_.communicator, args_.may_skip);
   }
   void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
   void OnGradientReady(int index) override { buckets_.OnGradientReady(index); }

@@ -30,7 +30,7 @@ class RingAllReduceStrategy : public Strategy {
     TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
     scratch_ = Tensor::Empty(args_.arena->device(), {kPieceBytes / static_cast<int64_t>(sizeof(float))},
                              buckets_.type_on_the_wire(), MemoryKind::kGradients);
-    return buckets_.Setup(*args_.communicator);
+    return buckets_.Setup(*args_.communicator, args_.may_skip);
   }
   void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
   void OnGradientReady(int index) override { buckets_.OnGradientReady(index); }

@@ -53,7 +53,7 @@ class Sharded : public Strategy {
       scratch_ =
           Tensor::Empty(args_.arena->device(), {kRingPiece}, buckets_.type_on_the_wire(), MemoryKind::kGradients);
     }
-    return buckets_.Setup(*args_.communicator);
+    return buckets_.Setup(*args_.communicator, args_.may_skip);
   }
   void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
   void OnGradientReady(int index) override { buckets_.OnGradientReady(index); }
@@ -71,6 +71,7 @@ class Sharded : public Strategy {
     }
     if (guard.waits_for_all()) {
       TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/false, compute_));
+      buckets_.Decided(guard);
       for (int k = 0; k < num_buckets(); ++k) Update(k, guard);
     }
     return buckets_.FinishGathers();

@@ -7,8 +7,12 @@
 #include <limits>
 
 #include "absl/strings/match.h"
+#include "core/train/checkpoint.h"
 #include "core/train/optimizers/sgd.pb.h"
+#include "core/train/safetensors.h"
+#include "tests/core/testing/temporary_folder.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"
+#include "tests/parallel/strategies/toy_job.h"
 #include "tests/parallel/strategies/toy_model.h"
 #include "tests/parallel/testing/gloo_jobs.h"
 
@@ -42,7 +46,7 @@ class CompressionTest : public ::testing::Test {
 TEST_F(CompressionTest, WhatWasSentAndTheResidualAreTheSumOfAllGradients) {
   for (const DataType type : kTypes) {
     const int64_t size = arena_->size(), begin = 16, end = size - 5;
-    GradientCompression compression(*arena_, type, size);
+    GradientCompression compression(*arena_, type, size, /*may_skip=*/false);
     std::vector<double> sent(size, 0.0), all(size, 0.0);
     double rounded = 0;
     Random random(3, RandomUse::kSynthesis);
@@ -72,7 +76,7 @@ TEST_F(CompressionTest, WhatWasSentAndTheResidualAreTheSumOfAllGradients) {
 
 TEST_F(CompressionTest, ASmallPartOfAGradientArrivesInTheEnd) {
   for (const DataType type : kTypes) {
-    GradientCompression compression(*arena_, type, arena_->size());
+    GradientCompression compression(*arena_, type, arena_->size(), /*may_skip=*/false);
     // A tenth of a step of the type's from 1.
     const float gradient = 1 + (type == DataType::kBfloat16 ? 1.0f / 1280 : 1.0f / 10240);
     double sent = 0;
@@ -85,7 +89,7 @@ TEST_F(CompressionTest, ASmallPartOfAGradientArrivesInTheEnd) {
 
 TEST_F(CompressionTest, WhatIsNotFiniteIsSentAndNotKept) {
   for (const DataType type : kTypes) {
-    GradientCompression compression(*arena_, type, arena_->size());
+    GradientCompression compression(*arena_, type, arena_->size(), /*may_skip=*/false);
     std::vector<float> gradients(arena_->size(), 1.0001f);
     Send(&compression, gradients, 0, arena_->size());
     const std::vector<float> before = Residual(compression);
@@ -98,6 +102,60 @@ TEST_F(CompressionTest, WhatIsNotFiniteIsSentAndNotKept) {
     for (float value : after) EXPECT_TRUE(std::isfinite(value));
     EXPECT_EQ(after[3], before[3]);
     EXPECT_EQ(after[40], before[40]);
+  }
+}
+
+// Decides as it is told.
+class ToldGuard : public GradientGuard {
+ public:
+  ToldGuard(Device& device, bool apply, float change)
+      : apply_(Tensor::From<int32_t>(device, {1}, {apply ? 1 : 0})),
+        change_(Tensor::From<float>(device, {1}, {change})) {}
+  bool waits_for_all() const override { return true; }
+  void Inspect(int64_t, const Tensor&, Stream&) override {}
+  Status Decide(bool, Stream&) override { return absl::OkStatus(); }
+  UpdateControl control() const override { return {nullptr, apply_.data<int32_t>()}; }
+  const float* scale_change() const override { return change_.data<float>(); }
+
+ private:
+  const Tensor apply_, change_;
+};
+
+TEST_F(CompressionTest, ASkippedStepLeavesTheResidualAndAScaleThatChangesTakesItAlong) {
+  for (const DataType type : kTypes) {
+    const int64_t size = arena_->size();
+    GradientCompression compression(*arena_, type, size, /*may_skip=*/true), plain(*arena_, type, size, false);
+    Stream& stream = device_->compute_stream();
+    Random random(4, RandomUse::kSynthesis);
+    // Far from where float16 has fewer bits.
+    constexpr float kPlainScale = 1024;
+    float scale = kPlainScale;
+    for (int step = 0; step < 20; ++step) {
+      const bool skipped = step % 5 == 3, grows = step % 7 == 6;
+      std::vector<float> gradients(static_cast<size_t>(size)), scaled = gradients;
+      for (size_t i = 0; i < gradients.size(); ++i) {
+        const float gradient = random.Normal();
+        gradients[i] = kPlainScale * gradient;
+        scaled[i] = scale * gradient;
+      }
+      if (skipped) scaled[5] = std::numeric_limits<float>::infinity();
+      const std::vector<float> sent = Send(&compression, scaled, 0, size);
+      const float change = skipped ? 0.5f : grows ? 2.0f : 1.0f;
+      compression.Decided(ToldGuard(*device_, !skipped, change), stream);
+      if (!skipped) {
+        // As if the scale had not changed, and the other steps had not been.
+        const std::vector<float> expected = Send(&plain, gradients, 0, size);
+        for (size_t i = 0; i < expected.size(); ++i) {
+          ASSERT_EQ(sent[i], scale / kPlainScale * expected[i]) << step << ", " << i;
+        }
+      }
+      scale *= change;
+      const std::vector<float> residual = Residual(compression), expected = Residual(plain);
+      for (size_t i = 0; i < expected.size(); ++i) {
+        ASSERT_EQ(residual[i], scale / kPlainScale * expected[i]) << step << ", " << i;
+      }
+    }
+    EXPECT_NE(scale, kPlainScale);
   }
 }
 
@@ -162,15 +220,6 @@ Trained Train(int world, const std::string& strategy_text, uint64_t asynchronous
 
 bool Compresses(const std::string& strategy) { return !absl::StrContains(strategy, "parameter_server"); }
 
-double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
-    norm += std::pow(static_cast<double>(a[i]), 2);
-  }
-  return std::sqrt(difference / norm);
-}
-
 TEST(CompressionOfStrategiesTest, GivesAllWorkersTheSameBits) {
   const std::string buckets = "size_mb: 0.0005 first_size_mb: 0.0001";
   for (int world = 1; world <= 4; ++world) {
@@ -196,6 +245,50 @@ TEST(CompressionOfStrategiesTest, GivesAllWorkersTheSameBits) {
         for (const auto& of_rank : over_gloo.values) EXPECT_EQ(of_rank, over_gloo.values[0]) << what << ", Gloo";
         // Whose sums are rounded after each worker's part.
         EXPECT_LT(RelativeDifference(wide.values[0], over_gloo.values[0]), rounding) << what << ", Gloo";
+      }
+    }
+  }
+}
+
+// By rank, of a run's newest checkpoint.
+std::vector<std::vector<float>> ResidualsIn(const std::string& run) {
+  std::vector<std::vector<float>> residuals;
+  const auto content = ReadSafetensors(*FindCheckpoint(run) + "/state.safetensors");
+  CHECK(content.ok()) << content.status();
+  for (const NamedArray& array : content->arrays) {
+    if (absl::StrContains(array.name, "residual")) residuals.push_back(array.values);
+  }
+  return residuals;
+}
+
+TEST(CompressionOfStrategiesTest, AStepThatIsSkippedLosesNothing) {
+  for (int world : {2, 3}) {
+    for (const std::string& strategy : SynchronousStrategies(world, "size_mb: 0.0005 compression: BF16")) {
+      if (!Compresses(strategy) || !absl::StrContains(strategy, "BF16")) continue;
+      ToyJob job;
+      job.world = world;
+      job.strategy = strategy;
+      job.guard.loss_scale.enabled = true;
+      job.guard.loss_scale.initial = 1024;
+      job.steps = 4;
+      const testing::TemporaryFolder before, after;
+      job.save_to = before.path();
+      ASSERT_TRUE(Train(job).status.ok());
+      job.steps = 5;
+      job.overflow_step = 4;
+      job.save_to = after.path();
+      const ToyOutcome skipped = Train(job);
+      ASSERT_TRUE(skipped.status.ok());
+      ASSERT_FALSE(skipped.applied[0].back());
+      const auto expected = ResidualsIn(before.path()), residuals = ResidualsIn(after.path());
+      ASSERT_EQ(residuals.size(), static_cast<size_t>(world)) << strategy;
+      for (size_t rank = 0; rank < residuals.size(); ++rank) {
+        double sum = 0;
+        for (size_t i = 0; i < residuals[rank].size(); ++i) {
+          sum += std::abs(residuals[rank][i]);
+          ASSERT_EQ(residuals[rank][i], 0.5f * expected[rank][i]) << strategy << ": the scale is half of what it was";
+        }
+        EXPECT_GT(sum, 0) << strategy;
       }
     }
   }

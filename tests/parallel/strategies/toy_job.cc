@@ -31,7 +31,12 @@ class ToyWorker {
     sgd.set_weight_decay(0.01f);
     TRIREME_ASSIGN_OR_RETURN(optimizer_, job_.adam ? MakeComponent<Optimizer>("optimizer/adam", AdamConfig())
                                                    : MakeComponent<Optimizer>("optimizer/sgd", sgd));
-    TRIREME_ASSIGN_OR_RETURN(strategy_, MakeStrategy(job_.strategy, {arena_.get(), optimizer_.get(), &communicator_}));
+    Strategy::BuildArgs args;
+    args.arena = arena_.get();
+    args.optimizer = optimizer_.get();
+    args.communicator = &communicator_;
+    args.may_skip = job_.guard.loss_scale.enabled || job_.guard.most_not_finite_in_a_row > 0;
+    TRIREME_ASSIGN_OR_RETURN(strategy_, MakeStrategy(job_.strategy, args));
     const bool synchronous = strategy_->synchronous();
     StepGuard guard(*arena_, synchronous ? communicator_ : static_cast<Communicator&>(alone_), job_.guard);
     CheckpointParts parts = {arena_.get(), optimizer_.get(), strategy_.get(), {}};
