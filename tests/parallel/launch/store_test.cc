@@ -113,6 +113,26 @@ TEST_P(StoreTest, TheRankThatHadTheFaultMayAddToIt) {
   EXPECT_EQ(store->fault()->status, more);
 }
 
+TEST_P(StoreTest, AWitnessOfAFaultHasMoreToSayThanTheFault) {
+  const auto store = NewStore();
+  const Status killed = absl::UnavailableError("its process was killed"), told = DescribeFault({1, killed});
+  store->ReportWitness(0, Annotate(told, "step 7"));
+  EXPECT_FALSE(store->witness().has_value()) << "there is no fault yet";
+  store->ReportFault(1, killed);
+  for (const auto& [rank, status] :
+       {std::make_pair(0, told), std::make_pair(0, absl::UnknownError("something else, in more words")),
+        std::make_pair(1, Annotate(told, "step 7"))}) {
+    store->ReportWitness(rank, status);
+    EXPECT_FALSE(store->witness().has_value()) << rank << ": " << status;
+  }
+  store->ReportWitness(2, Annotate(told, "step 7, bucket 1"));
+  store->ReportWitness(0, Annotate(told, "step 7, bucket 2"));
+  ASSERT_TRUE(store->witness().has_value());
+  EXPECT_EQ(store->witness()->rank, 2);
+  EXPECT_EQ(store->witness()->status.message(), "step 7, bucket 1: rank 1: its process was killed");
+  EXPECT_EQ(store->fault()->status, killed);
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, StoreTest, testing::Values("Memory", "File", "Tcp"),
                          [](const auto& info) { return info.param; });
 
