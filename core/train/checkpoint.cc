@@ -84,20 +84,17 @@ std::vector<fs::path> ListCheckpoints(const fs::path& run_folder) {
   return found;
 }
 
-// What a process that was killed while it wrote left behind.
-void RemoveUnfinished(const fs::path& folder) {
-  std::vector<fs::path> unfinished;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (absl::StartsWith(name, "step_") && absl::StrContains(name, ".tmp")) unfinished.push_back(entry.path());
-  }
-  for (const fs::path& path : unfinished) fs::remove_all(path, error);
-}
-
 // Class names come from the user's files; what is no UTF-8 in them is replaced.
 std::string Dump(const nlohmann::ordered_json& json) {
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+// Whoever is killed meanwhile leaves no half of one under its name.
+void RemoveCheckpoint(const fs::path& path) {
+  const fs::path removed = absl::StrCat(path.string(), ".tmp", getpid(), ".old");
+  std::error_code error;
+  fs::rename(path, removed, error);
+  fs::remove_all(removed, error);
 }
 
 Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
@@ -106,7 +103,7 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   TRIREME_RETURN_IF_ERROR(MakeFolder(folder.string()));
   const fs::path target = folder / absl::StrFormat("step_%08d", info.step);
   const fs::path temporary = absl::StrCat(target.string(), ".tmp", getpid());
-  RemoveUnfinished(folder);
+  RemoveUnfinishedCheckpoints(run_folder);
   TRIREME_RETURN_IF_ERROR(MakeFolder(temporary.string()));
   TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kModelFile).string(), model));
   TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kStateFile).string(), state));
@@ -119,14 +116,14 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), Dump(json)));
   TRIREME_RETURN_IF_ERROR(SyncFolder(temporary.string()));
   // A run that was resumed may reach a step a second time.
+  RemoveCheckpoint(target);
   std::error_code error;
-  fs::remove_all(target, error);
   fs::rename(temporary, target, error);
   if (error) return absl::UnavailableError(absl::StrCat(target.string(), ": cannot be written: ", error.message()));
   TRIREME_RETURN_IF_ERROR(SyncFolder(folder.string()));
   const std::vector<fs::path> all = ListCheckpoints(run_folder);
   for (size_t i = 0; i + static_cast<size_t>(std::max(keep, 1)) < all.size(); ++i) {
-    if (all[i] != target) fs::remove_all(all[i], error);
+    if (all[i] != target) RemoveCheckpoint(all[i]);
   }
   return absl::OkStatus();
 }
@@ -159,6 +156,16 @@ void AddOptimizerCopies(const ParameterArena& arena, const std::vector<Optimizer
 }
 
 }  // namespace
+
+void RemoveUnfinishedCheckpoints(const std::string& run_folder) {
+  std::vector<fs::path> unfinished;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(fs::path(run_folder) / kFolder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (absl::StartsWith(name, "step_") && absl::StrContains(name, ".tmp")) unfinished.push_back(entry.path());
+  }
+  for (const fs::path& path : unfinished) fs::remove_all(path, error);
+}
 
 Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const CheckpointParts& parts,
                       Communicator& communicator) {

@@ -50,6 +50,10 @@ struct CheckpointParts {
 Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const CheckpointParts& parts,
                       Communicator& communicator);
 
+// What was left in a run's folder by a process that was killed while it wrote a checkpoint, or removed one. The next
+// SaveCheckpoint does so, too; for a run that goes on, but has nothing to save.
+void RemoveUnfinishedCheckpoints(const std::string& run_folder);
+
 // `path` is a checkpoint, or a run whose newest checkpoint is meant. NotFound if it is neither.
 StatusOr<std::string> FindCheckpoint(const std::string& path);
 

@@ -50,6 +50,7 @@ std::string DefaultRunFolder(const std::string& name, bool newest) {
 
 Status ChooseRunFolder(bool resume, bool leads, Job* job) {
   job->run_folder = RunFolderOf(job->name, job->config, resume);
+  if (resume && leads) RemoveUnfinishedCheckpoints(job->run_folder);
   auto checkpoint = FindCheckpoint(job->run_folder);
   if (!resume) {
     if (leads && checkpoint.ok()) {

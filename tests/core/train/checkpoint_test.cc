@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <filesystem>
 #include <numeric>
+#include <thread>
 
 #include "core/base/files.h"
 #include "core/train/safetensors.h"
@@ -153,6 +156,41 @@ TEST(CheckpointTest, WhatIsUnfinishedIsNoCheckpoint) {
   EXPECT_EQ(FindCheckpoint(run.path()).status().code(), absl::StatusCode::kNotFound);
   ASSERT_TRUE(Save(run.path(), 2, Info(4), worker).ok());
   EXPECT_EQ(*FindCheckpoint(run.path()), run / "checkpoints/step_00000004");
+  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004"));
+}
+
+// Or whoever is killed while it removes one leaves a half under its name.
+TEST(CheckpointTest, OneThatIsRemovedIsThereWholeUntilItIsGone) {
+  const TemporaryFolder run;
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    Worker worker(1);
+    for (int64_t step = 1; step <= 200; ++step) EXPECT_TRUE(Save(run.path(), 1, Info(step), worker).ok());
+    done = true;
+  });
+  namespace fs = std::filesystem;
+  int seen = 0;
+  while (!done) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(run / "checkpoints", error)) {
+      if (entry.path().filename().string().find('.') != std::string::npos) continue;
+      for (const char* file : {"model.safetensors", "state.safetensors", "config.pbtxt", "checkpoint.json"}) {
+        const bool whole = fs::exists(entry.path() / file, error);
+        EXPECT_TRUE(whole || !fs::exists(entry.path(), error)) << entry.path() << " has no " << file;
+        ++seen;
+      }
+    }
+  }
+  writer.join();
+  EXPECT_GT(seen, 100);
+}
+
+TEST(CheckpointTest, WhatIsUnfinishedCanBeRemovedWithoutANewOne) {
+  const TemporaryFolder run;
+  Worker worker(1);
+  ASSERT_TRUE(Save(run.path(), 2, Info(4), worker).ok());
+  ASSERT_TRUE(MakeFolder(run / "checkpoints/step_00000009.tmp77").ok());
+  RemoveUnfinishedCheckpoints(run.path());
   EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004"));
 }
 
