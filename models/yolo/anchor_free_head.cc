@@ -45,7 +45,7 @@ class AnchorFreeHead : public YoloHead {
     PredictionLayout layout;
     layout.centre = YoloCentre::kOffset;
     layout.objectness = false;
-    return ScorePredictions(predictions.value(), cells, layout, image_, context.stream());
+    return ScorePredictions(predictions.value(), cells, layout, context.stream());
   }
 
  private:

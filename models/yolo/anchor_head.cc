@@ -42,7 +42,7 @@ class AnchorHead : public YoloHead {
   StatusOr<ScoredBoxes> Score(Context& context, const std::vector<Var>& maps) override {
     const Var predictions = network_->Forward(context, maps);
     TRIREME_ASSIGN_OR_RETURN(const Tensor cells, Cells(context.device, maps));
-    return ScorePredictions(predictions.value(), cells, PredictionLayout(), image_, context.stream());
+    return ScorePredictions(predictions.value(), cells, PredictionLayout(), context.stream());
   }
 
  private:

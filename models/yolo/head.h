@@ -28,7 +28,7 @@ class YoloHead : public Module {
  public:
   // Of the backbone's maps, and otherwise as Detector::Loss. Collective.
   virtual StatusOr<NamedLosses> Loss(Context& context, const std::vector<Var>& maps, const Batch& batch) = 0;
-  // Every prediction's box, clipped to the image, and its score in each class. No collective calls.
+  // Every prediction's box, which may reach beyond the image, and its score in each class. No collective calls.
   virtual StatusOr<ScoredBoxes> Score(Context& context, const std::vector<Var>& maps) = 0;
 };
 

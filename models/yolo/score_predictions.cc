@@ -1,12 +1,11 @@
 #include "models/yolo/score_predictions.h"
 
 #include "core/device/parallel_for.h"
-#include "models/boxes/box_geometry.h"
 
 namespace trireme {
 
 ScoredBoxes ScorePredictions(const Tensor& predictions, const Tensor& cells, const PredictionLayout& layout,
-                             const YoloExtent& image, Stream& stream) {
+                             Stream& stream) {
   const int64_t num_images = predictions.dim(0), rows = predictions.dim(1), width = predictions.dim(2);
   CHECK_EQ(rows, cells.dim(0)) << "the maps changed their sizes";
   const int64_t first = layout.objectness ? 5 : 4, num_classes = width - first;
@@ -21,7 +20,7 @@ ScoredBoxes ScorePredictions(const Tensor& predictions, const Tensor& cells, con
       stream, num_images * rows,
       [=] TRIREME_HD(int64_t i) {
         const float* own = prediction + i * width;
-        box[i] = ClipBox(cell[i % rows].Decode(own, layout.centre), image.width, image.height);
+        box[i] = cell[i % rows].Decode(own, layout.centre);
         const float objectness = layout.objectness ? YoloCell::Logistic(own[4]) : 1.0f;
         for (int64_t c = 0; c < num_classes; ++c) {
           score[i * num_classes + c] = objectness * YoloCell::Logistic(own[first + c]);

@@ -14,10 +14,10 @@ struct PredictionLayout {
   bool objectness = true;  // one, before the classes
 };
 
-// predictions [N, R, 5 + C], or [N, R, 4 + C] without objectness, of the places cells [R, 9]: boxes [N, R, 4], clipped
-// to the image, and scores [N, R, C], objectness times the class's own probability.
+// predictions [N, R, 5 + C], or [N, R, 4 + C] without objectness, of the places cells [R, 9]: boxes [N, R, 4], which
+// may reach beyond the image, and scores [N, R, C], objectness times the class's own probability.
 ScoredBoxes ScorePredictions(const Tensor& predictions, const Tensor& cells, const PredictionLayout& layout,
-                             const YoloExtent& image, Stream& stream);
+                             Stream& stream);
 
 }  // namespace trireme
 

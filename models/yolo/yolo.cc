@@ -1,10 +1,12 @@
 #include "models/yolo/yolo.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/api/backbone.h"
 #include "core/base/registry.h"
 #include "core/ops/pointwise.h"
+#include "models/boxes/box_geometry.h"
 #include "models/detection/model_checks.h"
 #include "models/nms/select_detections.h"
 #include "models/yolo/anchor_free_head.h"
@@ -42,10 +44,24 @@ class Yolo : public Detector {
     selection.iou_threshold = config_.nms_threshold();
     selection.top_k = config_.top_k();
     selection.detections_per_image = config_.detections_per_image();
-    return ReadDetections(SelectDetections(scored, selection, context.stream()));
+    return InsideImages(ReadDetections(SelectDetections(scored, selection, context.stream())));
   }
 
  private:
+  // Boxes are suppressed as they are predicted, as in Darknet; the image's border comes after that.
+  std::vector<Detections> InsideImages(std::vector<Detections> detections) const {
+    for (Detections& found : detections) {
+      for (Detection& detection : found) {
+        detection.box =
+            ClipBox(detection.box, static_cast<float>(image_spec_.width), static_cast<float>(image_spec_.height));
+      }
+      found.erase(std::remove_if(found.begin(), found.end(),
+                                 [](const Detection& detection) { return !HasArea(detection.box); }),
+                  found.end());
+    }
+    return detections;
+  }
+
   StatusOr<std::vector<Var>> Maps(Context& context, const Tensor& images) {
     TRIREME_RETURN_IF_ERROR(CheckImages("model/yolo", image_spec_, images));
     const Backbone::Normalisation normalisation = backbone_.normalisation();
