@@ -29,7 +29,7 @@ def ssd300_vgg16(classes):
 
 
 def frozen_resnet50():
-    """All layers trained, norms frozen, blocks that start as the identity."""
+    """Norms frozen, blocks that start as the identity. Of it, layer2 and later are trained: torchvision's default."""
     import torch
     import torchvision
     body = torchvision.models.resnet50(weights=None, norm_layer=torchvision.ops.FrozenBatchNorm2d)
@@ -41,7 +41,7 @@ def frozen_resnet50():
 
 def fasterrcnn_resnet50_fpn(classes):
     import torchvision
-    backbone = torchvision.models.detection.backbone_utils._resnet_fpn_extractor(frozen_resnet50(), 5)
+    backbone = torchvision.models.detection.backbone_utils._resnet_fpn_extractor(frozen_resnet50(), 3)
     return torchvision.models.detection.FasterRCNN(backbone, num_classes=classes + 1, min_size=320, max_size=320)
 
 
@@ -49,12 +49,12 @@ def retinanet_resnet50_fpn(classes):
     import torchvision
     p6_p7 = torchvision.ops.feature_pyramid_network.LastLevelP6P7(256, 256)
     backbone = torchvision.models.detection.backbone_utils._resnet_fpn_extractor(
-        frozen_resnet50(), 5, returned_layers=[2, 3, 4], extra_blocks=p6_p7)
+        frozen_resnet50(), 3, returned_layers=[2, 3, 4], extra_blocks=p6_p7)
     # Its class 0 is never an object's; Trireme has none.
     return torchvision.models.detection.RetinaNet(backbone, num_classes=classes, min_size=320, max_size=320)
 
 
-RESNET50 = "[backbone/resnet] { depth: 50 %s norm { mode: FROZEN } zero_init_residual: true }"
+RESNET50 = "[backbone/resnet] { depth: 50 %s norm { mode: FROZEN } zero_init_residual: true frozen_stages: 2 }"
 
 MODELS = {
     # Of random weights, pixels of about 1 keep the loss finite.
