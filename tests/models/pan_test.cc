@@ -10,6 +10,7 @@
 #include "models/backbones/resnet_small.h"
 #include "models/backbones/vgg16.h"
 #include "tests/core/testing/devices.h"
+#include "tests/models/map_sizes.h"
 
 namespace trireme {
 namespace {
@@ -52,21 +53,7 @@ TEST(Pan, MapsAreOfTheBackbonesSizesOnAnyBackbone) {
                              300,
                              310,
                              {{38, 39}, {19, 19}, {10, 10}, {5, 5}, {3, 3}, {1, 1}}}}) {
-    for (const std::string& name : testing::TestDevices()) {
-      const auto device = testing::NewTestDevice(name, 2);
-      const auto made = MakePan(c.config, {});
-      ASSERT_TRUE(made.ok()) << made.status();
-      Backbone& backbone = **made;
-      const auto arena = *ParameterArena::Build(&backbone, *device, 1, 1);
-      Context context(*device);
-      const std::vector<Var> maps = backbone.Forward(context, Var(Tensor::Zeros(*device, {1, c.height, c.width, 3})));
-      const std::vector<FeatureSpec> specs = backbone.specs();
-      ASSERT_EQ(maps.size(), c.sizes.size());
-      for (size_t k = 0; k < maps.size(); ++k) {
-        EXPECT_EQ(specs[k].channels, c.config.channels());
-        EXPECT_EQ(maps[k].shape(), (Shape{1, c.sizes[k].first, c.sizes[k].second, specs[k].channels})) << specs[k].name;
-      }
-    }
+    ExpectMapSizes([&] { return MakePan(c.config, {}); }, c.height, c.width, c.sizes, c.config.channels());
   }
 }
 
