@@ -51,7 +51,7 @@ class Locator : public Detector {
  public:
   explicit Locator(NormConfig::Mode norm)
       : first_(AddModule<Conv2d>("first", 3, kChannels, 3, Options(2), false)),
-        norm_(AddModule<Norm2d>("norm", kChannels, Norm(norm), true)),
+        norm_(AddModule<Norm2d>("norm", kChannels, Norm(norm), ops::Activation::kRelu)),
         twice_(AddModule<Conv2d>("twice", kChannels, kChannels, 3, Options(1), true)),
         last_(AddModule<Conv2d>("last", kChannels, 4, 1, ops::ConvOptions(), true)) {}
 
