@@ -20,9 +20,11 @@ struct Gated {
   TRIREME_HD void Tile(int64_t row, int64_t c) const {
     const auto in = Load<kLanes>(x + row * channels + c);
     const auto open = Load<kLanes>(gate + Division(row, places).quotient * channels + c);
-    float value[kLanes];
-    for (int l = 0; l < kLanes; ++l) value[l] = in[l] * HardSigmoid(open[l]);
-    Store<kLanes>(value, y + row * channels + c);
+    Output<kLanes, T> out(y + row * channels + c);
+    for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
+      out.Set(p, Get<kLanes>(in, p) * HardSigmoid(Get<kLanes>(open, p)));
+    }
+    out.Write();
   }
 };
 

@@ -17,7 +17,7 @@ enum class BatchNormMode {
 struct BatchNormOptions {
   BatchNormMode mode = BatchNormMode::kSynchronized;
   float epsilon = 1e-5f;
-  float momentum = 0.1f;  // running = (1 - momentum) running + momentum batch, as torch's
+  float momentum = 0.1f;                      // running = (1 - momentum) running + momentum batch, as torch's
   Activation activation = Activation::kNone;  // at the end, fused
 };
 

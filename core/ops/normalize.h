@@ -57,14 +57,17 @@ struct Normalize {
     const auto in = Load<kLanes>(x + at);
     const auto slope = Load<kLanes>(scale + of);
     const auto offset = Load<kLanes>(shift + of);
-    float value[kLanes];
-    for (int l = 0; l < kLanes; ++l) value[l] = in[l] * slope[l] + offset[l];
+    Output<kLanes, T> out(y + at);
+    const auto normalized = [&](int p) { return Get<kLanes>(in, p) * Get<kLanes>(slope, p) + Get<kLanes>(offset, p); };
     if (residual != nullptr) {
       const auto other = Load<kLanes>(residual + at);
-      for (int l = 0; l < kLanes; ++l) value[l] += other[l];
+      for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
+        out.Set(p, Activate(activation, normalized(p) + Get<kLanes>(other, p)));
+      }
+    } else {
+      for (int p = 0; p < Pieces<kLanes>::kCount; ++p) out.Set(p, Activate(activation, normalized(p)));
     }
-    Activate(activation, value);
-    Store<kLanes>(value, y + at);
+    out.Write();
   }
 };
 
@@ -80,21 +83,27 @@ struct GradientBefore {
 
   bool IsAligned() const { return AreAligned(gradient, output, scale, shift); }
 
-  // `of`: where scale and shift lie.
-  template <int kLanes, class Input>
-  TRIREME_HD void Get(int64_t at, int64_t of, const Input& x, float (&g)[kLanes]) const {
+  // Calls use(p, x, g) for each piece of x. `of`: where scale and shift lie.
+  template <int kLanes, class Use>
+  TRIREME_PIECES void ForEach(int64_t at, int64_t of, const T* input, const Use& use) const {
+    const auto x = Load<kLanes>(input + at);
     const auto in = Load<kLanes>(gradient + at);
-    for (int l = 0; l < kLanes; ++l) g[l] = in[l];
-    if (activation == Activation::kNone) return;
-    if (output != nullptr) {
-      TimesSlope(activation, Load<kLanes>(output + at), g);
-      return;
+    if (activation == Activation::kNone) {
+      for (int p = 0; p < Pieces<kLanes>::kCount; ++p) use(p, Get<kLanes>(x, p), Get<kLanes>(in, p));
+    } else if (output != nullptr) {
+      const auto y = Load<kLanes>(output + at);
+      for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
+        use(p, Get<kLanes>(x, p), TimesSlope(activation, Get<kLanes>(y, p), Get<kLanes>(in, p)));
+      }
+    } else {
+      const auto slope = Load<kLanes>(scale + of);
+      const auto offset = Load<kLanes>(shift + of);
+      for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
+        const auto value = Get<kLanes>(x, p);
+        const auto z = value * Get<kLanes>(slope, p) + Get<kLanes>(offset, p);
+        use(p, value, TimesSlope(activation, z, Get<kLanes>(in, p)));
+      }
     }
-    const auto slope = Load<kLanes>(scale + of);
-    const auto offset = Load<kLanes>(shift + of);
-    float z[kLanes];
-    for (int l = 0; l < kLanes; ++l) z[l] = x[l] * slope[l] + offset[l];
-    TimesSlope(activation, z, g);
   }
 };
 
@@ -113,16 +122,14 @@ struct GradientMoments {
   template <int kLanes, class Sum>
   TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
     const int64_t at = row * channels + c, of = ValuesOf<kPerImage>(row, places, channels) + c;
-    const auto value = Load<kLanes>(x + at);
-    float g[kLanes];
-    before.Get(at, of, value, g);
     const auto center = Load<kLanes>(mean + of);
     const auto inverse = Load<kLanes>(inverse_deviation + of);
-    for (int l = 0; l < kLanes; ++l) {
-      const float normalized = (value[l] - center[l]) * inverse[l];
-      sums[l] += g[l];
-      sums[kLanes + l] += g[l] * normalized;
-    }
+    using Value = typename Pieces<kLanes>::Value;
+    before.template ForEach<kLanes>(at, of, x, [&](int p, const Value& value, const Value& g) {
+      const Value normalized = (value - Get<kLanes>(center, p)) * Get<kLanes>(inverse, p);
+      AddTo<kLanes>(sums, p, g);
+      AddTo<kLanes>(sums + kLanes, p, g * normalized);
+    });
   }
 };
 
@@ -144,21 +151,22 @@ struct Backpropagate {
   template <int kLanes>
   TRIREME_HD void Tile(int64_t row, int64_t c) const {
     const int64_t at = row * channels + c, of = ValuesOf<kPerImage>(row, places, channels) + c;
-    const auto in = Load<kLanes>(x + at);
-    float g[kLanes];
-    before.Get(at, of, in, g);
-    if (dx != nullptr) {
-      const auto of_g = Load<kLanes>(a + of);
-      float value[kLanes];
-      for (int l = 0; l < kLanes; ++l) value[l] = of_g[l] * g[l];
-      if (b != nullptr) {
-        const auto of_x = Load<kLanes>(b + of);
-        const auto offset = Load<kLanes>(d + of);
-        for (int l = 0; l < kLanes; ++l) value[l] += of_x[l] * in[l] + offset[l];
+    const auto of_g = Load<kLanes>(a + of);
+    // Of null there is nothing to load.
+    const auto of_x = Load<kLanes>((b != nullptr ? b : a) + of);
+    const auto offset = Load<kLanes>((b != nullptr ? d : a) + of);
+    Output<kLanes, T> to(dx + at), to_residual(dresidual + at);
+    using Value = typename Pieces<kLanes>::Value;
+    before.template ForEach<kLanes>(at, of, x, [&](int p, const Value& in, const Value& g) {
+      if (dx != nullptr) {
+        Value value = Get<kLanes>(of_g, p) * g;
+        if (b != nullptr) value += Get<kLanes>(of_x, p) * in + Get<kLanes>(offset, p);
+        to.Set(p, value);
       }
-      Store<kLanes>(value, dx + at);
-    }
-    if (dresidual != nullptr) Store<kLanes>(g, dresidual + at);
+      if (dresidual != nullptr) to_residual.Set(p, g);
+    });
+    if (dx != nullptr) to.Write();
+    if (dresidual != nullptr) to_residual.Write();
   }
 };
 

@@ -36,10 +36,9 @@ struct ActivateTile {
   template <int kLanes>
   TRIREME_HD void Tile(int64_t, int64_t i) const {
     const auto in = Load<kLanes>(x + i);
-    float value[kLanes];
-    for (int l = 0; l < kLanes; ++l) value[l] = in[l];
-    Activate(activation, value);
-    Store<kLanes>(value, y + i);
+    Output<kLanes, T> out(y + i);
+    for (int p = 0; p < Pieces<kLanes>::kCount; ++p) out.Set(p, Activate(activation, Get<kLanes>(in, p)));
+    out.Write();
   }
 };
 
@@ -55,11 +54,13 @@ struct SlopeTile {
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t, int64_t i) const {
-    const auto in = Load<kLanes>(gradient + i);
-    float g[kLanes];
-    for (int l = 0; l < kLanes; ++l) g[l] = in[l];
-    TimesSlope(activation, Load<kLanes>(x + i), g);
-    Store<kLanes>(g, to + i);
+    const auto in = Load<kLanes>(x + i);
+    const auto g = Load<kLanes>(gradient + i);
+    Output<kLanes, T> out(to + i);
+    for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
+      out.Set(p, TimesSlope(activation, Get<kLanes>(in, p), Get<kLanes>(g, p)));
+    }
+    out.Write();
   }
 };
 

@@ -16,8 +16,8 @@ Var Activate(Context& context, const Var& x, Activation activation);
 Var Add(Context& context, const Var& a, const Var& b, bool relu = false);
 // x itself where the factor is 1.
 Var Scale(Context& context, const Var& x, float factor);
-// x [N, H, W, C] times min(max(0, gate + 3), 6) / 6, by image and channel: a hard sigmoid, as squeeze-and-excitation has
-// it in MobileNetV3 (Howard et al. 2019, section 5.3). gate [N, C] or [N, 1, 1, C].
+// x [N, H, W, C] times min(max(0, gate + 3), 6) / 6, by image and channel: a hard sigmoid, as squeeze-and-excitation
+// has it in MobileNetV3 (Howard et al. 2019, section 5.3). gate [N, C] or [N, 1, 1, C].
 Var HardSigmoidGate(Context& context, const Var& x, const Var& gate);
 // The sum of all elements, a scalar [1] of float32 whatever x is. The order of addition is fixed.
 Var Sum(Context& context, const Var& x);

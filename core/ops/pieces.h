@@ -1,0 +1,114 @@
+// The lanes of a tile (core/tensor/tiles.h) in pieces that are values: on CPU vectors of its instructions, of which
+// kTileLanes are two, elsewhere single floats. What is computed piece by piece stays in registers whatever branches lie
+// between; over arrays of lanes GCC 12 makes vectors of simple loops only. Private to core/ops.
+//
+//   const auto in = Load<kLanes>(x + at);
+//   Output<kLanes, T> out(y + at);
+//   for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
+//     const auto z = Get<kLanes>(in, p);
+//     out.Set(p, z > 0 ? z : 0 * z);
+//   }
+//   out.Write();
+#ifndef TRIREME_CORE_OPS_PIECES_H_
+#define TRIREME_CORE_OPS_PIECES_H_
+
+#include <cmath>
+#include <cstring>
+
+#include "core/tensor/tiles.h"
+
+// What takes or returns pieces has to be inlined, or they go through memory.
+#define TRIREME_PIECES TRIREME_HD inline __attribute__((always_inline))
+
+namespace trireme::ops {
+
+template <int kLanes>
+struct Pieces {
+  using Value = float;
+  static constexpr int kWidth = 1, kCount = kLanes;
+};
+
+#ifndef __CUDACC__
+typedef float EightFloats __attribute__((vector_size(32)));
+
+template <>
+struct Pieces<kTileLanes> {
+  using Value = EightFloats;
+  static constexpr int kWidth = 8, kCount = kTileLanes / 8;
+};
+#endif
+
+// Piece p of what Load<kLanes> gave.
+template <int kLanes, class View>
+TRIREME_PIECES typename Pieces<kLanes>::Value Get(const View& view, int p) {
+  if constexpr (Pieces<kLanes>::kWidth == 1) {
+    return view[p];
+  } else {
+    typename Pieces<kLanes>::Value value;
+    if constexpr (std::is_same_v<decltype(view.from), const float*>) {
+      memcpy(&value, view.from + p * Pieces<kLanes>::kWidth, sizeof value);
+    } else {
+      for (int l = 0; l < Pieces<kLanes>::kWidth; ++l) value[l] = view[p * Pieces<kLanes>::kWidth + l];
+    }
+    return value;
+  }
+}
+
+// Where a tile of results goes, in as few accesses as can be. Each piece is set once; on CPU at once.
+template <int kLanes, class T>
+class Output {
+  static constexpr int kWidth = Pieces<kLanes>::kWidth;
+
+ public:
+  TRIREME_PIECES explicit Output(T* to) : to_(to) {}
+  TRIREME_PIECES void Set(int p, const typename Pieces<kLanes>::Value& value) {
+    if constexpr (kWidth == 1) {
+      value_[p] = value;
+    } else if constexpr (std::is_same_v<T, float>) {
+      memcpy(to_ + p * kWidth, &value, sizeof value);
+    } else {
+      for (int l = 0; l < kWidth; ++l) to_[p * kWidth + l] = FromFloat<T>(value[l]);
+    }
+  }
+  TRIREME_PIECES void Write() {
+    if constexpr (kWidth == 1) Store<kLanes>(value_, to_);
+  }
+
+ private:
+  T* const to_;
+  float value_[kWidth == 1 ? kLanes : 1];
+};
+
+// Adds a piece's lanes to sums[kWidth p] and what follows it.
+template <int kLanes, class Sum>
+TRIREME_PIECES void AddTo(Sum* sums, int p, const typename Pieces<kLanes>::Value& value) {
+  if constexpr (Pieces<kLanes>::kWidth == 1) {
+    sums[p] += value;
+  } else {
+#ifndef __CUDACC__
+    typedef float FourFloats __attribute__((vector_size(16)));
+    typedef double FourDoubles __attribute__((vector_size(32)));
+    for (int half = 0; half < 2; ++half) {
+      FourFloats part;
+      memcpy(&part, reinterpret_cast<const char*>(&value) + half * sizeof part, sizeof part);
+      double* at = sums + p * Pieces<kLanes>::kWidth + half * 4;
+      FourDoubles sum;
+      memcpy(&sum, at, sizeof sum);
+      sum += __builtin_convertvector(part, FourDoubles);
+      memcpy(at, &sum, sizeof sum);
+    }
+#endif
+  }
+}
+
+TRIREME_PIECES float Exp(float z) { return expf(z); }
+#ifndef __CUDACC__
+TRIREME_PIECES EightFloats Exp(EightFloats z) {
+  for (int l = 0; l < 8; ++l) z[l] = expf(z[l]);
+  return z;
+}
+#endif
+
+}  // namespace trireme::ops
+
+#endif  // TRIREME_CORE_OPS_PIECES_H_
