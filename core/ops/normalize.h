@@ -111,6 +111,7 @@ struct GradientBefore {
 template <class T, bool kPerImage>
 struct GradientMoments {
   using Element = T;
+  static constexpr bool kFloatTerms = true;
   GradientBefore<T> before;
   const T* x;
   const float* mean;

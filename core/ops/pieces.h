@@ -84,6 +84,11 @@ template <int kLanes, class Sum>
 TRIREME_PIECES void AddTo(Sum* sums, int p, const typename Pieces<kLanes>::Value& value) {
   if constexpr (Pieces<kLanes>::kWidth == 1) {
     sums[p] += value;
+  } else if constexpr (std::is_same_v<Sum, float>) {
+    typename Pieces<kLanes>::Value sum;
+    memcpy(&sum, sums + p * Pieces<kLanes>::kWidth, sizeof sum);
+    sum += value;
+    memcpy(sums + p * Pieces<kLanes>::kWidth, &sum, sizeof sum);
   } else {
 #ifndef __CUDACC__
     typedef float FourFloats __attribute__((vector_size(16)));

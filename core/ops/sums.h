@@ -5,6 +5,10 @@
 // CUDA adds up runs of kShortRun elements in float32 first (bodies with an Element, see tiles.h), to about 1e-7 of the
 // sum of absolute values: GPUs other than the largest are slow at float64.
 //
+// Likewise a body that has
+//   static constexpr bool kFloatTerms = true;  // what it adds is rounded to float32 anyway
+// is added up in float32 on CPU for runs of 8 rows.
+//
 // A body has a member template Tile<kLanes>(row, channel, sums), which adds to sums[k * kLanes + lane] of kSums *
 // kLanes; `sums` is a double*, or, if the body has an Element, a template's pointer to double or float.
 #ifndef TRIREME_CORE_OPS_SUMS_H_
@@ -20,6 +24,11 @@ namespace internal {
 // Rows are summed in blocks, whose number depends on the number of rows alone.
 inline int64_t RowsOfBlock(int64_t rows) { return std::max<int64_t>(32, (rows + 255) / 256); }
 
+template <class Body, class = void>
+struct HasFloatTerms : std::false_type {};
+template <class Body>
+struct HasFloatTerms<Body, std::enable_if_t<Body::kFloatTerms>> : std::true_type {};
+
 template <int kSums, class Body>
 struct HostSumTile {
   Body body;
@@ -28,6 +37,15 @@ struct HostSumTile {
   // Adds rows [begin, end) to the kSums x channels values at `to`.
   template <int kLanes>
   void Run(int64_t begin, int64_t end, int64_t c, double* to) const {
+    if constexpr (HasFloatTerms<Body>::value) {
+      float run[kSums * kLanes];
+      for (int v = 0; v < kSums * kLanes; ++v) run[v] = 0;
+      for (int64_t row = begin; row < end; ++row) body.template Tile<kLanes>(row, c, run);
+      for (int k = 0; k < kSums; ++k) {
+        for (int l = 0; l < kLanes; ++l) to[k * channels + c + l] += run[k * kLanes + l];
+      }
+      return;
+    }
     double sums[kSums * kLanes];
     for (int k = 0; k < kSums; ++k) {
       for (int l = 0; l < kLanes; ++l) sums[k * kLanes + l] = to[k * channels + c + l];
