@@ -54,6 +54,21 @@ def retinanet_resnet50_fpn(classes):
     return torchvision.models.detection.RetinaNet(backbone, num_classes=classes, min_size=320, max_size=320)
 
 
+def ssdlite320_mobilenet_v3_large(classes):
+    import torchvision
+    # Without pretrained weights it trains all layers, and has the reduced tail.
+    return torchvision.models.detection.ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=classes + 1)
+
+
+# As in ssdlite320_mobilenet_v3_large_coco.pbtxt.
+SSDLITE_NORM = "{ epsilon: 0.001 momentum: 0.03 }"
+SSDLITE = (
+    f"[model/ssd] {{ image_size: 320 separable_head: true head_norm {SSDLITE_NORM} "
+    "anchors { min_ratio: 0.2 max_ratio: 0.95 even_centres: true " + 6 * "map { aspect_ratios: [2, 3] } " + "} "
+    f"backbone {{ [backbone/mobilenet_v3_large] {{ norm {SSDLITE_NORM} map_strides: [16, 32] expanded_maps: true "
+    "extra_channels: [512, 256, 256, 128] reduced_tail: true pixels: SYMMETRIC initial_deviation: 0.03 } } }")
+
 RESNET50 = "[backbone/resnet] { depth: 50 %s norm { mode: FROZEN } zero_init_residual: true frozen_stages: 2 }"
 
 MODELS = {
@@ -61,6 +76,8 @@ MODELS = {
     "ssd300_vgg16": StepModel(
         size=300, batch=4, torch=ssd300_vgg16,
         trireme="[model/ssd] { backbone { [backbone/vgg16] { pixel_deviation: 58 } } }"),
+    "ssdlite320_mobilenet_v3_large": StepModel(
+        size=320, batch=8, torch=ssdlite320_mobilenet_v3_large, trireme=SSDLITE),
     "faster_rcnn_r50_fpn": StepModel(
         size=320, batch=2, torch=fasterrcnn_resnet50_fpn,
         trireme="[model/faster_rcnn] { image_size: 320 roi { maps: 4 } backbone { [backbone/fpn] { extra: POOL "
