@@ -107,6 +107,7 @@ void CompareGradients(const Golden& golden, const ParameterArena& arena, Distanc
         {parameter->name, parameter->shape, std::vector<float>(begin, begin + parameter->shape.size())});
   }
   const SafetensorsContent theirs = ToTorchvision(gradients);
+  const double least = golden.Has("least_gradient") ? golden.Values("least_gradient")[0] : 0;
   EXPECT_EQ(theirs.arrays.size(), golden.NamesUnder("gradient/").size());
   for (const NamedArray& array : theirs.arrays) {
     const std::string name = "gradient/" + array.name;
@@ -115,7 +116,7 @@ void CompareGradients(const Golden& golden, const ParameterArena& arena, Distanc
     // Where rounding chooses, in a max-pool, the reference's own float32 is off as well.
     double most = kMostApart;
     if (golden.Has("rounding/" + name)) most = std::max<double>(most, 4 * golden.Values("rounding/" + name)[0]);
-    distances->Add("gradients", name, DistanceFrom(golden.Values(name), name, array.values), most);
+    distances->Add("gradients", name, DistanceFrom(golden.Values(name), name, array.values, least), most);
   }
 }
 

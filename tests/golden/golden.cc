@@ -139,7 +139,8 @@ Batch Golden::MakeBatch(Device& device) const {
 
 int64_t SizeOfDigest(const std::vector<float>& digest) { return static_cast<int64_t>(digest[0]); }
 
-double DistanceFrom(const std::vector<float>& digest, const std::string& name, const std::vector<float>& values) {
+double DistanceFrom(const std::vector<float>& digest, const std::string& name, const std::vector<float>& values,
+                    double least_norm) {
   const auto size = static_cast<int64_t>(values.size());
   CHECK_EQ(size, SizeOfDigest(digest)) << name;
   Random random = RandomOf(RandomUse::kSampling, name);
@@ -164,9 +165,14 @@ double DistanceFrom(const std::vector<float>& digest, const std::string& name, c
     kept_square += apart * apart;
     kept_norm += wanted * wanted;
   }
-  const double of_kept = kept_norm > 0 ? std::sqrt(kept_square / kept_norm) : std::sqrt(kept_square);
-  const double norm = digest[1];
-  return std::max(norm > 0 ? std::sqrt(square) / norm : std::sqrt(square), of_kept);
+  // The few that are kept may be of a channel that is off: their unit is their part of the whole tensor.
+  const double norm = std::max<double>(digest[1], least_norm);
+  const double norm_of_kept =
+      std::max(std::sqrt(kept_norm), norm * std::sqrt(static_cast<double>(kept) / static_cast<double>(size)));
+  const auto relative = [](double apart_square, double unit) {
+    return unit > 0 ? std::sqrt(apart_square) / unit : std::sqrt(apart_square);
+  };
+  return std::max(relative(square, norm), relative(kept_square, norm_of_kept));
 }
 
 }  // namespace trireme

@@ -43,7 +43,8 @@ class Golden {
 // Of golden_file.py: how large a tensor is, how far a tensor is from a digest, relative to its norm. `values` in
 // torch's order.
 int64_t SizeOfDigest(const std::vector<float>& digest);
-double DistanceFrom(const std::vector<float>& digest, const std::string& name, const std::vector<float>& values);
+double DistanceFrom(const std::vector<float>& digest, const std::string& name, const std::vector<float>& values,
+                    double least_norm = 0);
 
 }  // namespace trireme
 

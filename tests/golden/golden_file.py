@@ -33,11 +33,11 @@ def digest(name, tensor):
     return np.concatenate([head, _project(name, values), values[places]]).astype(np.float32)
 
 
-def difference(golden, other):
-    """The estimated norm of the difference of two digests, relative to the first."""
+def difference(golden, other, least_norm=0.0):
+    """The estimated norm of the difference of two digests, relative to the first's, but at least to `least_norm`."""
     products = slice(2, 2 + PROJECTIONS)
     apart = golden[products].astype(np.float64) - other[products]
-    return float(np.sqrt(np.mean(apart * apart)) / max(golden[1], 1e-30))
+    return float(np.sqrt(np.mean(apart * apart)) / max(golden[1], least_norm, 1e-30))
 
 
 def write(path, arrays, metadata):

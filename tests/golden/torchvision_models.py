@@ -32,10 +32,13 @@ class Case:
     deviations: list
     # Weights of layers, by a regular expression, and a factor.
     factors: list = dataclasses.field(default_factory=list)
-    # How far from zero biases keep what goes into a relu, in standard deviations over places and images; how many of
-    # these there have to be.
+    # How far from zero biases keep what goes into a relu, in standard deviations over places and images, and over how
+    # many there have to be.
     kept_from_zero: float = 5.0
     least_places: int = 2
+    # Where norms take their statistics of the batch they alone decide where that is: plus or minus this. Norms' scales
+    # are a fifth of it then.
+    norm_bias: float = 0.0
 
 
 def _ssd300_vgg16():
@@ -49,6 +52,16 @@ def _ssd300_vgg16():
     # The means of VGG16's training are whole numbers, of which torchvision has five digits.
     model.transform.image_mean = [123 / 255, 117 / 255, 104 / 255]
     return model
+
+
+def _ssdlite320():
+    return detection.ssdlite320_mobilenet_v3_large(
+        weights=None,
+        weights_backbone=None,
+        num_classes=CLASSES + 1,
+        topk_candidates=200,
+        detections_per_img=EVERYTHING,
+    )
 
 
 def _resnet50_fpn(**options):
@@ -106,6 +119,30 @@ CASES = [
         least_places=256,
     ),
     Case(
+        name="ssdlite320_mobilenet_v3_large",
+        build=_ssdlite320,
+        height=320,
+        width=320,
+        # The coarsest map has one place, so a norm there has only the images.
+        objects=[
+            [(12.3, 20.6, 40.2, 61.9, 0), (80.1, 33.7, 201.4, 180.3, 1), (5.5, 100.9, 290.8, 270.2, 2)],
+            [(150.7, 140.1, 210.6, 222.3, 2)],
+            [(20.3, 200.6, 140.2, 301.9, 1), (180.1, 13.7, 301.4, 110.3, 0)],
+            [(40.7, 60.1, 110.6, 252.3, 0)],
+            [(210.3, 220.6, 300.2, 311.9, 2), (30.1, 43.7, 121.4, 80.3, 1)],
+            [(90.7, 80.1, 250.6, 262.3, 1)],
+        ],
+        first_label=1,
+        heads=r"head\..*module_list\.\d\.1",
+        deviations=[
+            (r"head\.classification_head\.module_list\.\d\.1", 1.5),
+            (r"head\.regression_head\.module_list\.\d\.1", 0.5),
+        ],
+        # Between the places where relu6, hardswish and hardsigmoid turn, 0, 3 and 6.
+        factors=[(r".*\.fc[12]\.weight", 0.3)],
+        norm_bias=1.5,
+    ),
+    Case(
         name="fasterrcnn_resnet50_fpn",
         build=lambda: _faster_rcnn(160, 224),
         height=160,
@@ -148,6 +185,8 @@ def offset_and_scale(case, name, tensor):
     if name.endswith("scale_weight"):
         return 20.0, 4.0
     if tensor.dim() == 1:
+        if name.endswith("weight") and case.norm_bias > 0:
+            return case.norm_bias / 5, case.norm_bias / 30
         if name.endswith("weight"):
             # The last norm of a residual block: what the block adds is less than what goes around it.
             return (0.4, 0.1) if ".bn3." in name else (1.0, 0.25)
