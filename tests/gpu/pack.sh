@@ -66,7 +66,7 @@ too_new="$(for file in "$folder"/bin/* "$folder"/lib/*.so* "$folder"/lib/fallbac
 done || true)"
 [[ -z "$too_new" ]] || die "newer than glibc $newest_glibc: $too_new"
 
-find "$folder/lib" -name '*.so*' -size "+${compress_above}c" -exec xz -6 {} +
+find "$folder/lib" "$folder/bin" -maxdepth 1 -type f -size "+${compress_above}c" -exec xz -6 -T2 {} +
 
 install -m 755 tests/gpu/run.sh "$folder/"
 mkdir "$folder/check"

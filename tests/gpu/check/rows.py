@@ -1,7 +1,9 @@
 """What a row of the table is, and what it runs with."""
 
+import lzma
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -79,9 +81,19 @@ class Check:
         self.numbers = {}
         self.shared = {}  # what one row found and another needs
         self.background = []
+        self.unpacked = set()
 
     def program(self, name):
-        path = self.pack / "bin" / name
+        """Its path. What travels compressed is unpacked when it is first asked for."""
+        path, compressed, unpacked = self.pack / "bin" / name, self.pack / "bin" / f"{name}.xz", self.out / "bin" / name
+        if compressed.exists() and name not in self.unpacked:
+            unpacked.parent.mkdir(parents=True, exist_ok=True)
+            with lzma.open(compressed) as source, open(unpacked, "wb") as out:
+                shutil.copyfileobj(source, out)
+            unpacked.chmod(0o755)
+            self.unpacked.add(name)
+        if name in self.unpacked:
+            return str(unpacked)
         if not path.exists():
             raise Failed(f"the pack has no bin/{name}")
         return str(path)
