@@ -59,8 +59,11 @@ Var Linear::Forward(Context& context, const Var& x) const {
 }
 
 Status CheckNorm(const NormConfig& config) {
-  if (!(config.epsilon() > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat("norm.epsilon is ", config.epsilon(), "; it has to be positive"));
+  // Variances that come with weights are those of many images; statistics of a batch may be of one place, and 0.
+  const bool may_be_zero = config.mode() == NormConfig::FROZEN;
+  if (!(config.epsilon() > 0 || (may_be_zero && config.epsilon() == 0))) {
+    return absl::InvalidArgumentError(absl::StrCat("norm.epsilon is ", config.epsilon(), "; it has to be positive",
+                                                   may_be_zero ? ", or 0" : ", and only with mode: FROZEN may be 0"));
   }
   if (!(config.momentum() >= 0 && config.momentum() <= 1)) {
     return absl::InvalidArgumentError(

@@ -148,5 +148,19 @@ TEST_F(LayersTest, WeightDecayOfANormIsAChoice) {
   }
 }
 
+// torchvision's weights of detectors were trained with frozen norms whose epsilon is 0.
+TEST(CheckNormTest, OnlyAFrozenNormNeedsNoEpsilon) {
+  NormConfig config;
+  config.set_epsilon(0);
+  for (const NormConfig::Mode mode : {NormConfig::SYNCHRONIZED, NormConfig::PER_WORKER, NormConfig::GROUP}) {
+    config.set_mode(mode);
+    EXPECT_EQ(CheckNorm(config).code(), absl::StatusCode::kInvalidArgument) << NormConfig::Mode_Name(mode);
+  }
+  config.set_mode(NormConfig::FROZEN);
+  EXPECT_TRUE(CheckNorm(config).ok()) << CheckNorm(config);
+  config.set_epsilon(-1);
+  EXPECT_FALSE(CheckNorm(config).ok());
+}
+
 }  // namespace
 }  // namespace trireme
