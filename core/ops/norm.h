@@ -23,8 +23,8 @@ struct BatchNormOptions {
 
 // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual] [then the activation]. Ioffe, Szegedy 2015.
 // x, residual (or undefined) [N, H, W, C]; gamma, beta [C]; running_mean, running_variance [C] are updated
-// in training mode. The running variance is the unbiased one, as torch's. Statistics and their gradients
-// are summed in float64 partial sums of a fixed order. With a residual, the activation is none, kRelu or kLeakyRelu.
+// in training mode. The running variance is the unbiased one, as torch's. Statistics are summed in float64 partial sums
+// of a fixed order; so are their gradients, of runs of 8 rows that are summed in float32. With a residual, the activation is none, kRelu or kLeakyRelu.
 Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta, const Tensor& running_mean,
               const Tensor& running_variance, const Var& residual, const BatchNormOptions& options);
 
