@@ -32,7 +32,8 @@ namespace trireme {
 struct BatchSize {
   int64_t images = 0;
   int height = 0, width = 0;
-  int objects = 0;  // room for, in each image
+  int objects = 0;      // room for, in each image
+  bool padded = false;  // images have sizes of their own
 };
 
 class BatchBuffer {

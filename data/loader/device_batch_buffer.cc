@@ -144,7 +144,7 @@ class DeviceBatchBuffer : public BatchBuffer {
     copy(batch->boxes, annotations_, 0);
     copy(batch->labels, annotations_, labels_at_);
     copy(batch->random_keys, annotations_, keys_at_);
-    copy(batch->image_sizes, annotations_, sizes_at_);
+    if (size_.padded) copy(batch->image_sizes, annotations_, sizes_at_);
     compute.Record(*taken_);
   }
 

@@ -32,7 +32,7 @@ class HostBatchBuffer : public BatchBuffer {
     batch->boxes.CopyFromHost(all_boxes_.data());
     batch->labels.CopyFromHost(all_labels_.data());
     batch->random_keys.CopyFromHost(all_keys_.data());
-    batch->image_sizes.CopyFromHost(all_sizes_.data());
+    if (size_.padded) batch->image_sizes.CopyFromHost(all_sizes_.data());
   }
 
  private:
@@ -61,7 +61,11 @@ void BatchBuffer::FitTensors(Device& device, Batch* batch) const {
   fit({size_.images, size_.objects, 4}, DataType::kFloat32, &batch->boxes);
   fit({size_.images, size_.objects}, DataType::kInt32, &batch->labels);
   fit({size_.images}, DataType::kInt64, &batch->random_keys);
-  fit({size_.images, 2}, DataType::kFloat32, &batch->image_sizes);
+  if (size_.padded) {
+    fit({size_.images, 2}, DataType::kFloat32, &batch->image_sizes);
+  } else {
+    batch->image_sizes = Tensor();
+  }
   batch->image_ids = ids_;
 }
 

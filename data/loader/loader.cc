@@ -45,7 +45,8 @@ Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms,
       sampler_(dataset->size(), options.seed, options.shuffle) {
   const Status checked = Check(dataset_, options_);
   CHECK(checked.ok()) << checked;
-  const BatchSize size{share_.count, options_.image.height, options_.image.width, max_objects_};
+  const BatchSize size{share_.count, options_.image.height, options_.image.width, max_objects_,
+                       options_.image.keeps_aspect()};
   CHECK(options_.decoder == nullptr || !device_.compute_stream().is_inline()) << "nothing to decode beside the host";
   if (!device_.compute_stream().is_inline()) lane_ = std::make_unique<RenderLane>(device_, options_.decoder);
   for (int i = 0; i < options_.prefetch; ++i) {
