@@ -4,6 +4,8 @@
 //
 //   model/ssd          ssd300_vgg16 (backbone/vgg16): backbone.scale_weight, backbone.features.*, backbone.extra.*,
 //                      head.classification_head.*, head.regression_head.*
+//                      ssdlite320_mobilenet_v3_large (separable_head, backbone/mobilenet_v3_large with expanded_maps):
+//                      backbone.features.*, backbone.extra.*, head.*
 //   model/faster_rcnn  fasterrcnn_resnet*_fpn (backbone/fpn around backbone/resnet): backbone.body.*, backbone.fpn.*,
 //                      rpn.head.*, roi_heads.box_head.*, roi_heads.box_predictor.*
 //   model/retinanet    retinanet_resnet*_fpn: backbone.body.*, backbone.fpn.*, head.classification_head.*,
