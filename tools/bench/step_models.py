@@ -1,7 +1,7 @@
-"""What compare_step.py compares: each model as Trireme's config has it and as PyTorch builds it.
+"""What compare_step.py compares: each model as Trireme's config has it, as PyTorch builds it, and as Darknet does.
 
-Both sides train the same layers with the same norms, at the same size, with as many proposals. Weights are random; where
-norms do not normalise (they are frozen), residual blocks start as the identity on both sides, so that activations, and
+All sides train the same layers with the same norms, at the same size, with as many proposals. Weights are random; where
+norms do not normalise (they are frozen), residual blocks start as the identity on all sides, so that activations, and
 with them proposals, have the size that trained weights give them.
 
 A further model is an entry of MODELS. torch and torchvision are imported by what builds: compare_step.py needs neither.
@@ -20,6 +20,7 @@ class StepModel:
     learning_rate: float = 1e-4
     classes: int = 90
     objects: int = 8  # in each image
+    darknet: str = ""  # a cfg file of Debian's package darknet, where it has the same network
 
 
 def ssd300_vgg16(classes):
@@ -61,6 +62,11 @@ def ssdlite320_mobilenet_v3_large(classes):
         weights=None, weights_backbone=None, num_classes=classes + 1)
 
 
+def yolov3_tiny(classes):
+    from torch_yolo import YoloV3Tiny
+    return YoloV3Tiny(classes, 416, 416)
+
+
 # As in ssdlite320_mobilenet_v3_large_coco.pbtxt.
 SSDLITE_NORM = "{ epsilon: 0.001 momentum: 0.03 }"
 SSDLITE = (
@@ -86,4 +92,10 @@ MODELS = {
         size=320, batch=2, torch=retinanet_resnet50_fpn,
         trireme="[model/retinanet] { image_size: 320 backbone { [backbone/fpn] { extra: P6_P7 "
                 f"backbone {{ {RESNET50 % ''} }} }} }} }}"),
+    # As yolov3_tiny_coco.pbtxt and yolov3-tiny.cfg have it.
+    "yolov3_tiny": StepModel(
+        size=416, batch=8, classes=80, torch=yolov3_tiny, darknet="yolov3-tiny.cfg",
+        trireme="[model/yolo] { image_size: 416 backbone { [backbone/darknet] { network: TINY } } anchors { "
+                "map { channels: 128 convs: 0 sizes: [10, 14, 23, 27, 37, 58] } "
+                "map { channels: 256 convs: 1 sizes: [81, 82, 135, 169, 344, 319] } } }"),
 }
