@@ -11,6 +11,12 @@ void Backbone::AddStage(std::string name, std::vector<Module*> modules) {
   stages_.emplace_back(std::move(name), std::move(modules));
 }
 
+std::vector<int64_t> Backbone::MapSides(int side) const {
+  std::vector<int64_t> sides;
+  for (const FeatureSpec& spec : specs()) sides.push_back((side + spec.stride - 1) / spec.stride);
+  return sides;
+}
+
 Status Backbone::FreezeStages(int count) {
   if (count < 0 || count > static_cast<int>(stages_.size())) {
     return absl::InvalidArgumentError(absl::StrCat(

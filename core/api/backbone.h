@@ -30,6 +30,11 @@ class Backbone : public Module {
   // InvalidArgument, with the reason, for images that Forward cannot take: too small for the last map, say.
   virtual Status CheckImageSize(int /*height*/, int /*width*/) const { return absl::OkStatus(); }
 
+  // Places along one side of each map, for images with so many pixels along it; they have to be what Forward gives.
+  // Left as it is: the pixels by the stride, rounded up, as padded layers give them. What depends on it is checked
+  // before training starts.
+  virtual std::vector<int64_t> MapSides(int side) const;
+
   // `images`: float32 [N, H, W, 3], normalised (see normalisation()). Returns [N, h, w, channels] each.
   virtual std::vector<Var> Forward(Context& context, const Var& images) = 0;
 

@@ -11,7 +11,7 @@
 #include "core/base/status.h"
 
 // Raised with every change of a contract that a plugin built earlier would not survive.
-#define TRIREME_PLUGIN_ABI_VERSION 4
+#define TRIREME_PLUGIN_ABI_VERSION 5
 
 namespace trireme {
 

@@ -29,7 +29,7 @@ class DefaultBoxes {
   // Of all maps, in pixels of an image of this size. `map_sizes` are (height, width), one a map. A scale of 1 is
   // sqrt(image_height * image_width), so that ratio 1 is a square on every image. InvalidArgument if a map with its
   // step reaches beyond the image, which is so where a backbone's strides are meant for another image size, and centres
-  // are not even.
+  // are not even: model/ssd asks before anything runs.
   StatusOr<std::vector<Box>> Generate(int image_height, int image_width,
                                       const std::vector<std::pair<int64_t, int64_t>>& map_sizes) const;
 

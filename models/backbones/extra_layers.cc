@@ -70,13 +70,16 @@ void ExtraLayers::Forward(Context& context, Var x, std::vector<Var>* maps) const
   }
 }
 
-int ExtraLayers::LastSize(int size) const {
+std::vector<int64_t> ExtraLayers::MapSides(int64_t side) const {
+  std::vector<int64_t> sides;
   for (const ExtraLayerConfig& config : configs_) {
-    const int span = size + 2 * PaddingOf(config) - config.kernel();
-    if (span < 0) return 0;
-    size = span / config.stride() + 1;
+    const int64_t span = side + 2 * PaddingOf(config) - config.kernel();
+    side = side == 0 || span < 0 ? 0 : span / config.stride() + 1;
+    sides.push_back(side);
   }
-  return size;
+  return sides;
 }
+
+int64_t ExtraLayers::LastSide(int64_t side) const { return configs_.empty() ? side : MapSides(side).back(); }
 
 }  // namespace trireme

@@ -28,8 +28,10 @@ class ExtraLayers : public Module {
   const std::vector<FeatureSpec>& specs() const { return specs_; }
   // Appends a map for each layer; `x` is the one that they stand behind.
   void Forward(Context& context, Var x, std::vector<Var>* maps) const;
-  // Rows of the last map, for so many of the input; less than 1 if that is too few.
-  int LastSize(int size) const;
+  // Places along one side of each map, for so many of the input; 0 from where that is too few.
+  std::vector<int64_t> MapSides(int64_t side) const;
+  // Those of the last map, or of the input where there is no layer.
+  int64_t LastSide(int64_t side) const;
 
  private:
   const Configs configs_;

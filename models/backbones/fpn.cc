@@ -22,6 +22,7 @@ class Fpn : public Backbone {
 
   std::vector<FeatureSpec> specs() const override { return specs_; }
   Status CheckImageSize(int height, int width) const override { return body_.CheckImageSize(height, width); }
+  std::vector<int64_t> MapSides(int side) const override;
   std::vector<Var> Forward(Context& context, const Var& images) override;
   Normalisation normalisation() const override { return body_.normalisation(); }
 
@@ -72,6 +73,12 @@ void Fpn::AddExtra() {
 Conv2d* Fpn::AddConv(const std::string& name, int64_t inputs, int kernel, int stride) {
   return &AddModule<Conv2d>(name, inputs, config_.channels(), kernel, SameConv(kernel, stride), /*bias=*/true,
                             init::LecunUniform());
+}
+
+std::vector<int64_t> Fpn::MapSides(int side) const {
+  std::vector<int64_t> sides = body_.MapSides(side);
+  while (sides.size() < specs_.size()) sides.push_back((sides.back() + 1) / 2);
+  return sides;
 }
 
 std::vector<Var> Fpn::Forward(Context& context, const Var& images) {

@@ -32,6 +32,7 @@ class Pan : public Backbone {
 
   std::vector<FeatureSpec> specs() const override { return specs_; }
   Status CheckImageSize(int height, int width) const override { return body_.CheckImageSize(height, width); }
+  std::vector<int64_t> MapSides(int side) const override { return body_.MapSides(side); }
   std::vector<Var> Forward(Context& context, const Var& images) override;
   Normalisation normalisation() const override { return body_.normalisation(); }
 

@@ -41,6 +41,7 @@ class ResNet : public Backbone {
 
   std::vector<FeatureSpec> specs() const override { return specs_; }
   Status CheckImageSize(int height, int width) const override;
+  std::vector<int64_t> MapSides(int side) const override;
   std::vector<Var> Forward(Context& context, const Var& images) override;
 
  private:
@@ -104,17 +105,24 @@ ResNet::ResNet(const ResNetConfig& config, const Architecture& architecture) {
 }
 
 Status ResNet::CheckImageSize(int height, int width) const {
-  const auto is_enough = [this](int size) {
-    size = Halved(Halved(size));
-    for (const Stage& stage : stages_) size = (size + stage.stride - 1) / stage.stride;
-    return extra_->LastSize(size) >= 1;
-  };
+  const auto is_enough = [this](int side) { return MapSides(side).back() >= 1; };
   if (is_enough(height) && is_enough(width)) return absl::OkStatus();
   int least = 1;
   while (!is_enough(least)) ++least;
   return absl::InvalidArgumentError(absl::StrCat(
       "backbone/resnet with these extra layers needs images of at least ", least, " x ", least, " for its last map, ",
       specs_.back().name, ", not ", height, " x ", width, "; leave out the last `extra`, or give it stride 2"));
+}
+
+std::vector<int64_t> ResNet::MapSides(int side) const {
+  std::vector<int64_t> sides;
+  int64_t size = Halved(Halved(side));
+  for (const Stage& stage : stages_) {
+    size = (size + stage.stride - 1) / stage.stride;
+    if (stage.is_map) sides.push_back(size);
+  }
+  for (const int64_t extra : extra_->MapSides(size)) sides.push_back(extra);
+  return sides;
 }
 
 std::vector<Var> ResNet::Forward(Context& context, const Var& images) {

@@ -30,6 +30,7 @@ class Vgg16 : public Backbone {
 
   std::vector<FeatureSpec> specs() const override;
   Status CheckImageSize(int height, int width) const override;
+  std::vector<int64_t> MapSides(int side) const override;
   std::vector<Var> Forward(Context& context, const Var& images) override;
   Normalisation normalisation() const override;
 
@@ -106,16 +107,20 @@ std::vector<FeatureSpec> Vgg16::specs() const {
 }
 
 Status Vgg16::CheckImageSize(int height, int width) const {
-  const auto is_enough = [this](int size) {
-    const int conv4 = (size / 4 + 1) / 2, fc7 = conv4 / 2;
-    return extra_->LastSize(fc7) >= 1;
-  };
+  const auto is_enough = [this](int side) { return MapSides(side).back() >= 1; };
   if (is_enough(height) && is_enough(width)) return absl::OkStatus();
   int least = 1;
   while (!is_enough(least)) ++least;
   return absl::InvalidArgumentError(absl::StrCat("backbone/vgg16 needs images of at least ", least, " x ", least,
                                                  " for its last map, ", specs().back().name, ", not ", height, " x ",
                                                  width, "; a smaller image goes with backbone/resnet_small"));
+}
+
+std::vector<int64_t> Vgg16::MapSides(int side) const {
+  const int64_t conv4 = (side / 4 + 1) / 2, fc7 = conv4 / 2;
+  std::vector<int64_t> sides = {conv4, fc7};
+  for (const int64_t extra : extra_->MapSides(fc7)) sides.push_back(extra);
+  return sides;
 }
 
 Backbone::Normalisation Vgg16::normalisation() const {

@@ -132,6 +132,11 @@ StatusOr<std::unique_ptr<Detector>> MakeSsd(const SsdConfig& config, const Detec
                            CreateComponent<Backbone>(config.backbone(), "backbone", {}));
   TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));
   TRIREME_ASSIGN_OR_RETURN(DefaultBoxes default_boxes, DefaultBoxes::Make(config.anchors(), backbone->specs()));
+  std::vector<std::pair<int64_t, int64_t>> map_sizes;
+  const std::vector<int64_t> rows = backbone->MapSides(image_spec.height),
+                             columns = backbone->MapSides(image_spec.width);
+  for (size_t k = 0; k < rows.size(); ++k) map_sizes.emplace_back(rows[k], columns[k]);
+  TRIREME_RETURN_IF_ERROR(default_boxes.Generate(image_spec.height, image_spec.width, map_sizes).status());
   return std::make_unique<Ssd>(config, image_spec, num_classes, std::move(backbone), std::move(default_boxes));
 }
 
