@@ -32,7 +32,8 @@ constexpr char kHelp[] =
 
   --checkpoint=DIR     a run (its newest checkpoint) or a checkpoint
   --images=GLOB        JPEG and PNG files; quote it, so that the shell leaves it alone
-  --out=DIR            gets the pictures with boxes drawn, and results.json in COCO's format
+  --out=DIR            gets the pictures with boxes drawn, and results.json in COCO's format, with the
+                       categories' ids of the data that was trained on, and images counted from 0
   --threshold=X        boxes are drawn from this score; results.json holds all (0.4)
   --plugin=A.so,B.so   shared objects with further components
   --device=NAME        cpu, cuda, cuda:N or auto
@@ -86,7 +87,8 @@ Status Detect() {
     TRIREME_RETURN_IF_ERROR(WriteImage(FLAGS_out + "/" + OutputName(paths[i], &used), *image));
   }
   const std::string results_file = FLAGS_out + "/results.json";
-  TRIREME_RETURN_IF_ERROR(WriteFileAtomically(results_file, results.ToJson(model->info.class_names)));
+  TRIREME_RETURN_IF_ERROR(
+      WriteFileAtomically(results_file, results.ToJson(model->info.class_names, model->info.category_ids)));
   absl::PrintF("%d boxes of score %.2f or more in %d pictures\n  pictures  %s/\n  results   %s\n", drawn_boxes,
                FLAGS_threshold, paths.size() - unreadable.size(), FLAGS_out, results_file);
   if (!unreadable.empty()) {

@@ -37,6 +37,13 @@ class Dataset {
   // Labels are indices into this list.
   virtual const std::vector<std::string>& class_names() const = 0;
 
+  // What each label is in annotations and results of the data set's format: COCO's category ids.
+  virtual std::vector<int64_t> category_ids() const {
+    std::vector<int64_t> ids;
+    for (size_t label = 0; label < class_names().size(); ++label) ids.push_back(static_cast<int64_t>(label) + 1);
+    return ids;
+  }
+
   // The largest number of objects in any one image, without crowds; batches are padded to it.
   virtual int max_objects() const = 0;
 };

@@ -112,7 +112,8 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
                                        {"seed", info.seed},
                                        {"world_size", info.world_size},
                                        {"global_batch_size", info.global_batch_size},
-                                       {"class_names", info.class_names}};
+                                       {"class_names", info.class_names},
+                                       {"category_ids", info.category_ids}};
   TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), Dump(json)));
   TRIREME_RETURN_IF_ERROR(SyncFolder(temporary.string()));
   // A run that was resumed may reach a step a second time.
@@ -224,6 +225,14 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
   for (const auto& name : json["class_names"]) {
     if (!name.is_string()) return absl::DataLossError(absl::StrCat(path, ": a class name is no string"));
     info.class_names.push_back(name);
+  }
+  for (const auto& id : json.value("category_ids", nlohmann::json::array())) {
+    if (!id.is_number_integer()) return absl::DataLossError(absl::StrCat(path, ": a category id is no number"));
+    info.category_ids.push_back(id);
+  }
+  if (!info.category_ids.empty() && info.category_ids.size() != info.class_names.size()) {
+    return absl::DataLossError(absl::StrCat(path, ": it has ", info.class_names.size(), " class names, but ",
+                                            info.category_ids.size(), " category ids"));
   }
   TRIREME_ASSIGN_OR_RETURN(info.config_text, ReadFile((fs::path(checkpoint) / kConfigFile).string()));
   return info;

@@ -5,7 +5,7 @@
 //   state.safetensors    the optimizer's arrays by parameter, every rank's buffers and its strategy's own arrays, and
 //                        the scale of losses in float16
 //   config.pbtxt         the config of the run, overrides included
-//   checkpoint.json      step, seed, class names, world size
+//   checkpoint.json      step, seed, class names and their category ids, world size
 // None of them tells which strategy made it: a run may go on with another one, and with more or fewer workers.
 // Sampler and random numbers need no state beyond step and seed: they are functions of both. A
 // checkpoint is written whole or not at all (a temporary folder, flushed, then renamed).
@@ -31,7 +31,8 @@ struct CheckpointInfo {
   int world_size = 1;
   int64_t global_batch_size = 0;
   std::vector<std::string> class_names;
-  std::string config_text;  // in config.pbtxt, not in checkpoint.json
+  std::vector<int64_t> category_ids;  // of these (Dataset::category_ids); empty in older checkpoints
+  std::string config_text;            // in config.pbtxt, not in checkpoint.json
 };
 
 // Small arrays of the run itself, the same on every rank, by name: "loss_scale".

@@ -1,5 +1,7 @@
 #include "data/annotations/annotated_images.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -11,8 +13,11 @@ namespace {
 
 class AnnotatedImages : public Dataset {
  public:
-  AnnotatedImages(std::vector<AnnotatedImage> images, std::vector<std::string> class_names)
-      : images_(std::move(images)), class_names_(std::move(class_names)) {
+  AnnotatedImages(std::vector<AnnotatedImage> images, std::vector<std::string> class_names,
+                  std::vector<int64_t> category_ids)
+      : images_(std::move(images)), class_names_(std::move(class_names)), category_ids_(std::move(category_ids)) {
+    if (category_ids_.empty()) category_ids_ = Dataset::category_ids();
+    CHECK_EQ(category_ids_.size(), class_names_.size());
     for (const AnnotatedImage& image : images_) {
       const auto trained =
           std::count_if(image.objects.begin(), image.objects.end(), [](const Object& object) { return !object.crowd; });
@@ -22,6 +27,7 @@ class AnnotatedImages : public Dataset {
 
   int64_t size() const override { return static_cast<int64_t>(images_.size()); }
   const std::vector<std::string>& class_names() const override { return class_names_; }
+  std::vector<int64_t> category_ids() const override { return category_ids_; }
   int max_objects() const override { return max_objects_; }
 
   Status Get(int64_t index, Sample* sample) const override {
@@ -56,13 +62,15 @@ class AnnotatedImages : public Dataset {
 
   const std::vector<AnnotatedImage> images_;
   const std::vector<std::string> class_names_;
+  std::vector<int64_t> category_ids_;
   int max_objects_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Dataset> MakeAnnotatedImages(std::vector<AnnotatedImage> images, std::vector<std::string> class_names) {
-  return std::make_unique<AnnotatedImages>(std::move(images), std::move(class_names));
+std::unique_ptr<Dataset> MakeAnnotatedImages(std::vector<AnnotatedImage> images, std::vector<std::string> class_names,
+                                             std::vector<int64_t> category_ids) {
+  return std::make_unique<AnnotatedImages>(std::move(images), std::move(class_names), std::move(category_ids));
 }
 
 }  // namespace trireme

@@ -22,7 +22,9 @@ struct AnnotatedImage {
   std::vector<Object> objects;
 };
 
-std::unique_ptr<Dataset> MakeAnnotatedImages(std::vector<AnnotatedImage> images, std::vector<std::string> class_names);
+// `category_ids` of the classes, in their order; none: they count from 1.
+std::unique_ptr<Dataset> MakeAnnotatedImages(std::vector<AnnotatedImage> images, std::vector<std::string> class_names,
+                                             std::vector<int64_t> category_ids = {});
 
 }  // namespace trireme
 

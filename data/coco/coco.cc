@@ -56,7 +56,12 @@ class Opener {
     ReportClassesWithoutObjects(class_names_, labels_seen_, path_, &faults_);
     ReportEmptyImages();
     if (images_.empty()) return NothingUsable();
-    return MakeAnnotatedImages(std::move(images_), std::move(class_names_));
+    std::vector<int64_t> category_ids(class_names_.size());
+    // Of categories that share a name the first.
+    for (auto entry = labels_.rbegin(); entry != labels_.rend(); ++entry) {
+      if (entry->second >= 0) category_ids[entry->second] = entry->first;
+    }
+    return MakeAnnotatedImages(std::move(images_), std::move(class_names_), std::move(category_ids));
   }
 
  private:

@@ -24,21 +24,21 @@ void CocoResults::AddImage(int64_t image_id, const std::string& file_name, const
   }
 }
 
-std::string CocoResults::ToJson(const std::vector<std::string>& class_names) const {
+std::string CocoResults::ToJson(const std::vector<std::string>& class_names,
+                                const std::vector<int64_t>& category_ids) const {
   std::string text = "[";
   for (size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     const Box& box = entry.detection.box;
+    const int64_t label = entry.detection.label;
     nlohmann::ordered_json json = {
         {"image_id", entry.image_id},
-        {"category_id", entry.detection.label + 1},
+        {"category_id", label < static_cast<int64_t>(category_ids.size()) ? category_ids[label] : label + 1},
         {"bbox", {Pixels(box.x1), Pixels(box.y1), Pixels(box.width()), Pixels(box.height())}},
         {"score", Score(entry.detection.score)},
     };
     if (!entry.file_name.empty()) json["file_name"] = entry.file_name;
-    if (entry.detection.label >= 0 && entry.detection.label < static_cast<int>(class_names.size())) {
-      json["category"] = class_names[entry.detection.label];
-    }
+    if (label < static_cast<int64_t>(class_names.size())) json["category"] = class_names[label];
     // File names may be any bytes; what is no UTF-8 is replaced.
     text += (i == 0 ? "\n  " : ",\n  ") + json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }

@@ -1,6 +1,6 @@
 // results.json: detections in the format that COCO's evaluation reads, a list of
 //   {"image_id": 3, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}
-// Categories count from 1: label + 1. Two further fields help people and do not disturb COCO's tools: "file_name", the
+// Two further fields help people and do not disturb COCO's tools: "file_name", the
 // image, and "category", the name of the class.
 //
 // Used by one thread.
@@ -21,8 +21,9 @@ class CocoResults {
   // Boxes in pixels of `image`, to which they are clipped.
   void AddImage(int64_t image_id, const std::string& file_name, const Image& image, const Detections& detections);
 
-  // One detection a line, images in the order they were added.
-  std::string ToJson(const std::vector<std::string>& class_names) const;
+  // One detection a line, images in the order they were added. `class_names` and `category_ids` by label; a label
+  // without an id is label + 1.
+  std::string ToJson(const std::vector<std::string>& class_names, const std::vector<int64_t>& category_ids) const;
 
  private:
   struct Entry {

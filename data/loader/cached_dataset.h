@@ -24,6 +24,7 @@ class CachedDataset : public Dataset {
   // What is kept then is the file: a run asks for the one or the other.
   Status GetEncoded(int64_t index, Sample* sample) const override;
   const std::vector<std::string>& class_names() const override { return dataset_->class_names(); }
+  std::vector<int64_t> category_ids() const override { return dataset_->category_ids(); }
   int max_objects() const override { return dataset_->max_objects(); }
 
   int64_t cached_images() const;

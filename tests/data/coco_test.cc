@@ -83,6 +83,7 @@ TEST_F(CocoTest, ReadsObjects) {
   const auto dataset = Opened();
   ASSERT_EQ(dataset->size(), 2);
   EXPECT_THAT(dataset->class_names(), ElementsAre("dog", "cat", "brush")) << "by their ids, which have gaps";
+  EXPECT_THAT(dataset->category_ids(), ElementsAre(3, 17, 90));
   EXPECT_EQ(dataset->max_objects(), 1) << "crowds are not trained on";
   const Sample first = Get(*dataset, 0), second = Get(*dataset, 1);
   EXPECT_EQ(first.id, 700);
@@ -129,6 +130,7 @@ TEST_F(CocoTest, ClassNamesOfTheConfigGiveTheLabels) {
   config_.add_class_names("cat");
   const auto dataset = Opened();
   EXPECT_THAT(dataset->class_names(), ElementsAre("brush", "cat"));
+  EXPECT_THAT(dataset->category_ids(), ElementsAre(90, 17));
   ASSERT_EQ(Get(*dataset, 0).objects.size(), 1u);
   EXPECT_EQ(Get(*dataset, 0).objects[0].label, 0);
   EXPECT_THAT(Places(), ElementsAre("class that the config does not name @ annotations[0]"));

@@ -219,6 +219,7 @@ Status WorkOrServe(const Job& job, Device& device, const Rank& rank, JobObserver
     info.world_size = rank.workers;
     info.global_batch_size = config.global_batch_size();
     info.class_names = job.train_data->class_names();
+    info.category_ids = job.train_data->category_ids();
     info.config_text = PrintText(config);
     return SaveCheckpoint(job.run_folder, config.checkpoint().keep(), info, checkpoint_parts, *rank.communicator);
   };

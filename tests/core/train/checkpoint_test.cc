@@ -83,6 +83,7 @@ CheckpointInfo Info(int64_t step, int world_size = 1) {
   info.world_size = world_size;
   info.global_batch_size = 16;
   info.class_names = {"cell", "pl\xc3\xa4ttchen"};
+  info.category_ids = {7, 90};
   info.config_text = "steps: 3\n";
   return info;
 }
@@ -118,6 +119,7 @@ TEST(CheckpointTest, ComesBackWhole) {
   EXPECT_EQ(info->world_size, 1);
   EXPECT_EQ(info->global_batch_size, 16);
   EXPECT_EQ(info->class_names, Info(0).class_names);
+  EXPECT_EQ(info->category_ids, Info(0).category_ids);
   EXPECT_EQ(info->config_text, "steps: 3\n");
 
   Worker after(1, 3, /*seed=*/9);
@@ -298,7 +300,11 @@ TEST(CheckpointTest, DamageIsAStatus) {
   }
   for (const char* json : {"3", "[]", "{\"step\": \"x\"}",
                            "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
-                           "\"class_names\":[3]}"}) {
+                           "\"class_names\":[3]}",
+                           "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
+                           "\"class_names\":[\"a\"],\"category_ids\":[1, 2]}",
+                           "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
+                           "\"class_names\":[\"a\"],\"category_ids\":[\"1\"]}"}) {
     ASSERT_TRUE(WriteFileDurably(checkpoint + "/checkpoint.json", json).ok());
     EXPECT_EQ(ReadCheckpointInfo(checkpoint).status().code(), absl::StatusCode::kDataLoss) << json;
   }
@@ -317,6 +323,7 @@ TEST(CheckpointTest, ClassNamesOfAnyBytesAreWritten) {
   const TemporaryFolder run;
   CheckpointInfo info = Info(1);
   info.class_names = {"latin \xe4"};
+  info.category_ids = {};
   Worker worker(1);
   ASSERT_TRUE(Save(run.path(), 1, info, worker).ok());
   EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->class_names.size(), 1u);
