@@ -23,8 +23,8 @@ std::string Parent(const std::string& name) {
   return dot == std::string::npos ? "" : name.substr(0, dot);
 }
 
-// `model` in any layout of its filters.
-StatusOr<std::vector<Layer>> LayersOf(const SafetensorsContent& model) {
+// `model` in any layout of its filters. Others than convolutions, each with a bias or a norm, go to `others`.
+std::vector<Layer> LayersOf(const SafetensorsContent& model, std::vector<std::string>* others) {
   std::map<std::string, size_t> place;
   for (size_t i = 0; i < model.arrays.size(); ++i) place[model.arrays[i].name] = i;
   std::vector<Layer> layers;
@@ -48,15 +48,42 @@ StatusOr<std::vector<Layer>> LayersOf(const SafetensorsContent& model) {
     }
     layers.push_back(std::move(layer));
   }
-  std::vector<std::string> others;
   for (size_t i = 0; i < used.size(); ++i) {
-    if (!used[i]) others.push_back(absl::StrCat(model.arrays[i].name, " ", model.arrays[i].shape.ToString()));
+    if (!used[i]) others->push_back(absl::StrCat(model.arrays[i].name, " ", model.arrays[i].shape.ToString()));
   }
-  if (others.empty()) return layers;
+  return layers;
+}
+
+Status IsNoneOfDarknets(const char* what, const std::vector<std::string>& others) {
   return absl::InvalidArgumentError(absl::StrCat(
-      "the model is none of Darknet's, a list of convolutions, each with a bias or a norm; it also holds:\n"
-      "  ",
+      "the ", what, " is none of Darknet's, a list of convolutions, each with a bias or a norm; it also holds:\n  ",
       absl::StrJoin(others, "\n  ")));
+}
+
+// Of a model that is one of Darknet's.
+StatusOr<std::vector<Layer>> AllLayersOf(const SafetensorsContent& model) {
+  std::vector<std::string> others;
+  std::vector<Layer> layers = LayersOf(model, &others);
+  if (!others.empty()) return IsNoneOfDarknets("model", others);
+  return layers;
+}
+
+// Of a model whose backbone is one of Darknet's: of the backbone.
+StatusOr<std::vector<Layer>> BackboneLayersOf(const SafetensorsContent& model) {
+  std::vector<std::string> others;
+  std::vector<Layer> layers = LayersOf(model, &others);
+  const bool has_neck = std::any_of(model.arrays.begin(), model.arrays.end(), [](const NamedArray& array) {
+    return absl::StartsWith(array.name, "backbone.body.");
+  });
+  const std::string prefix = has_neck ? "backbone.body." : "backbone.";
+  others.erase(std::remove_if(others.begin(), others.end(),
+                              [&](const std::string& name) { return !absl::StartsWith(name, prefix); }),
+               others.end());
+  if (!others.empty()) return IsNoneOfDarknets("backbone", others);
+  layers.erase(std::remove_if(layers.begin(), layers.end(),
+                              [&](const Layer& layer) { return !absl::StartsWith(layer.name, prefix); }),
+               layers.end());
+  return layers;
 }
 
 Status DoesNotFit(const std::string& path, const DarknetFile& file, const SafetensorsContent& model,
@@ -89,7 +116,7 @@ SafetensorsContent Fill(const DarknetFile& file, const std::vector<Layer>& layer
 StatusOr<SafetensorsContent> FromDarknet(const DarknetFile& file, const std::string& path,
                                          const SafetensorsContent& model) {
   const SafetensorsContent theirs = ToTorchvision(model);
-  TRIREME_ASSIGN_OR_RETURN(const std::vector<Layer> layers, LayersOf(theirs));
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<Layer> layers, AllLayersOf(theirs));
   int64_t wanted = 0;
   for (const Layer& layer : layers) wanted += layer.values;
   if (wanted != static_cast<int64_t>(file.values.size())) return DoesNotFit(path, file, theirs, layers, wanted);
@@ -99,10 +126,7 @@ StatusOr<SafetensorsContent> FromDarknet(const DarknetFile& file, const std::str
 StatusOr<SafetensorsContent> FromDarknetBackbone(const DarknetFile& file, const std::string& path,
                                                  const SafetensorsContent& model, int64_t* left_out) {
   const SafetensorsContent theirs = ToTorchvision(model);
-  TRIREME_ASSIGN_OR_RETURN(std::vector<Layer> layers, LayersOf(theirs));
-  const auto end = std::find_if(layers.begin(), layers.end(),
-                                [](const Layer& layer) { return !absl::StartsWith(layer.name, "backbone."); });
-  layers.erase(end, layers.end());
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<Layer> layers, BackboneLayersOf(theirs));
   int64_t wanted = 0;
   for (const Layer& layer : layers) wanted += layer.values;
   *left_out = static_cast<int64_t>(file.values.size()) - wanted;
@@ -112,7 +136,7 @@ StatusOr<SafetensorsContent> FromDarknetBackbone(const DarknetFile& file, const 
 
 StatusOr<DarknetFile> ToDarknet(const SafetensorsContent& model) {
   const SafetensorsContent theirs = ToTorchvision(model);
-  TRIREME_ASSIGN_OR_RETURN(const std::vector<Layer> layers, LayersOf(theirs));
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<Layer> layers, AllLayersOf(theirs));
   DarknetFile file;
   for (const Layer& layer : layers) {
     for (const size_t place : layer.arrays) {

@@ -22,8 +22,9 @@ namespace trireme {
 StatusOr<SafetensorsContent> FromDarknet(const DarknetFile& file, const std::string& path,
                                          const SafetensorsContent& model);
 
-// The same for a file that begins with the layers of the backbone ("backbone."), as classifiers and darknet53.conv.74
-// do: the rest of the model keeps its values, and `*left_out` is how many values the file has beyond.
+// The same for a file that begins with the layers of the backbone ("backbone.", or "backbone.body." where a neck is
+// around it), as classifiers and darknet53.conv.74 do: the rest of the model, which may be anything, keeps its values,
+// and `*left_out` is how many values the file has beyond.
 StatusOr<SafetensorsContent> FromDarknetBackbone(const DarknetFile& file, const std::string& path,
                                                  const SafetensorsContent& model, int64_t* left_out);
 

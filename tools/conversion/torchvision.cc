@@ -120,7 +120,7 @@ StatusOr<SafetensorsContent> FromTorchvisionClassifier(const SafetensorsContent&
     const std::string name = names.NameInModel(array.name);
     if (in_model.count(name) > 0) {
       current.arrays.push_back({name, array.shape, array.values});
-    } else {
+    } else if (!CurrentTorchvisionName(array.name).empty()) {
       left_over->of_file.push_back(array.name);
     }
   }

@@ -23,7 +23,7 @@ StatusOr<SafetensorsContent> FromTorchvision(const SafetensorsContent& theirs, c
 
 // What FromTorchvisionClassifier has done with the names that are not on both sides.
 struct LeftOver {
-  std::vector<std::string> of_file;   // left out
+  std::vector<std::string> of_file;   // left out, but for counters, which no model of ours has
   std::vector<std::string> of_model;  // kept as they were
 };
 

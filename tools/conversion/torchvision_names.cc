@@ -55,6 +55,8 @@ ClassifierNames::ClassifierNames(std::vector<std::string> model_names) : model_n
                        [&](const std::string& name) { return absl::StartsWith(name, prefix); });
   };
   prefix_ = any_begins("backbone.body.") ? "backbone.body." : "backbone.";
+  // Elsewhere a layer's parameters are "features.0.0.weight", or "features.0.weight".
+  if (any_begins(prefix_ + "features.0.0.0.")) FindLayersByMap();
   if (!any_begins(prefix_ + "scale_weight")) return;
   // The relu and the pool follow the last convolution, or its norm, before them.
   for (const std::string& name : model_names_) {
@@ -64,10 +66,48 @@ ClassifierNames::ClassifierNames(std::vector<std::string> model_names) : model_n
   }
 }
 
+// A map is taken behind the first layer of a block. That layer is the last of its map, "features.0.13", and the block's
+// others are the first of the next, "features.1.0.1", where the classifier has "features.13.block.0" and
+// "features.13.block.1".
+void ClassifierNames::FindLayersByMap() {
+  struct Layer {
+    int map, position;
+    std::string rest, name;
+  };
+  static const auto* const pattern = new std::regex(R"(features\.(\d+)\.(\d+)(\..+))");
+  std::vector<Layer> layers;
+  std::map<int, int> last;  // position of each map
+  std::string block = ".conv";
+  for (const std::string& name : model_names_) {
+    if (!absl::StartsWith(name, prefix_)) continue;
+    const std::string own = name.substr(prefix_.size());
+    std::smatch match;
+    if (!std::regex_match(own, match, *pattern)) continue;
+    layers.push_back({std::stoi(match[1]), std::stoi(match[2]), match[3], name});
+    last[layers.back().map] = std::max(last[layers.back().map], layers.back().position);
+    if (absl::StrContains(own, ".block.")) block = ".block";
+  }
+  for (const Layer& layer : layers) {
+    int number = layer.position;
+    for (int m = 0; m < layer.map; ++m) number += last[m];
+    std::string inside;
+    if (layer.map > 0 && layer.position == 0) {
+      inside = block;
+    } else if (layer.map < last.rbegin()->first && layer.position == last[layer.map]) {
+      inside = block + ".0";
+    }
+    by_map_[absl::StrCat("features.", number, inside, layer.rest)] = layer.name;
+  }
+}
+
 std::string ClassifierNames::NameInModel(const std::string& name) const {
   if (absl::EndsWith(name, ".num_batches_tracked") || absl::StartsWith(name, "fc.") ||
       absl::StartsWith(name, "classifier.")) {
     return "";
+  }
+  if (!by_map_.empty()) {
+    const auto found = by_map_.find(name);
+    return found == by_map_.end() ? "" : found->second;
   }
   const int number = FeatureNumber(name);
   if (fourth_pool_ >= 0 && number > fourth_pool_) {

@@ -16,6 +16,7 @@
 #ifndef TRIREME_TOOLS_CONVERSION_TORCHVISION_NAMES_H_
 #define TRIREME_TOOLS_CONVERSION_TORCHVISION_NAMES_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,10 +39,13 @@ class ClassifierNames {
 
  private:
   std::string PartOf(const std::string& name) const;
+  void FindLayersByMap();
 
   std::vector<std::string> model_names_;
   std::string prefix_;    // of the backbone proper: "backbone." or, where a pyramid is around it, "backbone.body."
   int fourth_pool_ = -1;  // of SSD's VGG16, whose layers from there on are "extra.0"; -1 for others
+  // Of SSDLite's MobileNets, whose layers are counted anew behind each map: the model's name for the classifier's.
+  std::map<std::string, std::string> by_map_;
 };
 
 }  // namespace trireme

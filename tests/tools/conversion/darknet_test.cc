@@ -91,6 +91,42 @@ TEST(Darknet, TheBackboneIsWhatAFileBeginsWith) {
               HasSubstr("it has 19 values, the model's layers take 20"));
 }
 
+// The same in a neck, with layers of its own, under a head with dense ones.
+TEST(Darknet, FillsTheBackboneOfAnyDetector) {
+  SafetensorsContent model;
+  for (NamedArray array : Blank().arrays) {
+    if (array.name.rfind("backbone.", 0) != 0) continue;
+    array.name.replace(0, std::string("backbone.").size(), "backbone.body.");
+    model.arrays.push_back(array);
+  }
+  model.arrays.push_back(Numbered("backbone.lateral.0.weight", {2, 1, 1, 2}, 7));
+  model.arrays.push_back(Numbered("backbone.lateral.0.bias", {2}, 8));
+  model.arrays.push_back(Numbered("roi_heads.box_head.fc7.weight", {2, 2}, 9));
+  DarknetFile file;
+  file.values = kValues;
+  int64_t left_out = -1;
+  const auto filled = FromDarknetBackbone(file, "file", model, &left_out);
+  ASSERT_TRUE(filled.ok()) << filled.status();
+  EXPECT_EQ(left_out, 9);
+  for (const NamedArray& array : filled->arrays) {
+    if (array.name.rfind("backbone.body.", 0) != 0) continue;
+    const std::string name = "backbone." + array.name.substr(std::string("backbone.body.").size());
+    for (const NamedArray& expected : Model().arrays) {
+      if (expected.name != name) continue;
+      EXPECT_EQ(array.values, expected.values) << name;
+    }
+  }
+  for (size_t i = model.arrays.size() - 3; i < model.arrays.size(); ++i) {
+    EXPECT_EQ(filled->arrays[i].values, model.arrays[i].values) << model.arrays[i].name;
+  }
+
+  model.arrays.push_back(Numbered("backbone.body.scale_weight", {2}, 9));
+  const Status status = FromDarknetBackbone(file, "file", model, &left_out).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("the backbone is none of Darknet's"), HasSubstr("backbone.body.scale_weight [2]")));
+}
+
 TEST(Darknet, OtherModelsAreRefusedWithAllThatDoesNotFit) {
   SafetensorsContent model = Model();
   model.arrays.push_back(Numbered("fc.weight", {2, 2}, 0));
