@@ -93,13 +93,29 @@ Var Norm2d::Forward(Context& context, const Var& x, const Var& residual) const {
     options.activation = activation_;
     return ops::GroupNorm(context, x, gamma_.var, beta_.var, residual, options);
   }
+  return ops::BatchNorm(context, x, BatchState(), residual, BatchOptions());
+}
+
+ops::NormedMap Norm2d::ForwardBehind(const Conv2d& conv, Context& context, const ops::NormedMap& x,
+                                     const Var& residual) const {
+  CHECK(!conv.has_bias());
+  if (config_.mode() == NormConfig::GROUP) {
+    return ops::NormedMap(Forward(context, conv.Forward(context, ops::WriteOut(context, x)), residual));
+  }
+  return ops::ConvBatchNorm(context, x, conv.weight().var, conv.options(), BatchState(), residual, BatchOptions());
+}
+
+ops::BatchNormOptions Norm2d::BatchOptions() const {
   ops::BatchNormOptions options;
   options.mode = frozen_ ? ops::BatchNormMode::kFrozen : BatchMode(config_);
   options.epsilon = config_.epsilon();
   options.momentum = config_.momentum();
   options.activation = activation_;
-  return ops::BatchNorm(context, x, gamma_.var, beta_.var, running_mean_->value, running_variance_->value, residual,
-                        options);
+  return options;
+}
+
+ops::BatchNormState Norm2d::BatchState() const {
+  return {gamma_.var, beta_.var, running_mean_->value, running_variance_->value};
 }
 
 }  // namespace trireme

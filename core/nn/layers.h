@@ -7,6 +7,7 @@
 #include "core/nn/module.h"
 #include "core/nn/norm.pb.h"
 #include "core/ops/conv.h"
+#include "core/ops/conv_norm.h"
 #include "core/ops/norm.h"
 
 namespace trireme {
@@ -19,6 +20,8 @@ class Conv2d : public Module {
          Initializer initializer = nullptr, float bias_value = 0);
   Var Forward(Context& context, const Var& x) const;
   const Parameter& weight() const { return weight_; }
+  bool has_bias() const { return bias_ != nullptr; }
+  const ops::ConvOptions& options() const { return options_; }
   // Of a convolution with a bias: how that starts, where one value for all does not do.
   void set_bias_initializer(Initializer initializer) { bias_->initializer = std::move(initializer); }
 
@@ -51,12 +54,18 @@ class Norm2d : public Module {
   Norm2d(int64_t channels, const NormConfig& config, ops::Activation activation, float initial_gamma = 1);
   // `residual` is added before the activation; only with none, kRelu or kLeakyRelu.
   Var Forward(Context& context, const Var& x, const Var& residual = Var()) const;
+  // The same of what `conv`, which has no bias, makes of x: in fewer passes over memory where there is a way.
+  ops::NormedMap ForwardBehind(const Conv2d& conv, Context& context, const ops::NormedMap& x,
+                               const Var& residual = Var()) const;
 
  protected:
   // Keeps to the running statistics that it has.
   void OnFreeze() override { frozen_ = true; }
 
  private:
+  ops::BatchNormOptions BatchOptions() const;
+  ops::BatchNormState BatchState() const;
+
   const NormConfig config_;
   const ops::Activation activation_;
   bool frozen_ = false;

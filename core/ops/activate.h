@@ -2,6 +2,8 @@
 #ifndef TRIREME_CORE_OPS_ACTIVATE_H_
 #define TRIREME_CORE_OPS_ACTIVATE_H_
 
+#include <type_traits>
+
 #include "core/ops/activation.h"
 #include "core/ops/pieces.h"
 
@@ -46,6 +48,29 @@ TRIREME_PIECES V Activate(Activation activation, V z) {
       return z * Sigmoid(z);
   }
   return z;
+}
+
+// Calls use(activation): on CPU with a constant of the type, so that a loop in `use` need not ask which it is.
+template <class Use>
+TRIREME_PIECES void ByActivation(Activation activation, const Use& use) {
+#ifdef __CUDACC__
+  use(activation);
+#else
+  switch (activation) {
+    case Activation::kNone:
+      return use(std::integral_constant<Activation, Activation::kNone>());
+    case Activation::kRelu:
+      return use(std::integral_constant<Activation, Activation::kRelu>());
+    case Activation::kLeakyRelu:
+      return use(std::integral_constant<Activation, Activation::kLeakyRelu>());
+    case Activation::kRelu6:
+      return use(std::integral_constant<Activation, Activation::kRelu6>());
+    case Activation::kHardSwish:
+      return use(std::integral_constant<Activation, Activation::kHardSwish>());
+    case Activation::kSilu:
+      return use(std::integral_constant<Activation, Activation::kSilu>());
+  }
+#endif
 }
 
 // Whether the slope can be told from the output alone, which has the sign of what came in.

@@ -79,6 +79,7 @@ struct GlobalBackward {
   using Element = T;
   const T* dy;
   T* dx;
+  bool add;
   int64_t places, channels;
 
   bool IsAligned() const { return AreAligned(dy, dx); }
@@ -86,10 +87,15 @@ struct GlobalBackward {
   template <int kLanes>
   TRIREME_HD void Tile(int64_t row, int64_t c) const {
     const float share = 1.0f / places;
+    T* to = dx + row * channels + c;
     const auto gradient = Load<kLanes>(dy + Division(row, places).quotient * channels + c);
     float value[kLanes];
     for (int l = 0; l < kLanes; ++l) value[l] = gradient[l] * share;
-    Store<kLanes>(value, dx + row * channels + c);
+    if (add) {
+      const auto before = Load<kLanes>(to);
+      for (int l = 0; l < kLanes; ++l) value[l] += before[l];
+    }
+    Store<kLanes>(value, to);
   }
 };
 
@@ -130,13 +136,13 @@ Var GlobalAveragePool(Context& context, const Var& input) {
   });
   return Record(context, "global_average_pool", output, {input},
                 [&device, type, input, batch, places, channels](Tensor gradient) {
-                  Tensor dx = Tensor::Empty(device, input.shape(), type);
+                  bool add = false;
+                  const Tensor dx = input.GradientTarget(&add);
                   DispatchFloating(type, [&](auto element) {
                     using T = decltype(element);
                     ForTiles(device.compute_stream(), batch * places, channels,
-                             GlobalBackward<T>{gradient.data<T>(), dx.data<T>(), places, channels});
+                             GlobalBackward<T>{gradient.data<T>(), dx.data<T>(), add, places, channels});
                   });
-                  input.AccumulateGradient(std::move(dx), device.compute_stream());
                 });
 }
 

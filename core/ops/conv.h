@@ -19,16 +19,9 @@
 #define TRIREME_CORE_OPS_CONV_H_
 
 #include "core/autograd/tape.h"
+#include "core/ops/conv_options.h"
 
 namespace trireme::ops {
-
-struct ConvOptions {
-  int stride = 1;
-  int padding = 0;    // zeros on every side
-  int dilation = 1;   // 1: dense
-  int groups = 1;     // divides input and output channels
-  bool relu = false;  // max(0, .) after the bias, fused
-};
 
 // input [N, H, W, I], weight [O, KH, KW, I / groups], bias [O] or undefined. Returns
 // [N, (H + 2 padding - dilation (KH - 1) - 1) / stride + 1, ..., O].

@@ -4,6 +4,9 @@
 
 #include <cstdint>
 
+#include "core/ops/conv_options.h"
+#include "core/tensor/shape.h"
+
 namespace trireme::ops {
 
 struct ConvShape {
@@ -12,6 +15,9 @@ struct ConvShape {
   int64_t kernel_height, kernel_width;
   int64_t stride, padding, dilation, groups;
 };
+
+// Of an input [N, H, W, I] and filters [O, KH, KW, I / groups], which have to fit.
+ConvShape ShapeOf(const Shape& input, const Shape& weight, const ConvOptions& options);
 
 enum class ConvPass { kForward, kBackwardData, kBackwardWeights };
 

@@ -1,202 +1,12 @@
 #include "core/ops/depthwise_conv.h"
 
 #include <algorithm>
-#include <numeric>
 
-#include "core/ops/lanes.h"
+#include "core/ops/depthwise_bodies.h"
 #include "core/ops/sums.h"
 
 namespace trireme::ops {
 namespace {
-
-// Neighbouring places of the result that are computed together, so that a filter's value is read once for all.
-constexpr int kRun = 4;
-
-// The taps of a filter that reach one place of the result: first, first + step, ..., and what they read there.
-struct Taps {
-  int first, step;
-  int64_t place, place_step;
-};
-
-// Along one side of the maps, place d of the result takes place (d up + offset + k spread) / down of the source through
-// tap k, where that is whole. Forward `up` is the stride; backwards `down` is, and taps go the other way.
-struct Axis {
-  int64_t up, down, offset, spread;
-  int period;  // taps from one that is whole to the next
-
-  TRIREME_HD Taps At(int64_t d, int kernel) const {
-    const int64_t reach = d * up + offset;
-    if (down == 1) return {0, 1, reach, spread};
-    for (int k = 0; k < period && k < kernel; ++k) {
-      const int64_t at = reach + k * spread;
-      if (at % down == 0) return {k, period, at / down, spread * period / down};
-    }
-    return {kernel, 1, 0, 0};
-  }
-};
-
-// One pass over the result, each place of which gathers from the source: forward, and backwards to the input.
-template <class T>
-struct Gather {
-  using Element = T;
-  const T* from;
-  const float* weight;  // [taps, channels]
-  const T* bias;        // or null
-  T* to;
-  bool relu;
-  int64_t from_height, from_width, to_height, to_width, channels;
-  Axis axis;
-  int kernel_height, kernel_width;
-  // Places of a row that have the same taps, every down-th one, are cut into strips.
-  int64_t strip, strips;
-
-  bool IsAligned() const { return AreAligned(from, weight, bias, to); }
-
-  int64_t Rows(int64_t images) const { return images * to_height * axis.down * strips; }
-
-  // `row` counts images, rows, what is left of a place divided by `down`, and strips.
-  template <int kLanes>
-  TRIREME_HD void Tile(int64_t row, int64_t c) const {
-    const Division by_strip(row, strips), by_phase(by_strip.quotient, axis.down), by_row(by_phase.quotient, to_height);
-    const int64_t phase = by_phase.rest, y = by_row.rest;
-    const int64_t count = phase < to_width ? Division(to_width - phase + axis.down - 1, axis.down).quotient : 0;
-    const int64_t begin = by_strip.rest * strip, end = begin + strip < count ? begin + strip : count;
-    const Taps rows = axis.At(y, kernel_height), columns = axis.At(phase, kernel_width);
-    const int64_t last = columns.place + (kernel_width - 1 - columns.first) / columns.step * columns.place_step;
-    const int64_t left = columns.place < last ? columns.place : last,
-                  right = columns.place < last ? last : columns.place;
-    const T* image = from + by_row.quotient * from_height * from_width * channels + c;
-    const int64_t to_step = axis.down * channels;
-    T* line = to + ((by_row.quotient * to_height + y) * to_width + phase) * channels + c;
-    for (int64_t j = begin; j < end; j += kRun) {
-      const Run run{rows, columns, j, end - j, c, image, line + j * to_step};
-      if (j + kRun <= end && left + j * axis.up >= 0 && right + (j + kRun - 1) * axis.up < from_width) {
-        Compute<kLanes, true>(run);
-      } else {
-        Compute<kLanes, false>(run);
-      }
-    }
-  }
-
- private:
-  struct Run {
-    const Taps rows, columns;
-    const int64_t first, count;  // places, of those with the same taps
-    const int64_t channel;
-    const T* image;
-    T* to;
-  };
-
-  // kInside: every tap of every place reads inside the image.
-  template <int kLanes, bool kInside>
-  TRIREME_HD void Compute(const Run& run) const {
-    LaneList<kRun, kLanes> sums;
-    if (bias != nullptr) {
-      sums.SetAll(bias + run.channel);
-    } else {
-      sums.SetZero();
-    }
-    const Taps& rows = run.rows;
-    const Taps& columns = run.columns;
-    const int64_t next = axis.up * channels;
-    int64_t row = rows.place;
-    for (int ky = rows.first; ky < kernel_height; ky += rows.step, row += rows.place_step) {
-      if (row < 0 || row >= from_height) continue;
-      int64_t column = columns.place + run.first * axis.up;
-      const T* at = run.image + (row * from_width + column) * channels;
-      const float* tap = weight + (ky * kernel_width + columns.first) * channels + run.channel;
-      for (int kx = columns.first; kx < kernel_width; kx += columns.step) {
-        Lanes<kLanes> factor;
-        factor.Load(tap);
-        if constexpr (kInside) {
-          sums.AddProducts(factor, at, next);
-        } else {
-          sums.AddProductsInside(factor, at, next, column, axis.up, from_width, run.count);
-        }
-        at += columns.place_step * channels;
-        column += columns.place_step;
-        tap += columns.step * channels;
-      }
-    }
-    sums.Store(relu, run.count, run.to, axis.down * channels);
-  }
-};
-
-// Sums over places for the filters' gradients. Each row of it takes a block of the output's rows, one row of the
-// filters, and kTaps neighbouring taps of that.
-template <class T, int kTaps>
-struct FilterSums {
-  using Element = T;
-  const T* input;
-  const T* output_gradient;
-  double* partial;  // [blocks, taps, channels]
-  int64_t in_height, in_width, out_height, out_width, channels, output_rows, block_rows;
-  int64_t stride, padding, dilation;
-  int kernel_height, kernel_width;
-
-  // Places that are added up in float32 before the sum goes on in float64.
-  static constexpr int64_t kShortSum = 256;
-
-  bool IsAligned() const {
-    return AreAligned(input, output_gradient) && reinterpret_cast<uintptr_t>(partial) % 16 == 0;
-  }
-
-  template <int kLanes>
-  TRIREME_HD void Tile(int64_t row, int64_t c) const {
-    const int groups = kernel_width / kTaps;
-    const Division by_group(row, groups), by_tap(by_group.quotient, kernel_height);
-    const int64_t block = by_tap.quotient, ky = by_tap.rest, kx = by_group.rest * kTaps;
-    const int64_t first = block * block_rows;
-    const int64_t stop = first + block_rows < output_rows ? first + block_rows : output_rows;
-    double total[kTaps * kLanes];
-    for (int v = 0; v < kTaps * kLanes; ++v) total[v] = 0;
-    LaneList<kTaps, kLanes> sums;
-    sums.SetZero();
-    int64_t places = 0;
-    const int64_t columns_step = dilation * channels;
-    for (int64_t output_row = first; output_row < stop; ++output_row) {
-      const Division by_image(output_row, out_height);
-      const int64_t source_row = by_image.rest * stride - padding + ky * dilation;
-      if (source_row < 0 || source_row >= in_height) continue;
-      const T* gradient = output_gradient + output_row * out_width * channels + c;
-      int64_t column = kx * dilation - padding;
-      const T* at = input + ((by_image.quotient * in_height + source_row) * in_width + column) * channels + c;
-      // The places whose taps all read inside the image lie between those of the edges.
-      int64_t x = 0;
-      for (; x < out_width && column < 0; ++x, column += stride, gradient += channels, at += stride * channels) {
-        AddEdge(gradient, at, column, &sums);
-      }
-      const int64_t last = in_width - (kTaps - 1) * dilation;
-      for (; x < out_width && column < last; ++x, column += stride, gradient += channels, at += stride * channels) {
-        Lanes<kLanes> g;
-        g.Load(gradient);
-        sums.AddProducts(g, at, columns_step);
-      }
-      for (; x < out_width; ++x, column += stride, gradient += channels, at += stride * channels) {
-        AddEdge(gradient, at, column, &sums);
-      }
-      places += out_width;
-      if (places >= kShortSum) {
-        sums.AddTo(total, kLanes);
-        sums.SetZero();
-        places = 0;
-      }
-    }
-    sums.AddTo(total, kLanes);
-    double* to = partial + ((block * kernel_height + ky) * kernel_width + kx) * channels + c;
-    for (int k = 0; k < kTaps; ++k) {
-      for (int l = 0; l < kLanes; ++l) to[k * channels + l] = total[k * kLanes + l];
-    }
-  }
-
- private:
-  template <int kLanes>
-  TRIREME_LANES void AddEdge(const T* gradient, const T* at, int64_t column, LaneList<kTaps, kLanes>* sums) const {
-    Lanes<kLanes> g;
-    g.Load(gradient);
-    sums->AddProductsInside(g, at, dilation * channels, column, dilation, in_width, kTaps);
-  }
-};
 
 // [channels, taps] of any type to float32 [taps, channels].
 template <class T>
@@ -224,16 +34,6 @@ void TransposeBack(const double* sums, const Tensor& gradient, int64_t taps, boo
 
 int64_t TapsOf(const ConvShape& s) { return s.kernel_height * s.kernel_width; }
 
-Tensor Transposed(const ConvShape& s, const Tensor& weight, Stream& stream) {
-  Tensor transposed = Tensor::Empty(stream.device(), {TapsOf(s), s.groups});
-  DispatchFloating(weight.type(), [&](auto element) {
-    using T = decltype(element);
-    ForTiles(stream, TapsOf(s), s.groups,
-             TransposeFilters<T>{weight.data<T>(), transposed.data<float>(), TapsOf(s), s.groups});
-  });
-  return transposed;
-}
-
 // A thread of a GPU takes a short strip, so that there are many; the CPU's take whole rows.
 int64_t StripOf(Stream& stream, int64_t places) {
   return stream.device().kind() == DeviceKind::kCuda ? kRun : std::max<int64_t>(1, places);
@@ -247,7 +47,7 @@ template <class T>
 void RunGather(const ConvShape& s, const Tensor& source, const Sides& from, const Tensor& weight, const Tensor& bias,
                bool relu, const Axis& axis, const Tensor& result, const Sides& to) {
   Stream& stream = result.device().compute_stream();
-  const Tensor transposed = Transposed(s, weight, stream);
+  const Tensor transposed = TransposedFilters(s, weight, stream);
   const int64_t places = (to.width + axis.down - 1) / axis.down, strip = StripOf(stream, places);
   const Gather<T> gather{source.data<T>(),
                          transposed.data<float>(),
@@ -259,6 +59,7 @@ void RunGather(const ConvShape& s, const Tensor& source, const Sides& from, cons
                          to.height,
                          to.width,
                          s.groups,
+                         0,
                          axis,
                          static_cast<int>(s.kernel_height),
                          static_cast<int>(s.kernel_width),
@@ -285,15 +86,18 @@ Tensor SumFilters(const ConvShape& s, const Tensor& input, const Tensor& output_
                                   s.out_height,
                                   s.out_width,
                                   s.groups,
+                                  0,
                                   rows,
                                   block_rows,
                                   s.stride,
                                   s.padding,
                                   s.dilation,
                                   static_cast<int>(s.kernel_height),
-                                  static_cast<int>(s.kernel_width)};
+                                  static_cast<int>(s.kernel_width),
+                                  0,
+                                  0};
   ForTiles(stream, blocks * s.kernel_height * (s.kernel_width / kTaps), s.groups, sums);
-  return ColumnSums<1>(stream, blocks, width, SumPartials{partial.data<double>(), width});
+  return partial;
 }
 
 template <class T>
@@ -310,33 +114,48 @@ Tensor SumFilters(const ConvShape& s, const Tensor& input, const Tensor& output_
 
 }  // namespace
 
+Tensor TransposedFilters(const ConvShape& s, const Tensor& weight, Stream& stream) {
+  Tensor transposed = Tensor::Empty(stream.device(), {TapsOf(s), s.groups});
+  DispatchFloating(weight.type(), [&](auto element) {
+    using T = decltype(element);
+    ForTiles(stream, TapsOf(s), s.groups,
+             TransposeFilters<T>{weight.data<T>(), transposed.data<float>(), TapsOf(s), s.groups});
+  });
+  return transposed;
+}
+
+void FiltersFromSums(const ConvShape& s, const Tensor& partial, bool accumulate, const Tensor& weight_gradient,
+                     Stream& stream) {
+  const int64_t width = TapsOf(s) * s.groups;
+  const Tensor sums = ColumnSums<1>(stream, partial.size() / width, width, SumPartials{partial.data<double>(), width});
+  DispatchFloating(weight_gradient.type(), [&](auto element) {
+    TransposeBack<decltype(element)>(sums.data<double>(), weight_gradient, TapsOf(s), accumulate, stream);
+  });
+}
+
 void DepthwiseForward(const ConvShape& s, const Tensor& input, const Tensor& weight, const Tensor& bias, bool relu,
                       const Tensor& output) {
-  const Axis axis{s.stride, 1, -s.padding, s.dilation, 1};
   DispatchFloating(output.type(), [&](auto element) {
-    RunGather<decltype(element)>(s, input, {s.in_height, s.in_width}, weight, bias, relu, axis, output,
+    RunGather<decltype(element)>(s, input, {s.in_height, s.in_width}, weight, bias, relu, ForwardAxis(s), output,
                                  {s.out_height, s.out_width});
   });
 }
 
 void DepthwiseBackwardData(const ConvShape& s, const Tensor& output_gradient, const Tensor& weight,
                            const Tensor& input_gradient) {
-  const Axis axis{1, s.stride, s.padding, -s.dilation, static_cast<int>(s.stride / std::gcd(s.stride, s.dilation))};
   DispatchFloating(input_gradient.type(), [&](auto element) {
-    RunGather<decltype(element)>(s, output_gradient, {s.out_height, s.out_width}, weight, Tensor(), false, axis,
-                                 input_gradient, {s.in_height, s.in_width});
+    RunGather<decltype(element)>(s, output_gradient, {s.out_height, s.out_width}, weight, Tensor(), false,
+                                 BackwardAxis(s), input_gradient, {s.in_height, s.in_width});
   });
 }
 
 void DepthwiseBackwardWeights(const ConvShape& s, const Tensor& input, const Tensor& output_gradient, bool accumulate,
                               const Tensor& weight_gradient) {
   Stream& stream = input.device().compute_stream();
-  Tensor sums;
+  Tensor partial;
   DispatchFloating(input.type(),
-                   [&](auto element) { sums = SumFilters<decltype(element)>(s, input, output_gradient, stream); });
-  DispatchFloating(weight_gradient.type(), [&](auto element) {
-    TransposeBack<decltype(element)>(sums.data<double>(), weight_gradient, TapsOf(s), accumulate, stream);
-  });
+                   [&](auto element) { partial = SumFilters<decltype(element)>(s, input, output_gradient, stream); });
+  FiltersFromSums(s, partial, accumulate, weight_gradient, stream);
 }
 
 }  // namespace trireme::ops

@@ -26,6 +26,12 @@ void DepthwiseBackwardData(const ConvShape& shape, const Tensor& output_gradient
 void DepthwiseBackwardWeights(const ConvShape& shape, const Tensor& input, const Tensor& output_gradient,
                               bool accumulate, const Tensor& weight_gradient);
 
+// Filters [C, KH, KW, 1] of any type as float32 [KH, KW, C].
+Tensor TransposedFilters(const ConvShape& shape, const Tensor& weight, Stream& stream);
+// From partial sums, float64 [partials, KH KW C], the gradient of the filters, which is of any floating-point type.
+void FiltersFromSums(const ConvShape& shape, const Tensor& partial, bool accumulate, const Tensor& weight_gradient,
+                     Stream& stream);
+
 }  // namespace trireme::ops
 
 #endif  // TRIREME_CORE_OPS_DEPTHWISE_CONV_H_

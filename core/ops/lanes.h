@@ -49,7 +49,7 @@ struct Lanes<kTileLanes> {
   TRIREME_LANES void SetZero() { low = high = Vector{}; }
   TRIREME_LANES void Load(const float* from) {
     std::memcpy(&low, from, sizeof low);
-    std::memcpy(&high, from + kTileLanes / 2, sizeof high);
+    std::memcpy(&high, from + kHalfTileLanes, sizeof high);
   }
   template <class T>
   TRIREME_LANES void Load(const T* from) {
@@ -71,13 +71,43 @@ struct Lanes<kTileLanes> {
       second = second > 0 ? second : Vector{};
     }
     std::memcpy(to, &first, sizeof first);
-    std::memcpy(to + kTileLanes / 2, &second, sizeof second);
+    std::memcpy(to + kHalfTileLanes, &second, sizeof second);
   }
   template <class T>
   TRIREME_LANES void Store(bool relu, T* to) const {
     float value[kTileLanes];
     Store(relu, value);
     for (int l = 0; l < kTileLanes; ++l) to[l] = FromFloat<T>(value[l]);
+  }
+};
+
+// Half as many, for channels that are left.
+template <>
+struct Lanes<kHalfTileLanes> {
+  typedef float Vector __attribute__((vector_size(32)));
+  static_assert(2 * sizeof(Vector) == kTileLanes * sizeof(float));
+  Vector all;
+
+  TRIREME_LANES void SetZero() { all = Vector{}; }
+  TRIREME_LANES void Load(const float* from) { std::memcpy(&all, from, sizeof all); }
+  template <class T>
+  TRIREME_LANES void Load(const T* from) {
+    for (int l = 0; l < kHalfTileLanes; ++l) all[l] = ToFloat(from[l]);
+  }
+  template <class T>
+  TRIREME_LANES void AddProduct(const Lanes& factor, const T* from) {
+    Lanes in;
+    in.Load(from);
+    all += factor.all * in.all;
+  }
+  template <class T>
+  TRIREME_LANES void Store(bool relu, T* to) const {
+    const Vector value = relu ? (all > 0 ? all : Vector{}) : all;
+    if constexpr (std::is_same_v<T, float>) {
+      std::memcpy(to, &value, sizeof value);
+    } else {
+      for (int l = 0; l < kHalfTileLanes; ++l) to[l] = FromFloat<T>(value[l]);
+    }
   }
 };
 #endif

@@ -21,12 +21,18 @@ struct BatchNormOptions {
   Activation activation = Activation::kNone;  // at the end, fused
 };
 
+// What a batch norm holds, [C] each.
+struct BatchNormState {
+  Var gamma, beta;
+  Tensor running_mean, running_variance;  // updated in training
+};
+
 // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual] [then the activation]. Ioffe, Szegedy 2015.
-// x, residual (or undefined) [N, H, W, C]; gamma, beta [C]; running_mean, running_variance [C] are updated
-// in training mode. The running variance is the unbiased one, as torch's. Statistics are summed in float64 partial sums
-// of a fixed order; so are their gradients, of runs of 8 rows that are summed in float32. With a residual, the activation is none, kRelu or kLeakyRelu.
-Var BatchNorm(Context& context, const Var& x, const Var& gamma, const Var& beta, const Tensor& running_mean,
-              const Tensor& running_variance, const Var& residual, const BatchNormOptions& options);
+// x, residual (or undefined) [N, H, W, C]. The running variance is the unbiased one, as torch's. Statistics are summed
+// in float64 partial sums of a fixed order; so are their gradients, of runs of 8 rows that are summed in float32. With
+// a residual, the activation is none, kRelu or kLeakyRelu.
+Var BatchNorm(Context& context, const Var& x, const BatchNormState& state, const Var& residual,
+              const BatchNormOptions& options);
 
 struct GroupNormOptions {
   int groups = 32;  // divides the channels

@@ -7,6 +7,7 @@
 
 #include "core/autograd/tape.h"
 #include "core/ops/activate.h"
+#include "core/ops/batch_statistics.h"
 #include "core/tensor/tiles.h"
 
 namespace trireme::ops {
@@ -17,6 +18,20 @@ template <bool kPerImage>
 TRIREME_HD inline int64_t ValuesOf(int64_t row, int64_t places, int64_t channels) {
   return kPerImage ? Division(row, places).quotient * channels : 0;
 }
+
+// Pieces of kLanes values of a row's channels.
+template <int kLanes>
+struct ChannelValues {
+  PieceOf<kLanes> piece[Pieces<kLanes>::kCount];
+
+  TRIREME_PIECES explicit ChannelValues(const float* from) {
+    const auto values = Load<kLanes>(from);
+    for (int p = 0; p < Pieces<kLanes>::kCount; ++p) piece[p] = Get<kLanes>(values, p);
+  }
+};
+
+// The bodies below have a member Rows beside Tile, for several rows of one image (kPerImage) or of the batch: what the
+// channels have in common is read once.
 
 // sum x, sum x^2.
 template <class T>
@@ -36,6 +51,21 @@ struct Moments {
       sums[kLanes + l] += value * value;
     }
   }
+
+  template <int kLanes>
+  void Rows(int64_t begin, int64_t end, int64_t c, double* sums) const {
+    using Piece = PieceOf<kLanes>;
+    for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
+      DoubleSum<Piece> sum, squares;
+      for (int64_t row = begin; row < end; ++row) {
+        const Piece value = Get<kLanes>(Load<kLanes>(x + row * channels + c), p);
+        sum.Add(value);
+        squares.AddSquare(value);
+      }
+      sum.AddTo(sums + p * Pieces<kLanes>::kWidth);
+      squares.AddTo(sums + kLanes + p * Pieces<kLanes>::kWidth);
+    }
+  }
 };
 
 template <class T, bool kPerImage>
@@ -53,21 +83,30 @@ struct Normalize {
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t row, int64_t c) const {
-    const int64_t at = row * channels + c, of = ValuesOf<kPerImage>(row, places, channels) + c;
-    const auto in = Load<kLanes>(x + at);
-    const auto slope = Load<kLanes>(scale + of);
-    const auto offset = Load<kLanes>(shift + of);
-    Output<kLanes, T> out(y + at);
-    const auto normalized = [&](int p) { return Get<kLanes>(in, p) * Get<kLanes>(slope, p) + Get<kLanes>(offset, p); };
-    if (residual != nullptr) {
-      const auto other = Load<kLanes>(residual + at);
-      for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
-        out.Set(p, Activate(activation, normalized(p) + Get<kLanes>(other, p)));
+    Rows<kLanes>(row, row + 1, c);
+  }
+
+  template <int kLanes>
+  TRIREME_HD void Rows(int64_t begin, int64_t end, int64_t c) const {
+    const int64_t of = ValuesOf<kPerImage>(begin, places, channels) + c;
+    const ChannelValues<kLanes> slope(scale + of), offset(shift + of);
+    ByActivation(activation, [&](auto a) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t at = row * channels + c;
+        const auto in = Load<kLanes>(x + at);
+        Output<kLanes, T> out(y + at);
+        const auto normalized = [&](int p) { return Get<kLanes>(in, p) * slope.piece[p] + offset.piece[p]; };
+        if (residual != nullptr) {
+          const auto other = Load<kLanes>(residual + at);
+          for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
+            out.Set(p, Activate(a, normalized(p) + Get<kLanes>(other, p)));
+          }
+        } else {
+          for (int p = 0; p < Pieces<kLanes>::kCount; ++p) out.Set(p, Activate(a, normalized(p)));
+        }
+        out.Write();
       }
-    } else {
-      for (int p = 0; p < Pieces<kLanes>::kCount; ++p) out.Set(p, Activate(activation, normalized(p)));
-    }
-    out.Write();
+    });
   }
 };
 
@@ -83,25 +122,26 @@ struct GradientBefore {
 
   bool IsAligned() const { return AreAligned(gradient, output, scale, shift); }
 
-  // Calls use(p, x, g) for each piece of x. `of`: where scale and shift lie.
-  template <int kLanes, class Use>
-  TRIREME_PIECES void ForEach(int64_t at, int64_t of, const T* input, const Use& use) const {
+  // Calls use(p, x, g) for each piece of x. `a` is the activation, `slope` and `offset` what scale and shift hold
+  // there.
+  template <int kLanes, class A, class Use>
+  TRIREME_PIECES void ForEach(A a, const ChannelValues<kLanes>& slope, const ChannelValues<kLanes>& offset, int64_t at,
+                              const T* input, const Use& use) const {
+    const Activation which = a;
     const auto x = Load<kLanes>(input + at);
     const auto in = Load<kLanes>(gradient + at);
-    if (activation == Activation::kNone) {
+    if (which == Activation::kNone) {
       for (int p = 0; p < Pieces<kLanes>::kCount; ++p) use(p, Get<kLanes>(x, p), Get<kLanes>(in, p));
     } else if (output != nullptr) {
       const auto y = Load<kLanes>(output + at);
       for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
-        use(p, Get<kLanes>(x, p), TimesSlope(activation, Get<kLanes>(y, p), Get<kLanes>(in, p)));
+        use(p, Get<kLanes>(x, p), TimesSlope(which, Get<kLanes>(y, p), Get<kLanes>(in, p)));
       }
     } else {
-      const auto slope = Load<kLanes>(scale + of);
-      const auto offset = Load<kLanes>(shift + of);
       for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
         const auto value = Get<kLanes>(x, p);
-        const auto z = value * Get<kLanes>(slope, p) + Get<kLanes>(offset, p);
-        use(p, value, TimesSlope(activation, z, Get<kLanes>(in, p)));
+        const auto z = value * slope.piece[p] + offset.piece[p];
+        use(p, value, TimesSlope(which, z, Get<kLanes>(in, p)));
       }
     }
   }
@@ -122,15 +162,31 @@ struct GradientMoments {
 
   template <int kLanes, class Sum>
   TRIREME_HD void Tile(int64_t row, int64_t c, Sum* sums) const {
-    const int64_t at = row * channels + c, of = ValuesOf<kPerImage>(row, places, channels) + c;
-    const auto center = Load<kLanes>(mean + of);
-    const auto inverse = Load<kLanes>(inverse_deviation + of);
-    using Value = typename Pieces<kLanes>::Value;
-    before.template ForEach<kLanes>(at, of, x, [&](int p, const Value& value, const Value& g) {
-      const Value normalized = (value - Get<kLanes>(center, p)) * Get<kLanes>(inverse, p);
-      AddTo<kLanes>(sums, p, g);
-      AddTo<kLanes>(sums + kLanes, p, g * normalized);
+    Rows<kLanes>(row, row + 1, c, sums);
+  }
+
+  template <int kLanes, class Sum>
+  TRIREME_HD void Rows(int64_t begin, int64_t end, int64_t c, Sum* sums) const {
+    constexpr int kCount = Pieces<kLanes>::kCount;
+    const int64_t of = ValuesOf<kPerImage>(begin, places, channels) + c;
+    const ChannelValues<kLanes> center(mean + of), inverse(inverse_deviation + of);
+    const ChannelValues<kLanes> slope(before.scale + of), offset(before.shift + of);
+    using Piece = PieceOf<kLanes>;
+    Piece total[kCount], product[kCount];
+    for (int p = 0; p < kCount; ++p) total[p] = product[p] = Piece{};
+    ByActivation(before.activation, [&](auto a) {
+      for (int64_t row = begin; row < end; ++row) {
+        before.template ForEach<kLanes>(a, slope, offset, row * channels + c, x,
+                                        [&](int p, const Piece& value, const Piece& g) {
+                                          total[p] += g;
+                                          product[p] += g * ((value - center.piece[p]) * inverse.piece[p]);
+                                        });
+      }
     });
+    for (int p = 0; p < kCount; ++p) {
+      AddTo<kLanes>(sums, p, total[p]);
+      AddTo<kLanes>(sums + kLanes, p, product[p]);
+    }
   }
 };
 
@@ -151,23 +207,32 @@ struct Backpropagate {
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t row, int64_t c) const {
-    const int64_t at = row * channels + c, of = ValuesOf<kPerImage>(row, places, channels) + c;
-    const auto of_g = Load<kLanes>(a + of);
+    Rows<kLanes>(row, row + 1, c);
+  }
+
+  template <int kLanes>
+  TRIREME_HD void Rows(int64_t begin, int64_t end, int64_t c) const {
+    const int64_t of = ValuesOf<kPerImage>(begin, places, channels) + c;
     // Of null there is nothing to load.
-    const auto of_x = Load<kLanes>((b != nullptr ? b : a) + of);
-    const auto offset = Load<kLanes>((b != nullptr ? d : a) + of);
-    Output<kLanes, T> to(dx + at), to_residual(dresidual + at);
-    using Value = typename Pieces<kLanes>::Value;
-    before.template ForEach<kLanes>(at, of, x, [&](int p, const Value& in, const Value& g) {
-      if (dx != nullptr) {
-        Value value = Get<kLanes>(of_g, p) * g;
-        if (b != nullptr) value += Get<kLanes>(of_x, p) * in + Get<kLanes>(offset, p);
-        to.Set(p, value);
+    const ChannelValues<kLanes> of_g(a + of), of_x((b != nullptr ? b : a) + of), constant((b != nullptr ? d : a) + of);
+    const ChannelValues<kLanes> slope(before.scale + of), offset(before.shift + of);
+    using Piece = PieceOf<kLanes>;
+    ByActivation(before.activation, [&](auto activation) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t at = row * channels + c;
+        Output<kLanes, T> to(dx + at), to_residual(dresidual + at);
+        before.template ForEach<kLanes>(activation, slope, offset, at, x, [&](int p, const Piece& in, const Piece& g) {
+          if (dx != nullptr) {
+            Piece value = of_g.piece[p] * g;
+            if (b != nullptr) value += of_x.piece[p] * in + constant.piece[p];
+            to.Set(p, value);
+          }
+          if (dresidual != nullptr) to_residual.Set(p, g);
+        });
+        if (dx != nullptr) to.Write();
+        if (dresidual != nullptr) to_residual.Write();
       }
-      if (dresidual != nullptr) to_residual.Set(p, g);
     });
-    if (dx != nullptr) to.Write();
-    if (dresidual != nullptr) to_residual.Write();
   }
 };
 
@@ -199,16 +264,6 @@ void BackpropagateNorm(const GradientBefore<T>& before, Tensor gradient, const V
 }
 
 }  // namespace
-
-// What forward and backward need of a norm, [channels] or [images, channels].
-struct NormStatistics {
-  NormStatistics(Device& device, const Shape& shape)
-      : mean(Tensor::Empty(device, shape)),
-        inverse_deviation(Tensor::Empty(device, shape)),
-        scale(Tensor::Empty(device, shape)),
-        shift(Tensor::Empty(device, shape)) {}
-  Tensor mean, inverse_deviation, scale, shift;
-};
 
 // Fails where x cannot be added to the residual, or the activation's slope not be told then.
 inline void CheckResidual(const Var& x, const Var& residual, Activation activation) {

@@ -1,6 +1,7 @@
 // The lanes of a tile (core/tensor/tiles.h) in pieces that are values: on CPU vectors of its instructions, of which
-// kTileLanes are two, elsewhere single floats. What is computed piece by piece stays in registers whatever branches lie
-// between; over arrays of lanes GCC 12 makes vectors of simple loops only. Private to core/ops.
+// kTileLanes are two and kPieceLanes are one, elsewhere single floats. What is computed piece by piece stays in
+// registers whatever branches lie between; over arrays of lanes GCC 12 makes vectors of simple loops only. Private to
+// core/ops.
 //
 //   const auto in = Load<kLanes>(x + at);
 //   Output<kLanes, T> out(y + at);
@@ -22,6 +23,8 @@
 
 namespace trireme::ops {
 
+inline constexpr int kPieceLanes = 8;
+
 template <int kLanes>
 struct Pieces {
   using Value = float;
@@ -29,14 +32,22 @@ struct Pieces {
 };
 
 #ifndef __CUDACC__
-typedef float EightFloats __attribute__((vector_size(32)));
+typedef float EightFloats __attribute__((vector_size(kPieceLanes * sizeof(float))));
 
 template <>
 struct Pieces<kTileLanes> {
   using Value = EightFloats;
-  static constexpr int kWidth = 8, kCount = kTileLanes / 8;
+  static constexpr int kWidth = kPieceLanes, kCount = kTileLanes / kPieceLanes;
+};
+template <>
+struct Pieces<kPieceLanes> {
+  using Value = EightFloats;
+  static constexpr int kWidth = kPieceLanes, kCount = 1;
 };
 #endif
+
+template <int kLanes>
+using PieceOf = typename Pieces<kLanes>::Value;
 
 // Piece p of what Load<kLanes> gave.
 template <int kLanes, class View>
@@ -79,30 +90,61 @@ class Output {
   float value_[kWidth == 1 ? kLanes : 1];
 };
 
+// The float64 sums of a piece's lanes.
+template <class V>
+struct DoubleSum {
+  double sum = 0;
+
+  TRIREME_PIECES void Add(V value) { sum += value; }
+  TRIREME_PIECES void AddSquare(V value) { sum += static_cast<double>(value) * value; }
+  TRIREME_PIECES void AddTo(double* to) const { *to += sum; }
+};
+
+#ifndef __CUDACC__
+template <>
+struct DoubleSum<EightFloats> {
+  typedef float FourFloats __attribute__((vector_size(16)));
+  typedef double FourDoubles __attribute__((vector_size(32)));
+  FourDoubles low{}, high{};
+
+  TRIREME_PIECES void Add(const EightFloats& value) {
+    low += Half(value, 0);
+    high += Half(value, 1);
+  }
+  TRIREME_PIECES void AddSquare(const EightFloats& value) {
+    low += Half(value, 0) * Half(value, 0);
+    high += Half(value, 1) * Half(value, 1);
+  }
+  TRIREME_PIECES void AddTo(double* to) const {
+    for (int l = 0; l < 4; ++l) {
+      to[l] += low[l];
+      to[4 + l] += high[l];
+    }
+  }
+
+ private:
+  TRIREME_PIECES static FourDoubles Half(const EightFloats& value, int half) {
+    FourFloats part;
+    memcpy(&part, reinterpret_cast<const char*>(&value) + half * sizeof part, sizeof part);
+    return __builtin_convertvector(part, FourDoubles);
+  }
+};
+#endif
+
 // Adds a piece's lanes to sums[kWidth p] and what follows it.
 template <int kLanes, class Sum>
-TRIREME_PIECES void AddTo(Sum* sums, int p, const typename Pieces<kLanes>::Value& value) {
+TRIREME_PIECES void AddTo(Sum* sums, int p, const PieceOf<kLanes>& value) {
   if constexpr (Pieces<kLanes>::kWidth == 1) {
     sums[p] += value;
   } else if constexpr (std::is_same_v<Sum, float>) {
-    typename Pieces<kLanes>::Value sum;
+    PieceOf<kLanes> sum;
     memcpy(&sum, sums + p * Pieces<kLanes>::kWidth, sizeof sum);
     sum += value;
     memcpy(sums + p * Pieces<kLanes>::kWidth, &sum, sizeof sum);
   } else {
-#ifndef __CUDACC__
-    typedef float FourFloats __attribute__((vector_size(16)));
-    typedef double FourDoubles __attribute__((vector_size(32)));
-    for (int half = 0; half < 2; ++half) {
-      FourFloats part;
-      memcpy(&part, reinterpret_cast<const char*>(&value) + half * sizeof part, sizeof part);
-      double* at = sums + p * Pieces<kLanes>::kWidth + half * 4;
-      FourDoubles sum;
-      memcpy(&sum, at, sizeof sum);
-      sum += __builtin_convertvector(part, FourDoubles);
-      memcpy(at, &sum, sizeof sum);
-    }
-#endif
+    DoubleSum<PieceOf<kLanes>> sum;
+    sum.Add(value);
+    sum.AddTo(sums + p * Pieces<kLanes>::kWidth);
   }
 }
 

@@ -10,7 +10,8 @@
 // is added up in float32 on CPU for runs of 8 rows.
 //
 // A body has a member template Tile<kLanes>(row, channel, sums), which adds to sums[k * kLanes + lane] of kSums *
-// kLanes; `sums` is a double*, or, if the body has an Element, a template's pointer to double or float.
+// kLanes; `sums` is a double*, or, if the body has an Element, a template's pointer to double or float. It may have
+// Rows<kLanes>(begin, end, channel, sums) as well, which CPU then calls for several rows.
 #ifndef TRIREME_CORE_OPS_SUMS_H_
 #define TRIREME_CORE_OPS_SUMS_H_
 
@@ -29,6 +30,14 @@ struct HasFloatTerms : std::false_type {};
 template <class Body>
 struct HasFloatTerms<Body, std::enable_if_t<Body::kFloatTerms>> : std::true_type {};
 
+// Whether it has Rows<kLanes>(begin, end, channel, sums) for several rows.
+template <class Body, class = void>
+struct HasRows : std::false_type {};
+template <class Body>
+struct HasRows<Body,
+               std::void_t<decltype(std::declval<const Body&>().template Rows<1>(0, 0, 0, std::declval<double*>()))>>
+    : std::true_type {};
+
 template <int kSums, class Body>
 struct HostSumTile {
   Body body;
@@ -37,27 +46,38 @@ struct HostSumTile {
   // Adds rows [begin, end) to the kSums x channels values at `to`.
   template <int kLanes>
   void Run(int64_t begin, int64_t end, int64_t c, double* to) const {
-    if constexpr (HasFloatTerms<Body>::value) {
-      float run[kSums * kLanes];
-      for (int v = 0; v < kSums * kLanes; ++v) run[v] = 0;
-      for (int64_t row = begin; row < end; ++row) body.template Tile<kLanes>(row, c, run);
-      for (int k = 0; k < kSums; ++k) {
-        for (int l = 0; l < kLanes; ++l) to[k * channels + c + l] += run[k * kLanes + l];
-      }
-      return;
+    using Sum = std::conditional_t<HasFloatTerms<Body>::value, float, double>;
+    Sum sums[kSums * kLanes];
+    for (int v = 0; v < kSums * kLanes; ++v) sums[v] = 0;
+    if constexpr (HasRows<Body>::value) {
+      body.template Rows<kLanes>(begin, end, c, sums);
+    } else {
+      for (int64_t row = begin; row < end; ++row) body.template Tile<kLanes>(row, c, sums);
     }
-    double sums[kSums * kLanes];
     for (int k = 0; k < kSums; ++k) {
-      for (int l = 0; l < kLanes; ++l) sums[k * kLanes + l] = to[k * channels + c + l];
-    }
-    for (int64_t row = begin; row < end; ++row) body.template Tile<kLanes>(row, c, sums);
-    for (int k = 0; k < kSums; ++k) {
-      for (int l = 0; l < kLanes; ++l) to[k * channels + c + l] = sums[k * kLanes + l];
+      for (int l = 0; l < kLanes; ++l) to[k * channels + c + l] += sums[k * kLanes + l];
     }
   }
 };
 
 }  // namespace internal
+
+// CPU's: adds rows [begin, end) to the kSums x channels values at `to`. A few rows at a time, so that memory is read in
+// long runs and sums stay in the nearest cache.
+template <int kSums, class Body>
+void SumRows(const Body& body, int64_t begin, int64_t end, int64_t channels, double* to) {
+  const internal::HostSumTile<kSums, Body> tile{body, channels};
+  const int64_t group = 8;
+  for (; begin < end; begin += group) {
+    const int64_t stop = begin + group < end ? begin + group : end;
+    int64_t c = 0;
+    if constexpr (!internal::HasRows<Body>::value) {
+      for (; c + kTileLanes <= channels; c += kTileLanes) tile.template Run<kTileLanes>(begin, stop, c, to);
+    }
+    for (; c + kHalfTileLanes <= channels; c += kHalfTileLanes) tile.template Run<kHalfTileLanes>(begin, stop, c, to);
+    for (; c < channels; ++c) tile.template Run<1>(begin, stop, c, to);
+  }
+}
 
 // How many float32 additions in a row CUDA does before it goes on in float64.
 inline constexpr int kShortRun = 16;
@@ -200,20 +220,11 @@ Tensor ColumnSums(Stream& stream, int64_t rows, int64_t channels, const Body& bo
   const int64_t width = kSums * channels;
   Tensor partial = Tensor::Zeros(stream.device(), {blocks, width}, DataType::kFloat64);
   double* sums = partial.data<double>();
-  const internal::HostSumTile<kSums, Body> tile{body, channels};
   HostParallelFor(
       stream, blocks,
       [=](int64_t block) {
-        // A few rows at a time, so that memory is read in long runs and sums stay in the nearest cache.
-        const int64_t group = 8;
         const int64_t stop = (block + 1) * block_rows < rows ? (block + 1) * block_rows : rows;
-        for (int64_t begin = block * block_rows; begin < stop; begin += group) {
-          const int64_t end = begin + group < stop ? begin + group : stop;
-          int64_t c = 0;
-          double* to = sums + block * width;
-          for (; c + kTileLanes <= channels; c += kTileLanes) tile.template Run<kTileLanes>(begin, end, c, to);
-          for (; c < channels; ++c) tile.template Run<1>(begin, end, c, to);
-        }
+        SumRows<kSums>(body, block * block_rows, stop, channels, sums + block * width);
       },
       1);
   double* out = total.data<double>();

@@ -1,8 +1,8 @@
 // Loops over rows of channels: the pixels of an NHWC tensor, the rows of a matrix, or a flat array as one row.
 //
 // A body is a functor with a member template `Tile<kLanes>(row, channel)`, which handles kLanes neighbouring channels
-// of one row. CPU runs it with kLanes = 16, so that its loops over lanes become vector instructions, and with 1 for the
-// channels that are left. CUDA runs it with 1, or, for a body that has
+// of one row. CPU runs it with kLanes = 16, so that its loops over lanes become vector instructions, and with 8 and 1
+// for the channels that are left. CUDA runs it with 1, or, for a body that has
 //   using Element = T;               // of the arrays that matter
 //   bool IsAligned() const;          // AreAligned(all of its arrays)
 // and whose rows allow it, with 16 bytes of T, the widest access there is, which Load and Store then make.
@@ -20,7 +20,7 @@
 
 namespace trireme {
 
-inline constexpr int kTileLanes = 16;
+inline constexpr int kTileLanes = 16, kHalfTileLanes = kTileLanes / 2;
 
 // How many elements CUDA moves at once.
 template <class T>
@@ -113,8 +113,8 @@ TRIREME_HD inline void StoreRaw(const Elements& from, T* to) {
 #endif
 }
 
-// `value` where `condition` holds, else 0. A function, so that `value` is read either way: of loads under a condition GCC
-// 12 makes masked ones, and where lanes fill two vectors it may load both by the mask of the first.
+// `value` where `condition` holds, else 0. A function, so that `value` is read either way: of loads under a condition
+// GCC 12 makes masked ones, and where lanes fill two vectors it may load both by the mask of the first.
 TRIREME_HD inline float Where(bool condition, float value) { return condition ? value : 0.0f; }
 
 // value / by and value % by, of numbers that are not negative. GPUs divide 32 bits many times faster than 64.
@@ -209,6 +209,7 @@ void ForTiles(Stream& stream, int64_t rows, int64_t channels, const Body& body) 
         int64_t c = i % pieces * piece;
         const int64_t end = c + piece < channels ? c + piece : channels;
         for (; c + kTileLanes <= end; c += kTileLanes) body.template Tile<kTileLanes>(row, c);
+        for (; c + kHalfTileLanes <= end; c += kHalfTileLanes) body.template Tile<kHalfTileLanes>(row, c);
         for (; c < end; ++c) body.template Tile<1>(row, c);
       },
       grain);

@@ -65,14 +65,15 @@ InvertedResidual::InvertedResidual(const InvertedResidualSpec& spec, const Inver
   }
 }
 
-Var InvertedResidual::Expand(Context& context, const Var& x) const {
-  return expansion_ != nullptr ? expansion_->Forward(context, x) : x;
+ops::NormedMap InvertedResidual::Expand(Context& context, const Var& x) const {
+  const ops::NormedMap map(x);
+  return expansion_ != nullptr ? expansion_->Forward(context, map) : map;
 }
 
-Var InvertedResidual::Project(Context& context, const Var& expanded, const Var& x) const {
-  Var inner = depthwise_->Forward(context, expanded);
-  if (squeeze_ != nullptr) inner = squeeze_->Forward(context, inner);
-  return projection_->Forward(context, inner, adds_input_ ? x : Var());
+Var InvertedResidual::Project(Context& context, const ops::NormedMap& expanded, const Var& x) const {
+  ops::NormedMap inner = depthwise_->Forward(context, expanded);
+  if (squeeze_ != nullptr) inner = ops::NormedMap(squeeze_->Forward(context, ops::WriteOut(context, inner)));
+  return ops::WriteOut(context, projection_->Forward(context, inner, adds_input_ ? x : Var()));
 }
 
 }  // namespace trireme

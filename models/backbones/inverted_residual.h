@@ -43,9 +43,9 @@ class InvertedResidual : public Module {
                    const Initializer& initializer);
 
   // What the first layer makes of x; x itself where there is none.
-  Var Expand(Context& context, const Var& x) const;
+  ops::NormedMap Expand(Context& context, const Var& x) const;
   // The rest; x is the block's input.
-  Var Project(Context& context, const Var& expanded, const Var& x) const;
+  Var Project(Context& context, const ops::NormedMap& expanded, const Var& x) const;
   Var Forward(Context& context, const Var& x) const { return Project(context, Expand(context, x), x); }
 
  private:

@@ -157,8 +157,11 @@ std::vector<Var> MobileNet::Forward(Context& context, const Var& images) {
     if (layer.block == nullptr) {
       x = layer.single->Forward(context, x);
     } else {
-      const Var expanded = layer.block->Expand(context, x);
-      if (layer.expansion_is_map) maps.push_back(expanded);
+      ops::NormedMap expanded = layer.block->Expand(context, x);
+      if (layer.expansion_is_map) {
+        maps.push_back(ops::WriteOut(context, expanded));
+        expanded = ops::NormedMap(maps.back());
+      }
       x = layer.block->Project(context, expanded, x);
     }
     if (layer.is_map) maps.push_back(x);

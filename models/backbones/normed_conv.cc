@@ -21,7 +21,11 @@ NormedConv::NormedConv(const NormedConvSpec& spec, const std::string& conv_name,
       norm_(AddModule<Norm2d>(norm_name, spec.outputs, spec.norm, spec.activation)) {}
 
 Var NormedConv::Forward(Context& context, const Var& x, const Var& residual) const {
-  return norm_.Forward(context, conv_.Forward(context, x), residual);
+  return ops::WriteOut(context, Forward(context, ops::NormedMap(x), residual));
+}
+
+ops::NormedMap NormedConv::Forward(Context& context, const ops::NormedMap& x, const Var& residual) const {
+  return norm_.ForwardBehind(conv_, context, x, residual);
 }
 
 }  // namespace trireme

@@ -25,6 +25,8 @@ class NormedConv : public Module {
                       const std::string& norm_name = "1");
   // `residual` as Norm2d's.
   Var Forward(Context& context, const Var& x, const Var& residual = Var()) const;
+  // For the next layer of this kind, which may apply norm and activation as it reads (core/ops/conv_norm.h).
+  ops::NormedMap Forward(Context& context, const ops::NormedMap& x, const Var& residual = Var()) const;
   int64_t outputs() const { return outputs_; }
 
  private:

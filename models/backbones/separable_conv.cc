@@ -32,7 +32,8 @@ SeparableExtraLayer::SeparableExtraLayer(int64_t inputs, int64_t outputs, const 
       widen_(AddModule<NormedConv>("2", ByPlace(outputs / 2, outputs, norm))) {}
 
 Var SeparableExtraLayer::Forward(Context& context, const Var& x) const {
-  return widen_.Forward(context, halve_.Forward(context, narrow_.Forward(context, x)));
+  const ops::NormedMap halved = halve_.Forward(context, narrow_.Forward(context, ops::NormedMap(x)));
+  return ops::WriteOut(context, widen_.Forward(context, halved));
 }
 
 SeparablePrediction::SeparablePrediction(int64_t inputs, int64_t outputs, const NormConfig& norm)

@@ -109,7 +109,7 @@ void BM_BatchNorm(benchmark::State& state, bool residual) {
       [&](Context& c) {
         for (const Var& var : {x, gamma, beta}) var.TakeGradient();
         if (residual) skip.TakeGradient();
-        return ops::BatchNorm(c, x, gamma, beta, mean, variance, skip, options);
+        return ops::BatchNorm(c, x, {gamma, beta, mean, variance}, skip, options);
       },
       residual ? 4 : 3, residual ? 8 : 7);
 }

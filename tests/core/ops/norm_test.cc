@@ -26,7 +26,7 @@ struct Norm {
         running_mean(check.Values({channels})),
         running_variance(check.Values({channels}, 0.5f, 2)) {}
   Var operator()(Context& context, const Var& x, const Var& residual = Var()) const {
-    return ops::BatchNorm(context, x, gamma, beta, running_mean, running_variance, residual, options);
+    return ops::BatchNorm(context, x, {gamma, beta, running_mean, running_variance}, residual, options);
   }
   Var gamma, beta;
   Tensor running_mean, running_variance;
@@ -227,7 +227,7 @@ NormResult RunNorm(Device& device, Communicator* communicator, BatchNormMode mod
   ops::BatchNormOptions options;
   options.mode = mode;
   options.activation = ops::Activation::kRelu;
-  const Var y = ops::BatchNorm(context, in, gamma, beta, mean, variance, Var(), options);
+  const Var y = ops::BatchNorm(context, in, {gamma, beta, mean, variance}, Var(), options);
   const std::vector<float> values = y.value().ToVector<float>();
   y.AccumulateGradient(Tensor::From(device, shape, dy), device.compute_stream());
   tape.Backward({}, device.compute_stream());

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "core/base/random.h"
+#include "core/ops/conv_norm.h"
 #include "core/ops/losses.h"
 #include "core/ops/norm.h"
 #include "core/ops/pointwise.h"
@@ -52,6 +53,41 @@ bool TakesResidual(ops::Activation activation) {
          activation == ops::Activation::kLeakyRelu;
 }
 
+// The layers of an inverted residual block.
+void AddConvNorms(std::vector<OpCase>* cases) {
+  const int64_t channels = 6, expanded = 18;
+  OpCase op;
+  op.name = "ConvBatchNormBlock";
+  op.float32 = true;  // what lies between the layers is rounded, too
+  op.inputs = {{{2, 5, 7, channels}}};
+  const auto add_layer = [&](const Shape& weight) {
+    const Shape outputs{weight[0]};
+    op.inputs.insert(op.inputs.end(), {{weight}, {outputs, 0.5f, 1.5f, true}, {outputs, -1, 1, true}});
+  };
+  add_layer({expanded, 1, 1, channels});
+  add_layer({expanded, 3, 3, 1});
+  add_layer({channels, 1, 1, expanded});
+  op.function = [](Context& context, const Vars& in) {
+    const auto layer = [&](const ops::NormedMap& x, int first, const ops::ConvOptions& conv, ops::Activation activation,
+                           const Var& residual) {
+      const Shape outputs = in[first + 1].shape();
+      ops::BatchNormOptions norm;
+      norm.mode = ops::BatchNormMode::kPerWorker;
+      norm.activation = activation;
+      const ops::BatchNormState state = {in[first + 1], in[first + 2], Tensor::Zeros(context.device, outputs),
+                                         Tensor::Zeros(context.device, outputs)};
+      return ops::ConvBatchNorm(context, x, in[first], conv, state, residual, norm);
+    };
+    ops::ConvOptions by_channel;
+    by_channel.padding = 1;
+    by_channel.groups = static_cast<int>(in[4].dim(0));
+    const ops::NormedMap wide = layer(ops::NormedMap(in[0]), 1, {}, ops::Activation::kHardSwish, Var());
+    const ops::NormedMap inner = layer(wide, 4, by_channel, ops::Activation::kRelu6, Var());
+    return ops::WriteOut(context, layer(inner, 7, {}, ops::Activation::kNone, in[0]));
+  };
+  cases->push_back(std::move(op));
+}
+
 void AddNorms(const Shape& shape, const std::string& suffix, std::vector<OpCase>* cases) {
   const Shape channels{shape[-1]};
   for (const auto mode : {ops::BatchNormMode::kFrozen, ops::BatchNormMode::kPerWorker}) {
@@ -68,9 +104,10 @@ void AddNorms(const Shape& shape, const std::string& suffix, std::vector<OpCase>
         if (residual) op.inputs.push_back({shape});
         op.function = [options, channels](Context& context, const Vars& in) {
           const std::vector<float> mean(channels.size(), 0.25f), variance(channels.size(), 0.5f);
-          return ops::BatchNorm(context, in[0], in[1], in[2], Tensor::From(context.device, channels, mean),
-                                Tensor::From(context.device, channels, variance), in.size() > 3 ? in[3] : Var(),
-                                options);
+          return ops::BatchNorm(context, in[0],
+                                {in[1], in[2], Tensor::From(context.device, channels, mean),
+                                 Tensor::From(context.device, channels, variance)},
+                                in.size() > 3 ? in[3] : Var(), options);
         };
         cases->push_back(std::move(op));
       }
@@ -228,6 +265,7 @@ std::vector<OpCase> OpCases() {
     AddNorms(shape, suffix, &cases);
   }
   AddLosses(&cases);
+  AddConvNorms(&cases);
   return cases;
 }
 

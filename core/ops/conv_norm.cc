@@ -1,0 +1,182 @@
+#include "core/ops/conv_norm.h"
+
+#include "core/ops/conv_norm_passes.h"
+#include "core/ops/gradient_sums.h"
+#include "core/ops/normalize.h"
+#include "core/ops/sums.h"
+
+namespace trireme::ops {
+
+struct DeferredNorm {
+  // What the convolution made. The gradient that this Var is given is that of the map behind norm and activation.
+  Var raw;
+  NormStatistics statistics;
+  Activation activation;
+  // Whether the norm's gradient needs sums. If one convolution alone reads the map, it leaves them here.
+  bool wants_sums = false;
+  int readers = 0;
+  Tensor gradient_sums;
+};
+
+namespace {
+
+ConvSource SourceOf(const NormedMap& map) {
+  ConvSource source;
+  if (map.deferred() == nullptr) {
+    source.data = map.written().value().data<float>();
+    return source;
+  }
+  const DeferredNorm& d = *map.deferred();
+  source.data = d.raw.value().data<float>();
+  source.scale = d.statistics.scale.data<float>();
+  source.shift = d.statistics.shift.data<float>();
+  if (d.wants_sums) {
+    source.mean = d.statistics.mean.data<float>();
+    source.inverse_deviation = d.statistics.inverse_deviation.data<float>();
+  }
+  source.activation = d.activation;
+  return source;
+}
+
+// The Var that is given the map's gradient.
+const Var& GradientOf(const NormedMap& map) { return map.deferred() != nullptr ? map.deferred()->raw : map.written(); }
+
+Tensor NormalizeAll(const Tensor& raw, const Var& residual, const NormStatistics& s, Activation activation,
+                    Stream& stream) {
+  const int64_t channels = raw.dim(-1), rows = raw.size() / channels;
+  const Tensor y = Tensor::Empty(stream.device(), raw.shape());
+  ForTiles(stream, rows, channels,
+           Normalize<float, false>{raw.data<float>(), residual.defined() ? residual.value().data<float>() : nullptr,
+                                   s.scale.data<float>(), s.shift.data<float>(), y.data<float>(), activation, rows,
+                                   channels});
+  return y;
+}
+
+struct Backward {
+  ConvShape shape;
+  NormedMap x;
+  Var weight;
+  BatchNormState state;
+  Var residual;
+  Tensor raw;
+  NormStatistics s;
+  Tensor output;  // where an activation follows a residual
+  Activation activation;
+  bool batch_statistics;
+  Communicator* communicator;
+  std::shared_ptr<DeferredNorm> deferred;  // of the output
+
+  void Run(Tensor gradient, Stream& stream) const {
+    const float* y = output.defined() ? output.data<float>() : nullptr;
+    const Tensor coefficients =
+        CoefficientsFrom({gradient.data<float>(), y, s.scale.data<float>(), s.shift.data<float>(), activation}, stream);
+    const Var& to = GradientOf(x);
+    if (!to.requires_gradient() && !weight.requires_gradient() && !residual.requires_gradient()) return;
+    Tensor of_residual;
+    if (residual.requires_gradient()) {
+      of_residual = gradient.unique() ? gradient : Tensor::Empty(stream.device(), raw.shape());
+    }
+    ConvGradient of_raw{};
+    of_raw.gradient = gradient.data<float>();
+    of_raw.x = raw.data<float>();
+    of_raw.y = y;
+    of_raw.scale = s.scale.data<float>();
+    of_raw.shift = s.shift.data<float>();
+    if (coefficients.defined()) {
+      of_raw.b = coefficients.data<float>();
+      of_raw.d = of_raw.b + raw.dim(-1);
+    }
+    of_raw.activation = activation;
+    if (of_residual.defined()) of_raw.of_residual = of_residual.data<float>();
+    Tensor down;
+    if (to.requires_gradient()) down = Tensor::Empty(stream.device(), x.shape());
+    const Tensor sums = ConvNormBackward(shape, SourceOf(x), weight, of_raw, down, stream);
+    gradient = Tensor();
+    if (down.defined()) to.AccumulateGradient(std::move(down), stream);
+    if (x.deferred() != nullptr && x.deferred()->readers == 1) x.deferred()->gradient_sums = sums;
+    if (of_residual.defined()) residual.AccumulateGradient(std::move(of_residual), stream);
+  }
+
+  bool WantsSums() const {
+    return batch_statistics || state.gamma.requires_gradient() || state.beta.requires_gradient();
+  }
+
+ private:
+  // Adds to the gradients of gamma and beta; b and d of Backpropagate, or undefined where statistics are constants.
+  Tensor CoefficientsFrom(const GradientBefore<float>& before, Stream& stream) const {
+    if (!WantsSums()) return Tensor();
+    const int64_t channels = raw.dim(-1), rows = raw.size() / channels;
+    Tensor sums = deferred != nullptr ? deferred->gradient_sums : Tensor();
+    if (!sums.defined()) {
+      sums = ColumnSums<2>(stream, rows, channels,
+                           GradientMoments<float, false>{before, raw.data<float>(), s.mean.data<float>(),
+                                                         s.inverse_deviation.data<float>(), rows, channels});
+    }
+    const double* of_this_worker = sums.data<double>();
+    if (state.beta.requires_gradient()) AccumulateSums(state.beta, of_this_worker, stream);
+    if (state.gamma.requires_gradient()) AccumulateSums(state.gamma, of_this_worker + channels, stream);
+    if (!batch_statistics) return Tensor();
+    return NormCoefficients(s, GatherSums(stream, sums, static_cast<double>(rows), communicator), channels, stream);
+  }
+};
+
+// Whoever looks at every function's result sees those of Conv2d and BatchNorm.
+bool IsServed(const Context& context, const ConvShape& shape, DataType type, const ConvOptions& conv,
+              const Var& residual) {
+  return context.device.kind() == DeviceKind::kCpu && type == DataType::kFloat32 && !conv.relu &&
+         HasConvNormPasses(shape) && (!residual.defined() || shape.groups == 1) &&
+         (context.tape == nullptr || context.tape->observer() == nullptr);
+}
+
+}  // namespace
+
+const Shape& NormedMap::shape() const { return GradientOf(*this).shape(); }
+
+Var WriteOut(Context& context, const NormedMap& map) {
+  if (map.deferred() == nullptr) return map.written();
+  DeferredNorm& d = *map.deferred();
+  ++d.readers;
+  Stream& stream = context.stream();
+  const Var raw = d.raw;
+  return Record(context, "batch_norm", NormalizeAll(raw.value(), Var(), d.statistics, d.activation, stream), {raw},
+                [raw, &stream](Tensor gradient) { raw.AccumulateGradient(std::move(gradient), stream); });
+}
+
+NormedMap ConvBatchNorm(Context& context, const NormedMap& x, const Var& weight, const ConvOptions& conv,
+                        const BatchNormState& state, const Var& residual, const BatchNormOptions& norm) {
+  const ConvShape shape = ShapeOf(x.shape(), weight.shape(), conv);
+  const DataType type = GradientOf(x).value().type();
+  if (!IsServed(context, shape, type, conv, residual)) {
+    const Var made = Conv2d(context, WriteOut(context, x), weight, Var(), conv);
+    return NormedMap(BatchNorm(context, made, state, residual, norm));
+  }
+  Stream& stream = context.stream();
+  const bool batch_statistics = context.training && norm.mode != BatchNormMode::kFrozen;
+  Communicator* const communicator = norm.mode == BatchNormMode::kSynchronized ? context.communicator : nullptr;
+  const Shape extents{shape.batch, shape.out_height, shape.out_width, shape.out_channels};
+  const Tensor raw = Tensor::Empty(context.device, extents);
+  const Tensor sums = ConvNormForward(shape, SourceOf(x), weight.value(), batch_statistics, raw, stream);
+  const NormStatistics s = StatisticsFrom(sums, raw.size() / shape.out_channels, communicator, state, norm, stream);
+  if (x.deferred() != nullptr) ++x.deferred()->readers;
+
+  Backward backward{shape,        x,      weight, state, residual, raw, s, Tensor(), norm.activation, batch_statistics,
+                    communicator, nullptr};
+  const std::vector<Var> inputs = {GradientOf(x), weight, state.gamma, state.beta, residual};
+  const auto record = [&](const Tensor& value) {
+    return Record(context, "conv_norm", value, inputs,
+                  [backward, &stream](Tensor gradient) { backward.Run(std::move(gradient), stream); });
+  };
+  if (residual.defined()) {
+    CHECK(residual.shape() == extents) << residual.shape() << " + " << extents;
+    CheckResidual(residual, residual, norm.activation);
+    const Tensor y = NormalizeAll(raw, residual, s, norm.activation, stream);
+    backward.output = OutputToKeep(y, residual, norm.activation);
+    return NormedMap(record(y));
+  }
+  backward.deferred =
+      std::make_shared<DeferredNorm>(DeferredNorm{Var(), s, norm.activation, backward.WantsSums(), 0, Tensor()});
+  backward.deferred->raw = record(raw);
+  return NormedMap(backward.deferred);
+}
+
+}  // namespace trireme::ops

@@ -1,0 +1,109 @@
+#include "core/ops/pointwise_conv_norm.h"
+
+#include "core/ops/bands.h"
+#include "core/ops/conv_cpu.h"
+#include "core/ops/gradient_sums.h"
+
+namespace trireme::ops {
+namespace {
+
+// The rows of a map, in blocks that have partial sums of their own, and those in bands that stay in the nearest cache.
+struct RowCut {
+  RowCut(int64_t rows, int64_t inputs, int64_t outputs) : rows(rows) {
+    constexpr int64_t kBandFloats = 96 * 1024;
+    band = std::max<int64_t>(64, kBandFloats / (inputs + outputs) / 8 * 8);
+    const int64_t bands = (rows + band - 1) / band;
+    // Each block has a sum for every weight. More blocks than make a quarter of what else is moved would take longer
+    // than they save, fewer than some would leave threads without work.
+    const int64_t cheap = rows * (inputs + outputs) / (4 * inputs * outputs);
+    const int64_t most = std::min<int64_t>(32, std::max<int64_t>(8, cheap));
+    block = (bands + most - 1) / most * band;
+    blocks = (rows + block - 1) / block;
+  }
+
+  // Calls body(begin, end) for the bands of block b.
+  template <class Body>
+  void ForBands(int64_t b, const Body& body) const {
+    const int64_t stop = std::min(rows, (b + 1) * block);
+    for (int64_t begin = b * block; begin < stop; begin += band) body(begin, std::min(stop, begin + band));
+  }
+
+  int64_t rows, band, block, blocks;
+};
+
+// The filters' gradients by block, for a last pass over them.
+struct BlockFilters {
+  const float* partial;
+  int64_t width;
+
+  template <int kLanes>
+  void Tile(int64_t row, int64_t c, double* sums) const {
+    for (int l = 0; l < kLanes; ++l) sums[l] += partial[row * width + c + l];
+  }
+};
+
+int64_t RowsOf(const ConvShape& s) { return s.batch * s.out_height * s.out_width; }
+
+}  // namespace
+
+bool IsPointwise(const ConvShape& s) {
+  return s.groups == 1 && s.kernel_height == 1 && s.kernel_width == 1 && s.stride == 1 && s.padding == 0;
+}
+
+Tensor PointwiseNormForward(const ConvShape& s, const ConvSource& source, const Tensor& weight, bool wants_sums,
+                            const Tensor& to, Stream& stream) {
+  const int64_t inputs = s.in_channels, outputs = s.out_channels;
+  const RowCut cut(RowsOf(s), inputs, outputs);
+  Tensor partial;
+  if (wants_sums) partial = Tensor::Zeros(stream.device(), {cut.blocks, 2 * outputs}, DataType::kFloat64);
+  double* sums = wants_sums ? partial.data<double>() : nullptr;
+  const float* filters = weight.data<float>();
+  float* out = to.data<float>();
+  const bool as_it_lies = source.scale == nullptr;
+  ForUnits(stream, cut.blocks, as_it_lies ? 0 : cut.band * inputs, [=](int64_t block, float* scratch) {
+    cut.ForBands(block, [&](int64_t begin, int64_t end) {
+      if (!as_it_lies) ReadRows(source, inputs, begin, end, scratch);
+      const float* in = as_it_lies ? source.data + begin * inputs : scratch;
+      MatmulCpu(false, true, end - begin, outputs, inputs, in, filters, 0, out + begin * outputs);
+      if (sums != nullptr) SumRows<2>(Moments<float>{out, outputs}, begin, end, outputs, sums + block * 2 * outputs);
+    });
+  });
+  return wants_sums ? TotalOfUnits(stream, partial, cut.blocks, outputs) : Tensor();
+}
+
+Tensor PointwiseNormBackward(const ConvShape& s, const ConvSource& source, const Var& weight,
+                             const ConvGradient& gradient, const Tensor& source_gradient, Stream& stream) {
+  const int64_t inputs = s.in_channels, outputs = s.out_channels, width = inputs * outputs;
+  const RowCut cut(RowsOf(s), inputs, outputs);
+  const bool as_it_lies = source.scale == nullptr, wants_moments = source.mean != nullptr && source_gradient.defined();
+  Tensor filter_partial, moment_partial;
+  if (weight.requires_gradient()) filter_partial = Tensor::Empty(stream.device(), {cut.blocks, width});
+  if (wants_moments) moment_partial = Tensor::Zeros(stream.device(), {cut.blocks, 2 * inputs}, DataType::kFloat64);
+  const float* filters = weight.value().data<float>();
+  float* filter_sums = filter_partial.defined() ? filter_partial.data<float>() : nullptr;
+  double* moments = wants_moments ? moment_partial.data<double>() : nullptr;
+  float* down = source_gradient.defined() ? source_gradient.data<float>() : nullptr;
+  const int64_t of_output = cut.band * outputs;
+  ForUnits(stream, cut.blocks, of_output + (as_it_lies ? 0 : cut.band * inputs), [=](int64_t block, float* scratch) {
+    cut.ForBands(block, [&](int64_t begin, int64_t end) {
+      WriteGradient(gradient, outputs, begin, end, scratch);
+      if (filter_sums != nullptr) {
+        float* read = scratch + of_output;
+        if (!as_it_lies) ReadRows(source, inputs, begin, end, read);
+        MatmulCpu(true, false, outputs, inputs, end - begin, scratch, as_it_lies ? source.data + begin * inputs : read,
+                  begin == block * cut.block ? 0 : 1, filter_sums + block * width);
+      }
+      if (down != nullptr) {
+        MatmulCpu(false, false, end - begin, inputs, outputs, scratch, filters, 0, down + begin * inputs);
+        if (moments != nullptr) AddGradientMoments(source, down, inputs, begin, end, moments + block * 2 * inputs);
+      }
+    });
+  });
+  if (filter_partial.defined()) {
+    const Tensor total = ColumnSums<1>(stream, cut.blocks, width, BlockFilters{filter_partial.data<float>(), width});
+    AccumulateSums(weight, total.data<double>(), stream);
+  }
+  return wants_moments ? TotalOfUnits(stream, moment_partial, cut.blocks, inputs) : Tensor();
+}
+
+}  // namespace trireme::ops
