@@ -315,7 +315,7 @@ TEST(Yolo, LearnsTwoImagesAndDetectsTheirObjects) {
     float last = first;
     for (int step = 0; step < 600; ++step) {
       last = Total(model->Step(batch, true));
-      model->Descend(step < 50 || step >= 400 ? 0.002f : 0.01f);
+      model->Descend(step < 50 || step >= 400 ? 0.002f : 0.005f);
     }
     SCOPED_TRACE(YoloAnchorHeadConfig::BoxLoss_Name(loss));
     EXPECT_LT(last, 0.3f * first);
