@@ -14,7 +14,8 @@
 #include "core/api/strategy.h"
 #include "core/base/registry.h"
 #include "parallel/strategies/local_sgd/local_sgd.pb.h"
-#include "parallel/strategies/local_sgd/mean.h"
+#include "parallel/strategies/mean.h"
+#include "parallel/strategies/mean_buffers.h"
 #include "parallel/strategies/publish.h"
 
 namespace trireme {
@@ -27,13 +28,10 @@ class LocalSgd : public Strategy {
         average_every_(config.average_every()),
         averages_state_(config.average_optimizer_state()),
         workers_(static_cast<float>(args.communicator->size())),
-        compute_(args.arena->device().compute_stream()) {}
+        compute_(args.arena->device().compute_stream()),
+        buffers_(*args.arena, args.communicator->rank(), args.communicator->size()) {}
 
   Status Setup() override {
-    const Tensor& buffers = args_.arena->buffer_values();
-    if (buffers.size() > 0 && args_.communicator->size() > 1) {
-      wide_buffers_ = Tensor::Empty(args_.arena->device(), buffers.shape(), DataType::kFloat64);
-    }
     TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
     return PublishParameters(*args_.arena, *args_.communicator);
   }
@@ -104,17 +102,7 @@ class LocalSgd : public Strategy {
       }
       TRIREME_RETURN_IF_ERROR(AverageRange(array, begin, end));
     }
-    return AverageBuffers();
-  }
-
-  // All of them, among which some may be frozen.
-  Status AverageBuffers() {
-    if (!wide_buffers_.defined()) return absl::OkStatus();
-    const Tensor& buffers = args_.arena->buffer_values();
-    Widen(buffers, wide_buffers_, compute_);
-    TRIREME_RETURN_IF_ERROR(args_.communicator->AllReduce(wide_buffers_, ReduceOperation::kSum, compute_));
-    DivideAndNarrow(wide_buffers_, workers_, buffers, compute_);
-    return absl::OkStatus();
+    return buffers_.Take(*args_.communicator);
   }
 
   Status AverageRange(const Tensor& array, int64_t begin, int64_t end) {
@@ -130,7 +118,7 @@ class LocalSgd : public Strategy {
   const bool averages_state_;
   const float workers_;
   Stream& compute_;
-  Tensor wide_buffers_;  // float64; undefined where there is nothing to average
+  MeanBuffers buffers_;
   int64_t step_ = -1, averaged_after_ = -1;
   double communication_seconds_ = 0;
 };

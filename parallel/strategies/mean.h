@@ -1,6 +1,6 @@
 // The arithmetic of averages over workers, on the arrays' own device.
-#ifndef TRIREME_PARALLEL_STRATEGIES_LOCAL_SGD_MEAN_H_
-#define TRIREME_PARALLEL_STRATEGIES_LOCAL_SGD_MEAN_H_
+#ifndef TRIREME_PARALLEL_STRATEGIES_MEAN_H_
+#define TRIREME_PARALLEL_STRATEGIES_MEAN_H_
 
 #include "core/tensor/tensor.h"
 
@@ -16,4 +16,4 @@ void DivideAndNarrow(const Tensor& from, double by, const Tensor& to, Stream& st
 
 }  // namespace trireme
 
-#endif  // TRIREME_PARALLEL_STRATEGIES_LOCAL_SGD_MEAN_H_
+#endif  // TRIREME_PARALLEL_STRATEGIES_MEAN_H_

@@ -1,4 +1,4 @@
-#include "parallel/strategies/local_sgd/mean.h"
+#include "parallel/strategies/mean.h"
 
 #include "core/device/parallel_for.h"
 
