@@ -44,6 +44,7 @@ class Strategy : public GradientSink {
     Communicator* communicator = nullptr;  // never null; size 1 for a worker that is alone
     const Schedule* schedule = nullptr;    // for whoever begins the optimizer's steps itself (see begins_updates)
     bool may_skip = false;                 // steps may be left out, by the guard, and training goes on
+    bool scales_losses = false;            // and so gradients, by a scale that changes
   };
 
   // Sets up the optimizer for the pieces of the arena that this worker updates, and makes all workers' parameters equal

@@ -37,8 +37,8 @@ class GradientCompression {
   // What is to be sent for these gradients of the arena's elements from `begin` on: a tensor that holds until the next
   // call, in stream order.
   Tensor Compress(int64_t begin, const Tensor& gradients, Stream& stream);
-  // Puts what became of it into the gradients.
-  void Expand(const Tensor& reduced, const Tensor& gradients, Stream& stream);
+  // Puts what became of it, here or on another worker, into float32 gradients of that size.
+  static void Expand(const Tensor& reduced, const Tensor& gradients, Stream& stream);
 
   // The guard has decided on the step, in which every range was compressed once, in order of `stream`.
   void Decided(const GradientGuard& guard, Stream& stream);

@@ -135,7 +135,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Settings{Strategy("sharded]{}"), kFp16, kScale, kClip, kParts, kBatch},
                     Settings{Strategy("data_parallel]{reduction:GATHER_TO_ONE}"), kSkip, kFp16, kScale, kParts, kBatch},
                     Settings{Strategy("parameter_server]{}"), kFp16, kScale, kClip, kSkip, kParts, kBatch},
-                    Settings{Strategy("parameter_server]{num_servers:1 placement:OWN_RANKS}"), kParts, kBatch}));
+                    Settings{Strategy("data_parallel]{reduction:GATHER_TO_ONE buckets{compression:BF16}}"), kClip},
+                    Settings{Strategy("parameter_server]{buckets{compression:BF16}}"), kSkip},
+                    Settings{Strategy("parameter_server]{num_servers:1 placement:OWN_RANKS buckets{compression:FP16}}"),
+                             kFp16, kScale, kClip, kSkip, kParts, kBatch}));
 
 TEST(OverProcesses, ShardedGradientsAddUpOverTheBatchsParts) {
   const std::vector<std::string> settings = {"accumulate_steps=4", "global_batch_size=16", "not_finite=SKIP",

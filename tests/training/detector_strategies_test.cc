@@ -92,7 +92,8 @@ TEST_P(DetectorStrategies, TwoWorkersGiveTheWeightsOfOne) {
 INSTANTIATE_TEST_SUITE_P(All, DetectorStrategies,
                          ::testing::Combine(::testing::ValuesIn(Kinds),
                                             ::testing::Values("strategy/data_parallel", "strategy/ring_all_reduce",
-                                                              "strategy/hierarchical", "strategy/sharded")),
+                                                              "strategy/hierarchical", "strategy/sharded",
+                                                              "strategy/parameter_server")),
                          [](const auto& info) {
                            std::string strategy = std::get<1>(info.param);
                            strategy = strategy.substr(strategy.find('/') + 1);

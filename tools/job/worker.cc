@@ -110,6 +110,7 @@ Status Build(const Job& job, Device& device, Communicator& communicator, Rank* r
   args.communicator = &communicator;
   args.schedule = rank->schedule.get();
   args.may_skip = of_guard.loss_scale.enabled || of_guard.most_not_finite_in_a_row > 0;
+  args.scales_losses = of_guard.loss_scale.enabled;
   TRIREME_ASSIGN_OR_RETURN(rank->strategy, CreateComponent<Strategy>(config.strategy(), "strategy", args));
   std::vector<Fact> facts = FactsOf(*rank->arena);
   for (Fact& fact : FactsOf(*rank->strategy)) facts.push_back(std::move(fact));

@@ -3,6 +3,7 @@
 #include "core/api/strategy.h"
 #include "core/base/registry.h"
 #include "parallel/strategies/bucket_stream.h"
+#include "parallel/strategies/compression.h"
 #include "parallel/strategies/data_parallel/data_parallel.pb.h"
 #include "parallel/strategies/data_parallel/gather_to_one.h"
 #include "parallel/strategies/publish.h"
@@ -45,8 +46,7 @@ StatusOr<std::unique_ptr<Strategy>> MakeDataParallel(const DataParallelConfig& c
                                                      const Strategy::BuildArgs& args) {
   TRIREME_RETURN_IF_ERROR(CheckBuckets(config.buckets()));
   if (config.reduction() == DataParallelConfig::GATHER_TO_ONE) {
-    if (config.buckets().compression() == BucketConfig::NONE) return MakeGatherToOne(args);
-    return absl::InvalidArgumentError("GATHER_TO_ONE sends gradients in 32 bits; leave out buckets.compression");
+    return MakeGatherToOne(TypeOnTheWire(config.buckets()), args);
   }
   return std::unique_ptr<Strategy>(std::make_unique<AllReduceStrategy>(config.buckets(), args));
 }

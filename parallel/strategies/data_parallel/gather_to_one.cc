@@ -1,6 +1,8 @@
 #include "parallel/strategies/data_parallel/gather_to_one.h"
 
+#include "absl/strings/str_cat.h"
 #include "core/device/parallel_for.h"
+#include "parallel/strategies/compression.h"
 #include "parallel/strategies/publish.h"
 
 namespace trireme {
@@ -14,13 +16,10 @@ void Add(const Tensor& from, const Tensor& to, Stream& stream) {
 
 class GatherToOne : public Strategy {
  public:
-  explicit GatherToOne(const BuildArgs& args) : args_(args) {}
+  GatherToOne(DataType type_on_the_wire, const BuildArgs& args) : args_(args), type_on_the_wire_(type_on_the_wire) {}
 
   Status Setup() override {
-    if (is_root() && args_.communicator->size() > 1) {
-      incoming_ =
-          Tensor::Empty(args_.arena->device(), {args_.arena->size()}, DataType::kFloat32, MemoryKind::kGradients);
-    }
+    if (args_.communicator->size() > 1) MakeRoom();
     std::vector<ArenaPiece> mine;
     if (is_root()) mine.push_back(WholeArena(*args_.arena));
     TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, mine));
@@ -36,6 +35,7 @@ class GatherToOne : public Strategy {
     if (guard.waits_for_all()) {
       if (is_root()) guard.Inspect(0, args_.arena->gradients(), stream);
       TRIREME_RETURN_IF_ERROR(Named(guard.Decide(/*replicated=*/false, stream)));
+      if (compression_ != nullptr) compression_->Decided(guard, stream);
     }
     if (is_root()) args_.optimizer->Update(0, args_.arena->size(), guard.control(), stream);
     TRIREME_RETURN_IF_ERROR(Named(args_.communicator->Broadcast(args_.arena->values(), 0, stream)));
@@ -43,6 +43,13 @@ class GatherToOne : public Strategy {
     return absl::OkStatus();
   }
   bool synchronous() const override { return true; }
+  std::vector<std::pair<std::string, Tensor>> State() const override {
+    if (compression_ == nullptr) return {};
+    return compression_->State();
+  }
+  std::vector<std::string> schedule() const override {
+    return {absl::StrCat("all gradients to rank 0 in ", DataTypeName(type_on_the_wire_))};
+  }
   // All of it is exposed, and the communicator counts it.
   double exposed_communication_seconds() const override { return 0; }
   double communication_seconds() const override { return communication_seconds_; }
@@ -50,12 +57,29 @@ class GatherToOne : public Strategy {
  private:
   bool is_root() const { return args_.communicator->rank() == 0; }
 
+  bool compresses() const { return type_on_the_wire_ != DataType::kFloat32; }
+
+  // For what is on its way.
+  void MakeRoom() {
+    const int64_t size = args_.arena->size();
+    Device& device = args_.arena->device();
+    if (is_root()) {
+      incoming_ = Tensor::Empty(device, {size}, DataType::kFloat32, MemoryKind::kGradients);
+      if (compresses()) narrow_ = Tensor::Empty(device, {size}, type_on_the_wire_, MemoryKind::kGradients);
+    } else if (compresses()) {
+      compression_ = std::make_unique<GradientCompression>(*args_.arena, type_on_the_wire_, size, args_.may_skip);
+    }
+  }
+
   Status Gather(Stream& stream) {
     Communicator& communicator = *args_.communicator;
     const Tensor& gradients = args_.arena->gradients();
-    if (!is_root()) return communicator.Send(gradients, 0, stream);
+    if (!is_root()) {
+      return communicator.Send(compresses() ? compression_->Compress(0, gradients, stream) : gradients, 0, stream);
+    }
     for (int peer = 1; peer < communicator.size(); ++peer) {
-      TRIREME_RETURN_IF_ERROR(communicator.Receive(incoming_, peer, stream));
+      TRIREME_RETURN_IF_ERROR(communicator.Receive(compresses() ? narrow_ : incoming_, peer, stream));
+      if (compresses()) GradientCompression::Expand(narrow_, incoming_, stream);
       Add(incoming_, gradients, stream);
     }
     return absl::OkStatus();
@@ -67,15 +91,17 @@ class GatherToOne : public Strategy {
   }
 
   const BuildArgs args_;
-  Tensor incoming_;  // rank 0's
+  const DataType type_on_the_wire_;
+  Tensor incoming_, narrow_;                          // rank 0's: a peer's gradients, and as they arrive if compressed
+  std::unique_ptr<GradientCompression> compression_;  // the others', if they compress
   int64_t step_ = 0;
   double communication_seconds_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Strategy> MakeGatherToOne(const Strategy::BuildArgs& args) {
-  return std::make_unique<GatherToOne>(args);
+std::unique_ptr<Strategy> MakeGatherToOne(DataType type_on_the_wire, const Strategy::BuildArgs& args) {
+  return std::make_unique<GatherToOne>(type_on_the_wire, args);
 }
 
 }  // namespace trireme

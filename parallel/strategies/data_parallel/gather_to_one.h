@@ -10,7 +10,8 @@
 
 namespace trireme {
 
-std::unique_ptr<Strategy> MakeGatherToOne(const Strategy::BuildArgs& args);
+// Gradients travel in `type_on_the_wire` (see TypeOnTheWire).
+std::unique_ptr<Strategy> MakeGatherToOne(DataType type_on_the_wire, const Strategy::BuildArgs& args);
 
 }  // namespace trireme
 

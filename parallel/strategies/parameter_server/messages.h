@@ -1,7 +1,9 @@
 // What workers and servers say to each other. A worker speaks first: a header, and what belongs to it. Each worker has
 // a channel of its own to all servers.
 //
-//   kPart     step, part      the gradients of that part of the server's shard
+//   kPart     step, part      the gradients of that part of the server's shard, as buckets.compression has it
+//   kSums     step            to some servers with ranks of their own, where a guard has to see all sums before the
+//                             update: the server answers with the sums of all its parts
 //   kControl  step            the update's control (push_sum.h); the server answers with the values of all its parts
 //   kBeat                     nothing: the worker is alive, and busy with something else
 //   kSettle   steps, flags    to servers with ranks of their own: the workers interrupt the run
@@ -20,7 +22,7 @@
 namespace trireme {
 
 struct PushHeader {
-  enum Kind : int64_t { kPart = 1, kControl, kBeat, kSettle, kEnd };
+  enum Kind : int64_t { kPart = 1, kSums, kControl, kBeat, kSettle, kEnd };
   int64_t kind = kBeat;
   int64_t step = 0;
   int64_t detail = 0;  // the part, or the flags

@@ -1,19 +1,23 @@
 // "strategy/parameter_server": servers hold a shard of the parameters each and run the optimizer there. Workers push
 // gradients to all servers, bucket by bucket beside the backward pass, and pull values at the end of the step.
 //
-// Each worker has a channel of its own to the servers. At its end is a thread that speaks (worker_link.h), at theirs
-// one that answers (server_link.h); a worker's own server it reaches without one. What a server makes of a push is
-// shard_server.h's business.
+// Each worker has a channel of its own to the servers. At its end is a thread that speaks (worker_side.h,
+// worker_link.h), at theirs one that answers (server_side.h, server_link.h); a worker's own server it reaches without
+// one. What a server makes of a push is shard_server.h's business.
+//
+// Where a guard has to see all sums before a synchronous update, each server's sums are seen by one worker, its own,
+// or, with ranks of their own, one that pulls them for that; the workers then decide together.
 #include <chrono>
 
 #include "core/api/strategy.h"
 #include "core/base/registry.h"
 #include "parallel/strategies/buckets.h"
+#include "parallel/strategies/compression.h"
+#include "parallel/strategies/mean_buffers.h"
 #include "parallel/strategies/parameter_server/parameter_server.pb.h"
-#include "parallel/strategies/parameter_server/push_sum.h"
 #include "parallel/strategies/parameter_server/roles.h"
 #include "parallel/strategies/parameter_server/server_side.h"
-#include "parallel/strategies/parameter_server/worker_link.h"
+#include "parallel/strategies/parameter_server/worker_side.h"
 #include "parallel/strategies/publish.h"
 
 namespace trireme {
@@ -48,18 +52,18 @@ class ParameterServer : public Strategy {
         compute_(device_.compute_stream()),
         plan_(PlanBuckets(*args.arena, Bytes(config.buckets().first_size_mb()), Bytes(config.buckets().size_mb()))),
         shards_(PlanShards(*args.arena, plan_, roles.servers)),
-        pending_(plan_.buckets.size(), 0) {}
+        buffers_(*args.arena, rank_, roles.workers) {}
 
   ~ParameterServer() override {
     // Whoever waits for what this rank will not do any more has to end first.
     if (!settled_)
       args_.communicator->Abort(absl::CancelledError(absl::StrCat("stopped in the middle of step ", step_)));
-    worker_link_.reset();
+    worker_.reset();
   }
 
   Status Setup() override;
   void BeginStep(int64_t step) override;
-  void OnGradientReady(int index) override;
+  void OnGradientReady(int index) override { worker_->OnGradientReady(index); }
   Status Step(GradientGuard& guard) override;
   bool synchronous() const override { return mode_ == ServerMode::kSync; }
   bool begins_updates() const override { return !synchronous(); }
@@ -71,20 +75,23 @@ class ParameterServer : public Strategy {
   StatusOr<Interruption> Serve() override;
   std::vector<std::string> schedule() const override;
   std::string UnderWay() const override {
-    return BucketUnderWay(plan_, static_cast<int>(next_to_push_), /*begun=*/false);
+    return worker_ == nullptr ? "" : BucketUnderWay(plan_, worker_->num_pushed(), /*begun=*/false);
+  }
+  std::vector<std::pair<std::string, Tensor>> State() const override {
+    if (worker_ == nullptr) return {};
+    return worker_->State();
   }
   double exposed_communication_seconds() const override { return exposed_seconds_; }
-  double communication_seconds() const override {
-    return worker_link_ == nullptr ? 0 : worker_link_->busy_seconds() - busy_before_;
-  }
+  double communication_seconds() const override { return worker_ == nullptr ? 0 : worker_->communication_seconds(); }
 
  private:
   // Another worker may be at another step than this one, which goes on reading its arena meanwhile.
   bool has_own_values() const { return server_number_ >= 0 && roles_.works(rank_) && !synchronous(); }
   ArenaPiece MyPiece() const;
   std::unique_ptr<ServerSide> MakeServer(const ArenaPiece& piece);
-  void PushReady();
+  std::unique_ptr<WorkerSide> MakeWorker(std::unique_ptr<Communicator> channel);
   Status FinishPush(GradientGuard& guard);
+  Status InspectSums(GradientGuard& guard);
   Status Publish();
   // This rank's.
   const Shard& my_shard() const { return shards_[static_cast<size_t>(server_number_)]; }
@@ -106,21 +113,15 @@ class ParameterServer : public Strategy {
   const BucketPlan plan_;
   const std::vector<Shard> shards_;
 
-  // A worker's.
-  std::vector<int> pending_;  // by bucket: gradients that are not complete
-  std::vector<std::unique_ptr<Event>> ready_;
-  std::unique_ptr<Event> decided_;
-  Tensor control_;
-  size_t next_to_push_ = 0;
+  MeanBuffers buffers_;
   int64_t step_ = 0;
   bool settled_ = true;
   Interruption announced_;
   double exposed_seconds_ = 0;
-  double busy_before_ = 0;  // the link's clock when the step began
 
   // The last members: their threads refer to the others.
   std::unique_ptr<ServerSide> server_;  // null on a rank that serves nothing
-  std::unique_ptr<WorkerLink> worker_link_;
+  std::unique_ptr<WorkerSide> worker_;  // null on a rank that only serves
 };
 
 ArenaPiece ParameterServer::MyPiece() const {
@@ -159,12 +160,31 @@ std::unique_ptr<ServerSide> ParameterServer::MakeServer(const ArenaPiece& piece)
   return std::make_unique<ServerSide>(roles_.NameOfServer(server_number_), options, std::move(parts));
 }
 
+std::unique_ptr<WorkerSide> ParameterServer::MakeWorker(std::unique_ptr<Communicator> channel) {
+  WorkerSide::Parts parts;
+  parts.arena = args_.arena;
+  parts.plan = &plan_;
+  parts.buckets = config_.buckets();
+  parts.may_skip = args_.may_skip;
+  parts.channel = std::move(channel);
+  for (int server = 0; server < roles_.servers; ++server) {
+    if (server == server_number_) continue;
+    WorkerLink::Server other;
+    other.rank = roles_.RankOfServer(server);
+    other.shard = &shards_[static_cast<size_t>(server)];
+    other.shows_sums = roles_.InspectorOf(server) == rank_;
+    parts.servers.push_back(other);
+  }
+  return std::make_unique<WorkerSide>(std::move(parts));
+}
+
 std::vector<std::string> ParameterServer::schedule() const {
   std::vector<std::string> exchanges;
   for (const Shard& shard : shards_) {
     for (const ShardPart& part : shard.parts) {
       exchanges.push_back(absl::StrCat("parameters ", part.begin, " to ", part.end, " of bucket ", part.bucket + 1,
-                                       " (", plan_.buckets[static_cast<size_t>(part.bucket)].name, ") with server ",
+                                       " (", plan_.buckets[static_cast<size_t>(part.bucket)].name, ") in ",
+                                       DataTypeName(TypeOnTheWire(config_.buckets())), " with server ",
                                        &shard - shards_.data()));
     }
   }
@@ -185,21 +205,11 @@ Status ParameterServer::Setup() {
   }
 
   if (server_number_ >= 0) server_ = MakeServer(pieces[0]);
-  if (roles_.works(rank_)) {
-    for (size_t k = 0; k < plan_.buckets.size(); ++k) ready_.push_back(device_.NewEvent());
-    decided_ = device_.NewEvent();
-    control_ = Tensor::Zeros(device_, {kPushControlBytes}, DataType::kUint8, MemoryKind::kGradients);
-    std::vector<WorkerLink::Server> others;
-    for (int server = 0; server < roles_.servers; ++server) {
-      if (server != server_number_) {
-        others.push_back({roles_.RankOfServer(server), &shards_[static_cast<size_t>(server)]});
-      }
-    }
-    worker_link_ =
-        std::make_unique<WorkerLink>(*args_.arena, std::move(others), std::move(channels[static_cast<size_t>(rank_)]));
-  }
+  if (roles_.works(rank_)) worker_ = MakeWorker(std::move(channels[static_cast<size_t>(rank_)]));
   // The worker's own channel is gone from the list.
-  if (server_ != nullptr) server_->Answer(std::move(channels), device_);
+  if (server_ != nullptr) {
+    server_->Answer(std::move(channels), device_, TypeOnTheWire(config_.buckets()));
+  }
   return absl::OkStatus();
 }
 
@@ -207,32 +217,12 @@ void ParameterServer::BeginStep(int64_t step) {
   if (settled_ && server_ != nullptr) shard_server().Open();
   step_ = step;
   settled_ = false;
-  next_to_push_ = 0;
   exposed_seconds_ = 0;
-  busy_before_ = worker_link_->busy_seconds();
-  for (size_t k = 0; k < pending_.size(); ++k) pending_[k] = plan_.buckets[k].num_trained;
-}
-
-void ParameterServer::OnGradientReady(int index) {
-  const int bucket = plan_.bucket_of[static_cast<size_t>(index)];
-  if (bucket < 0) return;
-  CHECK_GT(pending_[static_cast<size_t>(bucket)], 0)
-      << args_.arena->parameters()[static_cast<size_t>(index)]->name << " is reported twice in a step";
-  --pending_[static_cast<size_t>(bucket)];
-  if (config_.buckets().overlap()) PushReady();
-}
-
-void ParameterServer::PushReady() {
-  for (; next_to_push_ < pending_.size() && pending_[next_to_push_] == 0; ++next_to_push_) {
-    Event& ready = *ready_[next_to_push_];
-    compute_.Record(ready);
-    worker_link_->Push(step_, plan_.buckets[next_to_push_], static_cast<int>(next_to_push_), &ready);
-  }
+  worker_->BeginStep(step);
 }
 
 Status ParameterServer::Step(GradientGuard& guard) {
-  PushReady();
-  CHECK_EQ(next_to_push_, pending_.size()) << "not all gradients were reported before the step's end";
+  worker_->PushRest();
   TRIREME_RETURN_IF_ERROR(Named(FinishPush(guard)));
   const auto start = std::chrono::steady_clock::now();
   Status status;
@@ -241,7 +231,7 @@ Status ParameterServer::Step(GradientGuard& guard) {
     status = AsServer(shard_server().AwaitValues(rank_, step_, values, compute_));
   }
   // Whatever has come of it, the link may be at this worker's memory still.
-  const Status pulled = worker_link_->AwaitPull();
+  const Status pulled = worker_->AwaitPull();
   exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return Named(status.ok() ? pulled : status);
 }
@@ -249,11 +239,6 @@ Status ParameterServer::Step(GradientGuard& guard) {
 // Until all servers have all they need of this worker, but for what is under way.
 Status ParameterServer::FinishPush(GradientGuard& guard) {
   const bool waits = guard.waits_for_all();
-  if (waits && synchronous() && roles_.own_ranks) {
-    return absl::InvalidArgumentError(
-        "servers with ranks of their own sum the gradients where nothing can look at them before the update; with "
-        "precision: FP16, clipping, or what else has to see all sums first, say placement: INSIDE_WORKERS");
-  }
   if (waits && !synchronous()) {
     // A push is an update of its own, and this worker's alone to judge.
     guard.Inspect(0, args_.arena->gradients(), compute_);
@@ -266,25 +251,35 @@ Status ParameterServer::FinishPush(GradientGuard& guard) {
     }
   }
   if (waits && synchronous()) {
-    if (server_ != nullptr) {
-      const auto start = std::chrono::steady_clock::now();
-      TRIREME_RETURN_IF_ERROR(AsServer(shard_server().AwaitSums(step_)));
-      exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      guard.Inspect(my_shard().begin, shard_server().sums(), compute_);
-    }
+    TRIREME_RETURN_IF_ERROR(InspectSums(guard));
     TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/false, compute_));
   }
-  WriteControl(guard.control(), control_, compute_);
-  compute_.Record(*decided_);
-  worker_link_->Pull(step_, control_, decided_.get());
+  worker_->Pull(guard);
   if (server_ == nullptr) return absl::OkStatus();
   compute_.Synchronize();
-  return AsServer(shard_server().ArriveControl(rank_, step_, ControlIn(control_), compute_));
+  return AsServer(shard_server().ArriveControl(rank_, step_, worker_->control(), compute_));
+}
+
+// All sums are in the arena's gradients of the worker that looks at them.
+Status ParameterServer::InspectSums(GradientGuard& guard) {
+  const auto start = std::chrono::steady_clock::now();
+  const Status there = server_ != nullptr ? AsServer(shard_server().AwaitSums(step_)) : worker_->PullSums();
+  exposed_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  TRIREME_RETURN_IF_ERROR(there);
+  for (int server = 0; server < roles_.servers; ++server) {
+    if (roles_.InspectorOf(server) != rank_) continue;
+    for (const ShardPart& part : shards_[static_cast<size_t>(server)].parts) {
+      guard.Inspect(part.begin, args_.arena->gradients().Flat(part.begin, part.end), compute_);
+    }
+  }
+  return absl::OkStatus();
 }
 
 Status ParameterServer::Publish() {
   // Then every push has been answered.
   TRIREME_RETURN_IF_ERROR(args_.communicator->Barrier(compute_));
+  // Each has seen its own images, and their mean is the job's.
+  if (!synchronous()) TRIREME_RETURN_IF_ERROR(buffers_.Take(*args_.communicator));
   if (has_own_values()) {
     args_.arena->values().Flat(my_shard().begin, my_shard().end).CopyFrom(shard_server().values(), compute_);
   }
@@ -299,10 +294,7 @@ Status ParameterServer::Publish() {
 }
 
 Status ParameterServer::Settle() {
-  if (roles_.own_ranks && rank_ == 0) {
-    worker_link_->Settle(announced_);
-    TRIREME_RETURN_IF_ERROR(Named(worker_link_->AwaitPull()));
-  }
+  if (roles_.own_ranks && rank_ == 0) TRIREME_RETURN_IF_ERROR(Named(worker_->Settle(announced_)));
   TRIREME_RETURN_IF_ERROR(Named(Publish()));
   settled_ = true;
   return absl::OkStatus();
@@ -324,6 +316,13 @@ StatusOr<Interruption> ParameterServer::Serve() {
 StatusOr<std::unique_ptr<Strategy>> MakeParameterServer(const ParameterServerConfig& config,
                                                         const Strategy::BuildArgs& args) {
   TRIREME_RETURN_IF_ERROR(CheckParameterServer(config));
+  if (args.scales_losses && config.mode() != ParameterServerConfig::SYNC &&
+      config.buckets().compression() != BucketConfig::NONE) {
+    return absl::InvalidArgumentError(
+        "strategy/parameter_server: what compression keeps of a step's gradients has the scale of their losses, which "
+        "changes when workers without synchronous steps meet; with precision: FP16 say mode: SYNC, or leave out "
+        "buckets.compression");
+  }
   TRIREME_ASSIGN_OR_RETURN(const ServerRoles roles, RolesOf(config, args.communicator->size()));
   return std::unique_ptr<Strategy>(std::make_unique<ParameterServer>(config, roles, args));
 }

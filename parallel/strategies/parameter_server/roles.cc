@@ -12,10 +12,6 @@ std::string ServerRoles::NameOfServer(int server) const {
 
 Status CheckParameterServer(const ParameterServerConfig& config) {
   TRIREME_RETURN_IF_ERROR(CheckBuckets(config.buckets()));
-  if (config.buckets().compression() != BucketConfig::NONE) {
-    return absl::InvalidArgumentError(
-        "strategy/parameter_server pushes gradients in 32 bits; leave out buckets.compression");
-  }
   if (config.num_servers() < 0) {
     return absl::InvalidArgumentError(absl::StrCat("num_servers is ", config.num_servers(),
                                                    "; it has to be at least 1, or 0 for as many as workers"));

@@ -21,6 +21,8 @@ struct ServerRoles {
     return server >= 0 && server < servers ? server : -1;
   }
   bool works(int rank) const { return rank < workers; }
+  // The worker that looks at a server's sums where a guard has to see all of them before the update.
+  int InspectorOf(int server) const { return server % workers; }
   // For sentences: "server 0 of 2 (rank 3)".
   std::string NameOfServer(int server) const;
 };

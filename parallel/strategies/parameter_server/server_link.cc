@@ -3,6 +3,7 @@
 #include <glog/logging.h>
 #include <pthread.h>
 
+#include "parallel/strategies/compression.h"
 #include "parallel/strategies/parameter_server/push_sum.h"
 
 namespace trireme {
@@ -14,6 +15,10 @@ ServerLink::ServerLink(Parts parts)
       host_header_(parts_.device->NewHostBuffer(sizeof(PushHeader))),
       answer_(parts_.server->answer(parts_.worker)),
       stream_(parts_.device->NewStream(absl::StrCat("serve ", parts_.worker))) {
+  if (parts_.type_on_the_wire != DataType::kFloat32) {
+    const int64_t longest = parts_.server->shard().longest_part();
+    narrow_ = Tensor::Empty(*parts_.device, {longest}, parts_.type_on_the_wire, MemoryKind::kGradients);
+  }
   // What was filled on the compute stream is there for the other stream.
   parts_.device->compute_stream().Synchronize();
   thread_ = std::thread([this] {
@@ -44,6 +49,25 @@ Status ServerLink::Hear(const Tensor& tensor) {
   return parts_.channel->status();
 }
 
+Status ServerLink::HearPart(const Tensor& to) {
+  if (!narrow_.defined()) return Hear(to);
+  const Tensor narrow = narrow_.Flat(0, to.size());
+  TRIREME_RETURN_IF_ERROR(Hear(narrow));
+  GradientCompression::Expand(narrow, to, *stream_);
+  stream_->Synchronize();
+  return absl::OkStatus();
+}
+
+Status ServerLink::TellParts(const Tensor& of_shard) {
+  const Shard& shard = parts_.server->shard();
+  for (const ShardPart& part : shard.parts) {
+    TRIREME_RETURN_IF_ERROR(
+        parts_.channel->Send(of_shard.Flat(part.begin - shard.begin, part.end - shard.begin), parts_.worker, *stream_));
+  }
+  stream_->Synchronize();
+  return parts_.channel->status();
+}
+
 Status ServerLink::Answer(const PushHeader& header, bool* ended) {
   ShardServer& server = *parts_.server;
   const Shard& shard = server.shard();
@@ -55,21 +79,19 @@ Status ServerLink::Answer(const PushHeader& header, bool* ended) {
       if (header.detail < 0 || header.detail >= static_cast<int64_t>(shard.parts.size())) break;
       const ShardPart& part = shard.parts[static_cast<size_t>(header.detail)];
       TRIREME_RETURN_IF_ERROR(
-          Hear(server.incoming(parts_.worker).Flat(part.begin - shard.begin, part.end - shard.begin)));
+          HearPart(server.incoming(parts_.worker).Flat(part.begin - shard.begin, part.end - shard.begin)));
       return server.ArrivePart(parts_.worker, step_, static_cast<int>(header.detail), *stream_);
     }
-    case PushHeader::kControl: {
+    case PushHeader::kSums:
+      step_ = header.step;
+      TRIREME_RETURN_IF_ERROR(server.AwaitSums(step_));
+      return TellParts(server.sums());
+    case PushHeader::kControl:
       step_ = header.step;
       TRIREME_RETURN_IF_ERROR(Hear(control_));
       TRIREME_RETURN_IF_ERROR(server.ArriveControl(parts_.worker, step_, ControlIn(control_), *stream_));
       TRIREME_RETURN_IF_ERROR(server.AwaitValues(parts_.worker, step_, answer_, *stream_));
-      for (const ShardPart& part : shard.parts) {
-        TRIREME_RETURN_IF_ERROR(parts_.channel->Send(answer_.Flat(part.begin - shard.begin, part.end - shard.begin),
-                                                     parts_.worker, *stream_));
-      }
-      stream_->Synchronize();
-      return parts_.channel->status();
-    }
+      return TellParts(answer_);
     case PushHeader::kSettle:
       parts_.on_settle(InterruptionOf(header));
       return absl::OkStatus();

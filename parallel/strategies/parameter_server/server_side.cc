@@ -14,7 +14,8 @@ constexpr auto kFaultCheck = std::chrono::milliseconds(20);
 ServerSide::ServerSide(std::string name, const ShardServer::Options& options, ShardServer::Parts parts)
     : name_(std::move(name)), fault_(parts.fault), shard_(options, std::move(parts)) {}
 
-void ServerSide::Answer(std::vector<std::unique_ptr<Communicator>> channels, Device& device) {
+void ServerSide::Answer(std::vector<std::unique_ptr<Communicator>> channels, Device& device,
+                        DataType type_on_the_wire) {
   for (size_t worker = 0; worker < channels.size(); ++worker) {
     if (channels[worker] == nullptr) continue;
     ServerLink::Parts parts;
@@ -23,6 +24,7 @@ void ServerSide::Answer(std::vector<std::unique_ptr<Communicator>> channels, Dev
     parts.channel = std::move(channels[worker]);
     parts.server = &shard_;
     parts.device = &device;
+    parts.type_on_the_wire = type_on_the_wire;
     parts.on_settle = [this](const Interruption& interruption) {
       std::lock_guard<std::mutex> lock(mutex_);
       interruptions_.push_back(interruption);

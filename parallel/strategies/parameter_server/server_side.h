@@ -24,8 +24,8 @@ class ServerSide {
 
   // From now on those workers are answered that have a channel, by worker; one on this rank has none, and uses
   // shard_server() itself. Channels and threads end with this object, once the workers have said that they end, or with
-  // a fault.
-  void Answer(std::vector<std::unique_ptr<Communicator>> channels, Device& device);
+  // a fault. Gradients come in `type_on_the_wire`.
+  void Answer(std::vector<std::unique_ptr<Communicator>> channels, Device& device, DataType type_on_the_wire);
 
   ShardServer& shard_server() { return shard_; }
   const std::string& name() const { return name_; }

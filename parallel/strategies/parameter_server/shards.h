@@ -2,6 +2,7 @@
 #ifndef TRIREME_PARALLEL_STRATEGIES_PARAMETER_SERVER_SHARDS_H_
 #define TRIREME_PARALLEL_STRATEGIES_PARAMETER_SERVER_SHARDS_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -24,6 +25,11 @@ struct Shard {
   std::vector<ShardPart> parts;  // in the order of the buckets; a part may lack, but none is empty
 
   int64_t size() const { return end - begin; }
+  int64_t longest_part() const {
+    int64_t longest = 0;
+    for (const ShardPart& part : parts) longest = std::max(longest, part.size());
+    return longest;
+  }
 };
 
 // Shards follow one another and cover the arena. They are cut at cache lines, so that they hold equally many lines of

@@ -3,16 +3,28 @@
 #include <glog/logging.h>
 #include <pthread.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_join.h"
 
 namespace trireme {
 
-WorkerLink::WorkerLink(const ParameterArena& arena, std::vector<Server> servers, std::unique_ptr<Communicator> channel)
-    : arena_(arena), device_(arena.device()), servers_(std::move(servers)), channel_(std::move(channel)) {
+WorkerLink::WorkerLink(Parts parts)
+    : arena_(*parts.arena),
+      device_(arena_.device()),
+      servers_(std::move(parts.servers)),
+      channel_(std::move(parts.channel)) {
   if (servers_.empty()) return;
   std::vector<int> ranks;
-  for (const Server& server : servers_) ranks.push_back(server.rank);
-  pull_ = absl::StrCat("pull of the shards of rank", ranks.size() == 1 ? " " : "s ", absl::StrJoin(ranks, ", "));
+  int64_t longest = 0;
+  for (const Server& server : servers_) {
+    ranks.push_back(server.rank);
+    longest = std::max(longest, server.shard->longest_part());
+  }
+  pull_ = absl::StrCat(" of the shards of rank", ranks.size() == 1 ? " " : "s ", absl::StrJoin(ranks, ", "));
+  if (parts.type_on_the_wire != DataType::kFloat32) {
+    compression_ = std::make_unique<GradientCompression>(arena_, parts.type_on_the_wire, longest, parts.may_skip);
+  }
   stream_ = device_.NewStream("push");
   const int64_t count = static_cast<int64_t>(servers_.size());
   headers_ = Tensor::Zeros(device_, {count, kPushHeaderWords}, DataType::kInt64, MemoryKind::kGradients);
@@ -35,19 +47,36 @@ WorkerLink::~WorkerLink() {
 }
 
 void WorkerLink::Push(int64_t step, const Bucket& bucket, int number, Event* ready) {
-  Enqueue({{PushHeader::kPart, step, 0},
-           number,
-           absl::StrCat("push of bucket ", number + 1, " (", bucket.name, ")"),
-           Tensor(),
-           ready});
+  Command command;
+  command.header = {PushHeader::kPart, step, 0};
+  command.bucket = number;
+  command.what = absl::StrCat("push of bucket ", number + 1, " (", bucket.name, ")");
+  command.ready = ready;
+  Enqueue(std::move(command));
 }
 
-void WorkerLink::Pull(int64_t step, const Tensor& control, Event* ready) {
-  Enqueue({{PushHeader::kControl, step, 0}, -1, pull_, control, ready});
+void WorkerLink::PullSums(int64_t step) {
+  Command command;
+  command.header = {PushHeader::kSums, step, 0};
+  command.what = absl::StrCat("sums", pull_);
+  Enqueue(std::move(command));
+}
+
+void WorkerLink::Pull(int64_t step, const GradientGuard& guard, const Tensor& control, Event* ready) {
+  Command command;
+  command.header = {PushHeader::kControl, step, 0};
+  command.what = absl::StrCat("pull", pull_);
+  command.guard = &guard;
+  command.control = control;
+  command.ready = ready;
+  Enqueue(std::move(command));
 }
 
 void WorkerLink::Settle(const Interruption& interruption) {
-  Enqueue({SettleHeader(interruption), -1, "settling", Tensor(), nullptr});
+  Command command;
+  command.header = SettleHeader(interruption);
+  command.what = "settling";
+  Enqueue(std::move(command));
 }
 
 Status WorkerLink::AwaitPull() {
@@ -59,6 +88,11 @@ Status WorkerLink::AwaitPull() {
 double WorkerLink::busy_seconds() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return busy_seconds_;
+}
+
+std::vector<std::pair<std::string, Tensor>> WorkerLink::State() const {
+  if (compression_ == nullptr) return {};
+  return compression_->State();
 }
 
 void WorkerLink::Enqueue(Command command) {
@@ -126,34 +160,65 @@ Status WorkerLink::Say(size_t server, const PushHeader& header) {
 
 Status WorkerLink::Do(const Command& command) {
   if (command.ready != nullptr) stream_->Wait(*command.ready);
-  for (size_t i = 0; i < servers_.size(); ++i) {
-    const Server& server = servers_[i];
-    PushHeader header = command.header;
-    if (header.kind != PushHeader::kPart) {
-      TRIREME_RETURN_IF_ERROR(Say(i, header));
-      if (header.kind == PushHeader::kControl) {
-        TRIREME_RETURN_IF_ERROR(channel_->Send(command.control, server.rank, *stream_));
-      }
-      continue;
-    }
-    for (size_t p = 0; p < server.shard->parts.size(); ++p) {
-      const ShardPart& part = server.shard->parts[p];
-      if (part.bucket != command.bucket) continue;
-      header.detail = static_cast<int64_t>(p);
-      TRIREME_RETURN_IF_ERROR(Say(i, header));
-      TRIREME_RETURN_IF_ERROR(channel_->Send(arena_.gradients().Flat(part.begin, part.end), server.rank, *stream_));
-    }
-  }
-  if (command.header.kind == PushHeader::kControl) {
-    for (const Server& server : servers_) {
-      for (const ShardPart& part : server.shard->parts) {
-        TRIREME_RETURN_IF_ERROR(channel_->Receive(arena_.values().Flat(part.begin, part.end), server.rank, *stream_));
-      }
-    }
+  switch (command.header.kind) {
+    case PushHeader::kPart:
+      TRIREME_RETURN_IF_ERROR(SendBucket(command));
+      break;
+    case PushHeader::kSums:
+      TRIREME_RETURN_IF_ERROR(ReceiveSums(command.header));
+      break;
+    case PushHeader::kControl:
+      TRIREME_RETURN_IF_ERROR(ExchangeControl(command));
+      break;
+    default:
+      for (size_t i = 0; i < servers_.size(); ++i) TRIREME_RETURN_IF_ERROR(Say(i, command.header));
   }
   // Also for the headers, which the next command writes anew.
   stream_->Synchronize();
   return channel_->status();
+}
+
+Status WorkerLink::SendBucket(const Command& command) {
+  PushHeader header = command.header;
+  for (size_t i = 0; i < servers_.size(); ++i) {
+    const std::vector<ShardPart>& parts = servers_[i].shard->parts;
+    for (size_t p = 0; p < parts.size(); ++p) {
+      if (parts[p].bucket != command.bucket) continue;
+      header.detail = static_cast<int64_t>(p);
+      TRIREME_RETURN_IF_ERROR(Say(i, header));
+      Tensor gradients = arena_.gradients().Flat(parts[p].begin, parts[p].end);
+      if (compression_ != nullptr) gradients = compression_->Compress(parts[p].begin, gradients, *stream_);
+      TRIREME_RETURN_IF_ERROR(channel_->Send(gradients, servers_[i].rank, *stream_));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Status WorkerLink::ReceiveSums(const PushHeader& header) {
+  for (size_t i = 0; i < servers_.size(); ++i) {
+    if (servers_[i].shows_sums) TRIREME_RETURN_IF_ERROR(Say(i, header));
+  }
+  for (const Server& server : servers_) {
+    if (server.shows_sums) TRIREME_RETURN_IF_ERROR(ReceiveParts(server, arena_.gradients()));
+  }
+  return absl::OkStatus();
+}
+
+Status WorkerLink::ExchangeControl(const Command& command) {
+  if (compression_ != nullptr) compression_->Decided(*command.guard, *stream_);
+  for (size_t i = 0; i < servers_.size(); ++i) {
+    TRIREME_RETURN_IF_ERROR(Say(i, command.header));
+    TRIREME_RETURN_IF_ERROR(channel_->Send(command.control, servers_[i].rank, *stream_));
+  }
+  for (const Server& server : servers_) TRIREME_RETURN_IF_ERROR(ReceiveParts(server, arena_.values()));
+  return absl::OkStatus();
+}
+
+Status WorkerLink::ReceiveParts(const Server& server, const Tensor& of_arena) {
+  for (const ShardPart& part : server.shard->parts) {
+    TRIREME_RETURN_IF_ERROR(channel_->Receive(of_arena.Flat(part.begin, part.end), server.rank, *stream_));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace trireme

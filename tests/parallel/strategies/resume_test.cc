@@ -50,7 +50,11 @@ TEST(ResumeTest, AnyStrategyGoesOnWhereAnyOtherStopped) {
 
 TEST(ResumeTest, TheSameStrategyGoesOnAsIfItHadNotStopped) {
   for (int world = 1; world <= 4; ++world) {
-    for (const std::string& strategy : SynchronousStrategies(world)) {
+    std::vector<std::string> strategies = SynchronousStrategies(world);
+    for (const std::string& compressed : SynchronousStrategies(world, "size_mb: 0.0005 compression: BF16")) {
+      strategies.push_back(compressed);
+    }
+    for (const std::string& strategy : strategies) {
       const TemporaryFolder run;
       ToyJob first = Job(world, strategy, 7, /*adam=*/true);
       first.save_to = run.path();

@@ -18,7 +18,7 @@ inline std::vector<std::string> SynchronousStrategies(
   std::vector<std::string> strategies = {
       absl::StrCat("[strategy/ring_all_reduce] { buckets { ", buckets, " } }"),
       absl::StrCat("[strategy/data_parallel] { buckets { ", buckets, " } }"),
-      "[strategy/data_parallel] { reduction: GATHER_TO_ONE }",
+      absl::StrCat("[strategy/data_parallel] { reduction: GATHER_TO_ONE buckets { ", buckets, " } }"),
       absl::StrCat("[strategy/hierarchical] { buckets { ", buckets, " } }"),
       absl::StrCat("[strategy/sharded] { buckets { ", buckets, " } }"),
       absl::StrCat("[strategy/sharded] { stage: 2 collectives: RING buckets { ", buckets, " } }"),

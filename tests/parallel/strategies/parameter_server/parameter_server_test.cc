@@ -58,7 +58,7 @@ TEST(ParameterServerTest, SyncGivesTheWeightsOfOneWorkerOnAllImages) {
         for (const Config::Placement placement : kPlacements) {
           for (int servers = 0; servers <= (placement == Config::OWN_RANKS ? 3 : workers); ++servers) {
             // Over sockets every message costs what hundreds cost between threads.
-            if (over == "gloo" && (workers > 3 || (workers + servers) % 2 == 0)) continue;
+            if (over == "gloo" && (workers < 4 ? (workers + servers) % 2 == 0 : servers > 1)) continue;
             ServerJob job = Job(workers, servers, placement, Config::SYNC);
             job.over = over;
             job.adam = adam;
@@ -119,12 +119,92 @@ TEST(ParameterServerTest, AResumedSyncRunGivesTheBitsOfOneThatWasNot) {
       second.start = half.values[0];
       second.state = half.state;
       // The servers load theirs when the workers have pushed long since.
-      second.after_setup = [&second](int rank) {
+      second.after_setup = [&second](int rank, const ParameterArena&) {
         if (rank == second.ranks() - 1) std::this_thread::sleep_for(std::chrono::milliseconds(200));
       };
       const ServerOutcome resumed = RunServers(second);
       EXPECT_EQ(resumed.values[0], whole.values[0]);
       EXPECT_EQ(resumed.state, whole.state);
+    }
+  }
+}
+
+// What a guard decides (clipping, a step that overflows) it decides of all sums, wherever they are.
+TEST(ParameterServerTest, SyncUnderAGuardGivesTheWeightsOfOneWorkerHoweverTheServersLie) {
+  for (const bool overflows : {false, true}) {
+    ServerJob alone;
+    alone.steps = 8;
+    alone.guard.clip_norm = 5;
+    if (overflows) {
+      alone.guard.loss_scale.enabled = true;
+      alone.guard.loss_scale.initial = 1024;
+      alone.overflow_step = 5;
+    }
+    const ServerOutcome single = Single(alone);
+    ASSERT_TRUE(single.status.ok()) << single.status;
+    EXPECT_EQ(single.loss_scale[0], overflows ? 512 : 1);
+    ServerJob free = alone;
+    free.guard.clip_norm = 0;
+    ASSERT_GT(RelativeDifference(single.values[0], SingleOf(free)), 1e-3) << "or the bound would be none";
+    for (const std::string over : kCommunicators) {
+      for (int workers = 1; workers <= 4; ++workers) {
+        for (int servers = 1; servers <= workers; ++servers) {
+          if (over == "gloo" && (workers + servers) % 2 == 0) continue;
+          std::vector<float> inside;
+          for (const Config::Placement placement : kPlacements) {
+            ServerJob job = alone;
+            job.workers = workers;
+            job.over = over;
+            job.config.set_num_servers(servers);
+            job.config.set_placement(placement);
+            SetBuckets(servers % 2 == 0 ? 300 : 1e6, servers != 2, &job);
+            const ServerOutcome outcome = RunServers(job);
+            ASSERT_TRUE(outcome.status.ok()) << outcome.status << ": " << Which(job);
+            for (const auto& of_rank : outcome.values) EXPECT_EQ(of_rank, outcome.values[0]) << Which(job);
+            for (int worker = 0; worker < workers; ++worker) {
+              EXPECT_EQ(outcome.loss_scale[static_cast<size_t>(worker)], single.loss_scale[0]) << Which(job);
+            }
+            EXPECT_LT(RelativeDifference(single.values[0], outcome.values[0]), 1e-5) << Which(job);
+            if (placement == Config::INSIDE_WORKERS) inside = outcome.values[0];
+            EXPECT_EQ(outcome.values[0], inside) << Which(job);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(ParameterServerTest, ServersOfTheirOwnShowASumToOneWorkerOnly) {
+  ServerJob job = Job(3, 2, Config::OWN_RANKS, Config::SYNC);
+  const ServerOutcome plain = RunServers(job);
+  job.guard.clip_norm = 1e6f;
+  const ServerOutcome guarded = RunServers(job);
+  ASSERT_TRUE(guarded.status.ok()) << guarded.status;
+  EXPECT_EQ(guarded.values, plain.values);
+  // To three workers they send the values, and to one of them the sums.
+  for (size_t server = 3; server < 5; ++server) {
+    EXPECT_NEAR(static_cast<double>(guarded.bytes_sent[server]) / static_cast<double>(plain.bytes_sent[server]),
+                4.0 / 3, 0.05);
+  }
+}
+
+TEST(ParameterServerTest, CompressionRoundsWhatIsPushedAndNothingElse) {
+  for (const char* over : kCommunicators) {
+    for (const Config::Placement placement : kPlacements) {
+      for (const auto& [type, rounding] :
+           {std::make_pair(BucketConfig::BF16, 4e-3), std::make_pair(BucketConfig::FP16, 5e-4)}) {
+        ServerJob job = Job(3, 2, placement, Config::SYNC);
+        job.over = over;
+        SetBuckets(300, true, &job);
+        const ServerOutcome wide = RunServers(job);
+        job.config.mutable_buckets()->set_compression(type);
+        const ServerOutcome narrow = RunServers(job);
+        ASSERT_TRUE(narrow.status.ok()) << narrow.status << ": " << Which(job);
+        for (const auto& of_rank : narrow.values) EXPECT_EQ(of_rank, narrow.values[0]) << Which(job);
+        const double difference = RelativeDifference(wide.values[0], narrow.values[0]);
+        EXPECT_GT(difference, 0) << Which(job);
+        EXPECT_LT(difference, rounding) << Which(job);
+      }
     }
   }
 }
@@ -168,6 +248,7 @@ TEST(ParameterServerTest, AsyncAndBoundedLearnWhatOneWorkerLearns) {
         for (const auto& [workers, over] : std::vector<std::pair<int, std::string>>{
                  {1, "threads"}, {2, "threads"}, {4, "threads"}, {2, "gloo"}, {3, "gloo"}}) {
           ServerJob job = alone;
+          if (workers % 2 == 0) job.config.mutable_buckets()->set_compression(BucketConfig::BF16);
           job.workers = workers;
           job.over = over;
           job.config.set_mode(mode);
@@ -207,6 +288,35 @@ TEST(ParameterServerTest, WeightsDecayInAsyncAsTheyDoInOneWorker) {
   EXPECT_LT(RelativeDifference(SingleOf(job), outcome.values[0]), 0.02);
   job.weight_decay = 8;
   EXPECT_GT(RelativeDifference(SingleOf(job), outcome.values[0]), 0.2) << "or the test would see no decay";
+}
+
+// Each worker's norm has seen its own images. A checkpoint, an evaluation and the steps after it have their mean.
+TEST(ParameterServerTest, RunningStatisticsOfAsyncAreTheWorkersMeanWhereTheySettle) {
+  for (const char* over : kCommunicators) {
+    for (const Config::Mode mode : {Config::SYNC, Config::ASYNC, Config::BOUNDED}) {
+      for (const Config::Placement placement : kPlacements) {
+        ServerJob job = Job(3, 2, placement, mode);
+        job.over = over;
+        job.after_setup = [](int rank, const ParameterArena& arena) {
+          const float mine = rank < 3 ? 1 + static_cast<float>(rank) : -50;
+          const std::vector<float> running = {rank < 3 ? 0.1f : -50, mine, 1e20f * mine};
+          arena.buffers()[0]->value.CopyFromHost(running.data());
+        };
+        const ServerOutcome outcome = RunServers(job);
+        ASSERT_TRUE(outcome.status.ok()) << outcome.status << ": " << Which(job);
+        for (int rank = 0; rank < job.ranks(); ++rank) {
+          const std::vector<float>& running = outcome.buffers[static_cast<size_t>(rank)];
+          if (mode == Config::SYNC) {
+            EXPECT_EQ(running[1], rank < 3 ? 1 + static_cast<float>(rank) : -50) << Which(job);
+            continue;
+          }
+          EXPECT_EQ(running[0], 0.1f) << "alike on all workers; " << Which(job);
+          EXPECT_FLOAT_EQ(running[1], 2) << Which(job);
+          EXPECT_FLOAT_EQ(running[2], 2e20f) << Which(job);
+        }
+      }
+    }
+  }
 }
 
 TEST(ParameterServerTest, BoundedKeepsItsBoundAndUsesItAndAsyncHasNone) {
@@ -374,6 +484,10 @@ TEST(ParameterServerTest, RefusesWhatCannotBe) {
   job.config.set_meet_every_steps(1);
   job.config.mutable_buckets()->set_size_mb(-1);
   ExpectMentions(refusal(job), {"buckets.size_mb is -1"});
+  job = Job(2, 1, Config::INSIDE_WORKERS, Config::ASYNC);
+  job.config.mutable_buckets()->set_compression(BucketConfig::FP16);
+  job.guard.loss_scale.enabled = true;
+  ExpectMentions(refusal(job), {"precision: FP16", "mode: SYNC", "buckets.compression"});
 }
 
 }  // namespace

@@ -4,14 +4,18 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
+#include "core/api/lone_communicator.h"
 #include "core/api/schedule.h"
 #include "core/api/strategy.h"
 #include "core/train/optimizers/adam.pb.h"
 #include "core/train/optimizers/sgd.pb.h"
+#include "core/train/step_guard.h"
 #include "parallel/strategies/parameter_server/parameter_server.pb.h"
 #include "tests/parallel/strategies/toy_model.h"
 #include "tests/parallel/testing/gloo_jobs.h"
@@ -42,9 +46,11 @@ struct ServerJob {
   std::vector<float> start;               // rank 0's parameters; empty: random ones
   std::vector<std::vector<float>> state;  // by rank, as ServerOutcome has it; empty: zero
   int settle_every = 0;                   // steps; 0: at the end
+  StepGuardOptions guard;
+  int64_t overflow_step = -1;  // in which the last worker's gradients have an infinite element
   std::function<Status(int worker, int64_t step)> before_step, after_step;
-  std::function<void(int rank)> after_setup;                   // before the state is loaded
-  std::function<Status(const Interruption&)> on_interruption;  // on servers of their own ranks
+  std::function<void(int rank, const ParameterArena& arena)> after_setup;  // before the state is loaded
+  std::function<Status(const Interruption&)> on_interruption;              // on servers of their own ranks
 
   int servers() const { return config.num_servers() == 0 ? workers : config.num_servers(); }
   int ranks() const { return workers + (config.placement() == ParameterServerConfig::OWN_RANKS ? servers() : 0); }
@@ -52,10 +58,12 @@ struct ServerJob {
 
 struct ServerOutcome {
   Status status;
-  std::vector<Status> statuses;            // by rank
-  std::vector<std::vector<float>> values;  // by rank, without the arena's padding
-  std::vector<std::vector<float>> state;   // by rank: its pieces of the optimizer's state, one after the other
-  std::vector<int64_t> bytes_sent;         // by rank
+  std::vector<Status> statuses;             // by rank
+  std::vector<std::vector<float>> values;   // by rank, without the arena's padding
+  std::vector<std::vector<float>> state;    // by rank: its pieces of the optimizer's state, one after the other
+  std::vector<std::vector<float>> buffers;  // by rank
+  std::vector<float> loss_scale;            // by rank
+  std::vector<int64_t> bytes_sent;          // by rank
 };
 
 // The images of `worker`'s share.
@@ -64,11 +72,12 @@ inline std::pair<int, int> ShareOf(int worker, int workers) {
   return {worker * images, (worker + 1) * images};
 }
 
-// This worker's gradients of the whole batch's loss, where it is one of many; of its share alone where `alone`.
+// This worker's gradients of the whole batch's loss, where it is one of many; of its share alone where `alone`. The
+// loss is multiplied by `scale`.
 inline void BackwardPass(const ParameterArena& arena, const ServerJob& job, int worker, int64_t step, bool alone,
-                         GradientSink* sink) {
+                         float scale, GradientSink* sink) {
   const auto [first, last] = ShareOf(worker, job.workers);
-  const float weight = 1.0f / static_cast<float>(alone ? last - first : kToyImages);
+  const float weight = scale / static_cast<float>(alone ? last - first : kToyImages);
   for (auto it = arena.parameters().rbegin(); it != arena.parameters().rend(); ++it) {
     const Parameter& parameter = **it;
     const int64_t size = parameter.shape.size();
@@ -79,6 +88,7 @@ inline void BackwardPass(const ParameterArena& arena, const ServerJob& job, int 
         const std::vector<float> part = ToyGradient(job.quadratic ? 0 : step, image, parameter.index, size);
         for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight * (job.quadratic ? values[i] - part[i] : part[i]);
       }
+      if (step == job.overflow_step && worker == job.workers - 1) sum[0] = std::numeric_limits<float>::infinity();
       arena.gradients().Flat(parameter.offset, parameter.offset + size).CopyFromHost(sum.data());
     }
     sink->OnGradientReady(parameter.index);
@@ -116,14 +126,23 @@ inline Status RunServerRank(const ServerJob& job, Communicator& communicator, De
   TRIREME_ASSIGN_OR_RETURN(const auto optimizer, job.adam ? MakeComponent<Optimizer>("optimizer/adam", AdamConfig())
                                                           : MakeComponent<Optimizer>("optimizer/sgd", sgd));
   const FixedRate schedule(job.rate);
+  // As in a job: the workers judge together.
+  std::unique_ptr<Communicator> workers;
+  if (job.ranks() > job.workers) {
+    std::vector<int> ranks(static_cast<size_t>(job.workers));
+    std::iota(ranks.begin(), ranks.end(), 0);
+    TRIREME_ASSIGN_OR_RETURN(workers, communicator.Subset(ranks));
+  }
   Strategy::BuildArgs args;
+  args.may_skip = job.guard.loss_scale.enabled || job.guard.most_not_finite_in_a_row > 0;
+  args.scales_losses = job.guard.loss_scale.enabled;
   args.arena = arena.get();
   args.optimizer = optimizer.get();
   args.communicator = &communicator;
   args.schedule = &schedule;
   TRIREME_ASSIGN_OR_RETURN(const auto strategy, MakeComponent<Strategy>("strategy/parameter_server", job.config, args));
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
-  if (job.after_setup) job.after_setup(rank);
+  if (job.after_setup) job.after_setup(rank, *arena);
   if (!job.state.empty()) {
     const float* from = job.state[static_cast<size_t>(rank)].data();
     for (const OptimizerState& state : optimizer->State()) {
@@ -131,6 +150,11 @@ inline Status RunServerRank(const ServerJob& job, Communicator& communicator, De
       from += state.values.size();
     }
   }
+  LoneCommunicator alone;
+  const bool judges_alone = rank >= job.workers || !strategy->synchronous();
+  StepGuard guard(*arena, judges_alone ? alone : workers != nullptr ? *workers : communicator, job.guard);
+  const Tensor losses = Tensor::Zeros(device, {job.workers, 1});
+  const auto scale = [&] { return guard.state().ToVector<float>()[0]; };
   const auto run = [&]() -> Status {
     if (rank >= job.workers) {
       while (true) {
@@ -143,8 +167,8 @@ inline Status RunServerRank(const ServerJob& job, Communicator& communicator, De
       if (job.before_step) TRIREME_RETURN_IF_ERROR(job.before_step(rank, step));
       if (strategy->synchronous()) optimizer->BeginStep(step, job.rate, device.compute_stream());
       strategy->BeginStep(step);
-      BackwardPass(*arena, job, rank, step, !strategy->synchronous(), strategy.get());
-      NoGuard guard;
+      BackwardPass(*arena, job, rank, step, !strategy->synchronous(), scale(), strategy.get());
+      guard.InspectLosses(losses, 0, device.compute_stream());
       TRIREME_RETURN_IF_ERROR(strategy->Step(guard));
       EXPECT_GE(strategy->exposed_communication_seconds(), 0);
       if (job.after_step) TRIREME_RETURN_IF_ERROR(job.after_step(rank, step));
@@ -166,6 +190,8 @@ inline Status RunServerRank(const ServerJob& job, Communicator& communicator, De
     return status;
   }
   outcome->values[static_cast<size_t>(rank)] = arena->values().Flat(0, size).ToVector<float>();
+  outcome->buffers[static_cast<size_t>(rank)] = arena->buffer_values().ToVector<float>();
+  outcome->loss_scale[static_cast<size_t>(rank)] = scale();
   for (const OptimizerState& state : optimizer->State()) {
     const std::vector<float> values = state.values.ToVector<float>();
     std::vector<float>& all = outcome->state[static_cast<size_t>(rank)];
@@ -181,6 +207,8 @@ inline ServerOutcome RunServers(const ServerJob& job) {
   outcome.statuses.resize(ranks);
   outcome.values.resize(ranks);
   outcome.state.resize(ranks);
+  outcome.buffers.resize(ranks);
+  outcome.loss_scale.resize(ranks);
   outcome.bytes_sent.resize(ranks);
   const auto worker = [&](Communicator& communicator, Device& device) {
     return RunServerRank(job, communicator, device, &outcome);
