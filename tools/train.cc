@@ -87,9 +87,9 @@ Status ApplyFlags(const std::optional<ProcessRank>& place, Config* config) {
 }
 
 // What a cluster's launcher starts again goes on, as far as there is anything to go on with.
-bool GoesOn(const std::optional<ProcessRank>& place, const Config& config) {
+bool GoesOn(int attempt, const Config& config) {
   if (FLAGS_resume) return true;
-  return place.has_value() && place->attempt > 0 && config.has_out() && FindCheckpoint(config.out()).ok();
+  return attempt > 0 && config.has_out() && FindCheckpoint(config.out()).ok();
 }
 
 Status TrainInThisProcess(const std::string& path, Config config, bool resume, Launcher& launcher) {
@@ -142,6 +142,7 @@ Status Train() {
   std::string path;
   TRIREME_RETURN_IF_ERROR(LoadConfig(FLAGS_config, &config, &path));
   TRIREME_ASSIGN_OR_RETURN(const auto place, FindProcessRank());
+  TRIREME_ASSIGN_OR_RETURN(const int attempt, FindAttempt());
   TRIREME_RETURN_IF_ERROR(ApplyFlags(place, &config));
   if (FLAGS_restarts < 0 || (FLAGS_restarts > 0 && place.has_value())) {
     return absl::InvalidArgumentError(
@@ -152,7 +153,7 @@ Status Train() {
   TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher, Annotate(MakeLauncher(config), path));
   TRIREME_ASSIGN_OR_RETURN(const int servers, Annotate(NumServerRanks(config), path));
   if (const auto outcome = launcher->Start(config.workers() + servers)) return *outcome;
-  return launcher->Finish(TrainInThisProcess(path, config, GoesOn(place, config), *launcher));
+  return launcher->Finish(TrainInThisProcess(path, config, GoesOn(attempt, config), *launcher));
 }
 
 }  // namespace

@@ -232,4 +232,13 @@ StatusOr<std::optional<ProcessRank>> FindProcessRank() {
   return FindProcessRank([](const char* name) { return std::getenv(name); });
 }
 
+StatusOr<int> FindAttempt(const Environment& environment) {
+  TRIREME_ASSIGN_OR_RETURN(const std::optional<ProcessRank> place, FindLauncher(environment));
+  return place.has_value() ? place->attempt : 0;
+}
+
+StatusOr<int> FindAttempt() {
+  return FindAttempt([](const char* name) { return std::getenv(name); });
+}
+
 }  // namespace trireme

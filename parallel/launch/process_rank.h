@@ -53,6 +53,11 @@ StatusOr<std::optional<ProcessRank>> FindProcessRank(const Environment& environm
 // Of this process.
 StatusOr<std::optional<ProcessRank>> FindProcessRank();
 
+// How often the launcher has started the job before, as far as it tells; also where one process is all of the job.
+// Fails as FindProcessRank does.
+StatusOr<int> FindAttempt(const Environment& environment);
+StatusOr<int> FindAttempt();
+
 // The first host of Slurm's short form of a list: "node[08-11,20],login" begins with node08.
 StatusOr<std::string> FirstOfHostlist(const std::string& hostlist);
 

@@ -123,7 +123,8 @@ TEST(Processes, WorkersThatAreNotToldTheSameSayWhatDiffers) {
 }
 
 TEST(Processes, WhatIsAHostsOwnBusinessMayDiffer) {
-  const Differing same({"--steps=2"}, {"--set", "loader.threads=2", "--set", "threads_per_worker=2"});
+  const Differing same({"--steps=2"}, {"--set", "loader.threads=2", "--set", "threads_per_worker=2", "--set",
+                                       "memory_limit_mb=2000", "--set", "memory_at_start_mb=10"});
   for (const ToolResult& result : same.results) EXPECT_EQ(result.exit_code, 0) << result.output;
 }
 

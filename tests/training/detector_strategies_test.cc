@@ -60,6 +60,7 @@ std::vector<std::pair<std::string, std::vector<float>>> Train(const Kind& kind, 
           step.Run(s, 0.01f, {batch.Slice(rank * share, (rank + 1) * share)}, [] { return WorkerNote(); }));
       results.Read();
     }
+    TRIREME_RETURN_IF_ERROR(strategy->Settle());
     if (rank > 0) return absl::OkStatus();
     const std::vector<float> values = model.arena().values().ToVector<float>();
     for (const Parameter* parameter : model.arena().parameters()) {

@@ -11,7 +11,8 @@ namespace trireme {
 namespace {
 
 // Fields, and messages, whose values are a host's own business.
-constexpr const char* kOfTheHost[] = {"device", "loader", "memory_limit_mb", "out", "plugin", "threads_per_worker"};
+constexpr const char* kOfTheHost[] = {"device",          "devices", "loader", "memory_at_start_mb",
+                                      "memory_limit_mb", "out",     "plugin", "threads_per_worker"};
 
 bool IsOfTheHost(const std::string& path) {
   const std::string top = path.substr(0, path.find_first_of(".["));
@@ -47,6 +48,9 @@ std::vector<Fact> FactsOf(const Job& job) {
   AddData("train_data", *job.train_data, &facts);
   if (job.eval_data != nullptr) AddData("eval_data", *job.eval_data, &facts);
   facts.push_back({"the step to go on from", absl::StrCat(job.resumed.step)});
+  const TraceOptions& trace = job.trace;
+  facts.push_back({"the steps that --trace is of",
+                   trace.file.empty() ? "none" : absl::StrCat(trace.first_step, ":", trace.end_step)});
   return facts;
 }
 

@@ -14,17 +14,36 @@
 namespace trireme {
 namespace {
 
-StatusOr<std::optional<ProcessRank>> Find(const std::map<std::string, std::string>& variables) {
-  return FindProcessRank([&](const char* name) {
+Environment Of(const std::map<std::string, std::string>& variables) {
+  return [&variables](const char* name) {
     const auto found = variables.find(name);
     return found == variables.end() ? nullptr : found->second.c_str();
-  });
+  };
+}
+
+StatusOr<std::optional<ProcessRank>> Find(const std::map<std::string, std::string>& variables) {
+  return FindProcessRank(Of(variables));
 }
 
 TEST(ProcessRankTest, NoneIsFoundWhereNoneIs) {
   EXPECT_FALSE(Find({})->has_value());
   EXPECT_FALSE(Find({{"RANK", "3"}})->has_value());
   EXPECT_FALSE(Find({{"WORLD_SIZE", "3"}})->has_value());
+}
+
+// One process has nobody to meet, but may have been started before.
+TEST(ProcessRankTest, AnAttemptIsOneOfAnyNumberOfProcesses) {
+  const std::map<std::string, std::string> none;
+  EXPECT_EQ(*FindAttempt(Of(none)), 0);
+  for (const char* world : {"1", "2"}) {
+    std::map<std::string, std::string> variables = {{"RANK", "0"}, {"WORLD_SIZE", world}, {"LOCAL_RANK", "0"}};
+    EXPECT_EQ(*FindAttempt(Of(variables)), 0);
+    variables["TORCHELASTIC_RESTART_COUNT"] = "2";
+    EXPECT_EQ(*FindAttempt(Of(variables)), 2);
+    EXPECT_EQ(Find(variables)->has_value(), variables["WORLD_SIZE"] == "2");
+    variables["TORCHELASTIC_RESTART_COUNT"] = "many";
+    EXPECT_FALSE(FindAttempt(Of(variables)).ok());
+  }
 }
 
 TEST(ProcessRankTest, OurOwnVariables) {
