@@ -144,6 +144,7 @@ TEST(TraceTest, AfterAFaultEachRankWritesWhatItHas) {
                                  absl::StrCat("communicator={[communicator/", communicator, "] {}}"), "--trace=" + file,
                                  "--trace_steps=0:6"});
     EXPECT_EQ(result.exit_code, 1) << result.output;
+    double first_begin[2] = {}, last_end[2] = {};
     for (int rank = 0; rank < 2; ++rank) {
       const std::string own = rank == 0 ? file : folder + "/trace.rank1.json";
       const json trace = json::parse(ReadAll(own), nullptr, false);
@@ -156,7 +157,13 @@ TEST(TraceTest, AfterAFaultEachRankWritesWhatItHas) {
       EXPECT_LT(names.count("step"), 6u) << own;
       EXPECT_GT(names.count("AllGather"), 0u) << own;
       for (const auto& [track, spans] : tracks) ExpectNested(spans);
+      first_begin[rank] = tracks.at({rank, "worker"}).front().begin;
+      last_end[rank] = tracks.at({rank, "worker"}).back().end;
+      // Since the ranks agreed on a clock, before the first step.
+      EXPECT_GT(first_begin[rank], 0) << own;
     }
+    EXPECT_LT(first_begin[0], last_end[1]);
+    EXPECT_LT(first_begin[1], last_end[0]);
   }
 }
 

@@ -234,10 +234,14 @@ Status WorkOrServe(const Job& job, Device& device, const Rank& rank, JobObserver
   return ServeWorkers(parts);
 }
 
+// `clock` is what a trace needs; null without one.
 Status Train(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
-             const std::atomic<bool>* stop_requested) {
+             const std::atomic<bool>* stop_requested, JobClock* clock) {
   Rank rank;
   TRIREME_RETURN_IF_ERROR(Build(job, device, communicator, &rank));
+  if (clock != nullptr) {
+    TRIREME_ASSIGN_OR_RETURN(*clock, AgreeOnClock(communicator, device, ThisClockId(), TraceClock));
+  }
   const Status status = WorkOrServe(job, device, rank, observer, stop_requested);
   // Before the strategy ends, whose threads may wait for peers that wait for this rank.
   if (!status.ok() && !absl::IsCancelled(status)) communicator.Abort(status);
@@ -264,11 +268,13 @@ Status TrainTraced(const Job& job, Device& device, Communicator& communicator, J
   const char* const role = communicator.rank() < job.config.workers() ? "worker" : "server";
   const TraceThread bound(trace, absl::StrCat(role, enqueues ? " (when it enqueues)" : ""));
   const std::unique_ptr<Communicator> traced = TraceCommunicator(communicator);
-  const Status trained = CatchDeviceError([&] { return Train(job, device, *traced, observer, stop_requested); });
+  JobClock clock;
+  const Status trained =
+      CatchDeviceError([&] { return Train(job, device, *traced, observer, stop_requested, &clock); });
   const std::string name = TraceNameOf(job, communicator, device), description = DescribeTrace(job, communicator);
   // All ranks end a run that is done, or was stopped; after a fault nobody can be asked.
   if (!trained.ok() && !absl::IsCancelled(trained)) {
-    const Status written = WriteOwnTrace(trace.get(), name, description, job.trace.file);
+    const Status written = WriteOwnTrace(trace.get(), name, description, job.trace.file, clock);
     if (!written.ok()) LOG(WARNING) << "--trace: " << written.message();
     return trained;
   }
@@ -297,7 +303,7 @@ Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observ
   TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(options));
   device->BindToThisThread();
   return CatchDeviceError([&] {
-    return job.trace.file.empty() ? Train(job, *device, communicator, observer, stop_requested)
+    return job.trace.file.empty() ? Train(job, *device, communicator, observer, stop_requested, /*clock=*/nullptr)
                                   : TrainTraced(job, *device, communicator, observer, stop_requested);
   });
 }

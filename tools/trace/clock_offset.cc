@@ -54,6 +54,18 @@ StatusOr<ClockOffset> EstimateClockOffset(Communicator& communicator, Device& de
   return mine;
 }
 
+StatusOr<JobClock> AgreeOnClock(Communicator& communicator, Device& device, const std::string& clock_id,
+                                const std::function<int64_t()>& now) {
+  JobClock clock;
+  TRIREME_ASSIGN_OR_RETURN(clock.offset, EstimateClockOffset(communicator, device, clock_id, now));
+  const Tensor zero = Tensor::From(device, {1}, std::vector<int64_t>{now()});
+  Stream& stream = device.compute_stream();
+  if (communicator.size() > 1) TRIREME_RETURN_IF_ERROR(communicator.Broadcast(zero, 0, stream));
+  clock.zero = zero.ToVector<int64_t>()[0];
+  TRIREME_RETURN_IF_ERROR(communicator.status());
+  return clock;
+}
+
 std::string ThisClockId() {
   const auto boot = ReadFile("/proc/sys/kernel/random/boot_id");
   if (boot.ok()) return *boot;

@@ -19,6 +19,15 @@ struct ClockOffset {
 StatusOr<ClockOffset> EstimateClockOffset(Communicator& communicator, Device& device, const std::string& clock_id,
                                           const std::function<int64_t()>& now);
 
+// A clock that all ranks can put their times on, without asking again.
+struct JobClock {
+  ClockOffset offset;
+  int64_t zero = 0;  // of rank 0's clock: about when the ranks agreed
+};
+// The same, for rank 0's clock as all see it now.
+StatusOr<JobClock> AgreeOnClock(Communicator& communicator, Device& device, const std::string& clock_id,
+                                const std::function<int64_t()>& now);
+
 // Of the steady clock of this host since it was started.
 std::string ThisClockId();
 

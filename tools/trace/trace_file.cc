@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/files.h"
-#include "tools/trace/clock_offset.h"
 
 namespace trireme {
 namespace {
@@ -60,26 +59,9 @@ std::string Print(const Json& events, const Json& about) {
   return text + "\n]}\n";
 }
 
-}  // namespace
-
-std::string TracePart(const Trace& trace, const std::string& process, int64_t offset, int64_t error) {
-  Json part = {{"rank", trace.rank()}, {"process", process}, {"error", error}, {"tracks", Json::array()}};
-  for (const TraceTrack* track : trace.tracks()) {
-    part["tracks"].push_back(
-        {{"name", track->name()}, {"left_out", track->num_left_out()}, {"events", EventsOf(*track, offset)}});
-  }
-  return part.dump();
-}
-
-Status WriteTrace(const std::vector<std::string>& parts, const std::string& description, const std::string& path) {
-  std::vector<Json> ranks;
-  int64_t zero = std::numeric_limits<int64_t>::max();
-  for (const std::string& part : parts) {
-    ranks.push_back(Json::parse(part));
-    for (const Json& track : ranks.back()["tracks"]) {
-      if (!track["events"].empty()) zero = std::min(zero, track["events"][0][4].get<int64_t>());
-    }
-  }
+// What TracePart has made of each; `zero` is the time that is written as 0.
+Status WriteRanks(const std::vector<Json>& ranks, int64_t zero, const std::string& description,
+                  const std::string& path) {
   Json events = Json::array();
   Json about = {{"description", description}, {"events_left_out", 0}};
   int64_t left_out = 0;
@@ -104,6 +86,38 @@ Status WriteTrace(const std::vector<std::string>& parts, const std::string& desc
   return WriteFileAtomically(path, Print(events, about));
 }
 
+// The first event's, in microseconds.
+double BeginOf(const Json& trace) {
+  double begin = std::numeric_limits<double>::max();
+  for (const Json& event : trace["traceEvents"]) {
+    if (event.contains("ts")) begin = std::min(begin, event["ts"].get<double>());
+  }
+  return begin;
+}
+
+}  // namespace
+
+std::string TracePart(const Trace& trace, const std::string& process, int64_t offset, int64_t error) {
+  Json part = {{"rank", trace.rank()}, {"process", process}, {"error", error}, {"tracks", Json::array()}};
+  for (const TraceTrack* track : trace.tracks()) {
+    part["tracks"].push_back(
+        {{"name", track->name()}, {"left_out", track->num_left_out()}, {"events", EventsOf(*track, offset)}});
+  }
+  return part.dump();
+}
+
+Status WriteTrace(const std::vector<std::string>& parts, const std::string& description, const std::string& path) {
+  std::vector<Json> ranks;
+  int64_t zero = std::numeric_limits<int64_t>::max();
+  for (const std::string& part : parts) {
+    ranks.push_back(Json::parse(part));
+    for (const Json& track : ranks.back()["tracks"]) {
+      if (!track["events"].empty()) zero = std::min(zero, track["events"][0][4].get<int64_t>());
+    }
+  }
+  return WriteRanks(ranks, zero, description, path);
+}
+
 Status GatherAndWriteTrace(Trace* trace, const std::string& process, const std::string& description,
                            const std::string& path, Communicator& communicator, Device& device) {
   trace->Stop();
@@ -115,8 +129,8 @@ Status GatherAndWriteTrace(Trace* trace, const std::string& process, const std::
   return communicator.rank() == 0 ? WriteTrace(parts, description, path) : absl::OkStatus();
 }
 
-Status WriteOwnTrace(Trace* trace, const std::string& process, const std::string& description,
-                     const std::string& path) {
+Status WriteOwnTrace(Trace* trace, const std::string& process, const std::string& description, const std::string& path,
+                     const JobClock& clock) {
   trace->Stop();
   const std::vector<const TraceTrack*> tracks = trace->tracks();
   const bool empty =
@@ -127,8 +141,9 @@ Status WriteOwnTrace(Trace* trace, const std::string& process, const std::string
     const std::string extension = own.extension().string();
     own.replace_extension(absl::StrCat("rank", trace->rank(), extension));
   }
-  return WriteTrace({TracePart(*trace, process, /*offset=*/0, /*error=*/0)},
-                    absl::StrCat(description, ", rank ", trace->rank(), " alone, up to a fault"), own.string());
+  const Json part = Json::parse(TracePart(*trace, process, clock.offset.nanoseconds, clock.offset.error));
+  return WriteRanks({part}, clock.zero, absl::StrCat(description, ", rank ", trace->rank(), " alone, up to a fault"),
+                    own.string());
 }
 
 Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& description, const std::string& path) {
@@ -143,10 +158,12 @@ Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& 
     }
     left_out += trace["otherData"].value("events_left_out", int64_t{0});
     int64_t processes = 0;
+    const double begin = BeginOf(trace);
     for (Json event : trace["traceEvents"]) {
       const int64_t process = event["pid"];
       processes = std::max(processes, process + 1);
       event["pid"] = first_process + process;
+      if (event.contains("ts")) event["ts"] = event["ts"].get<double>() - begin;
       if (event["name"] == "process_name") {
         event["args"]["name"] = absl::StrCat(file.name, ": ", event["args"]["name"].get<std::string>());
       }

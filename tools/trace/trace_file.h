@@ -9,6 +9,7 @@
 
 #include "core/api/communicator.h"
 #include "core/base/trace.h"
+#include "tools/trace/clock_offset.h"
 
 namespace trireme {
 
@@ -23,9 +24,11 @@ Status WriteTrace(const std::vector<std::string>& parts, const std::string& desc
 Status GatherAndWriteTrace(Trace* trace, const std::string& process, const std::string& description,
                            const std::string& path, Communicator& communicator, Device& device);
 
-// After a fault, when nobody can be asked: what this rank has recorded so far, by its own clock, in a file of its own:
-// `path` on rank 0, path with ".rank1" before its extension on rank 1, and so on. None if there is nothing.
-Status WriteOwnTrace(Trace* trace, const std::string& process, const std::string& description, const std::string& path);
+// After a fault, when nobody can be asked: what this rank has recorded so far, in a file of its own: `path` on rank 0,
+// path with ".rank1" before its extension on rank 1, and so on. None if there is nothing. Times are since `clock`'s
+// zero, so that the files of all ranks are on one clock, as far as those of hosts have gone alike since then.
+Status WriteOwnTrace(Trace* trace, const std::string& process, const std::string& description, const std::string& path,
+                     const JobClock& clock);
 
 struct NamedTraceFile {
   std::string name;

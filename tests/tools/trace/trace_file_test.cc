@@ -63,6 +63,38 @@ TEST(TraceFileTest, FilesOfSeveralJobsKeepTheirProcessesApart) {
   EXPECT_EQ(MergeTraces({{"one", a}}, "", both).code(), absl::StatusCode::kDataLoss);
 }
 
+// Of two hosts whose clocks are a second apart.
+TEST(TraceFileTest, WhatEachRankWritesAfterAFaultIsOnOneClock) {
+  constexpr int64_t kSecond = 1000000000, kZero = 7 * kSecond;
+  const std::string path = FileOfThisTest("fault.json");
+  for (int rank = 0; rank < 2; ++rank) {
+    const int64_t ahead = rank * kSecond;
+    Trace trace(rank, 0, 1);
+    trace.NewTrack("worker")->Add({TraceKind::kUpdate, "adam", 3, 64, kZero + ahead + 5000, kZero + ahead + 7000});
+    JobClock clock;
+    clock.offset.nanoseconds = -ahead;
+    clock.offset.error = rank * 2000;
+    clock.zero = kZero;
+    ASSERT_TRUE(WriteOwnTrace(&trace, "rank", "a test", path, clock).ok());
+    const nlohmann::json written = ReadJson(rank == 0 ? path : FileOfThisTest("fault.rank1.json"));
+    EXPECT_DOUBLE_EQ(written["otherData"]["clock_error_us"], 2.0 * rank);
+    int events = 0;
+    for (const auto& event : written["traceEvents"]) {
+      if (event["ph"] != "X") continue;
+      EXPECT_DOUBLE_EQ(event["ts"], 5);
+      ++events;
+    }
+    EXPECT_EQ(events, 1);
+  }
+  // Beside others it begins when they do.
+  const std::string merged = FileOfThisTest("merged.json");
+  ASSERT_TRUE(MergeTraces({{"one", path}}, "", merged).ok());
+  for (const auto& event : ReadJson(merged)["traceEvents"]) {
+    if (event["ph"] != "X") continue;
+    EXPECT_DOUBLE_EQ(event["ts"], 0);
+  }
+}
+
 // Each rank's clock is ahead by an hour more, and every other rank lives on rank 0's host.
 TEST(ClockOffsetTest, FindsHowFarClocksOfOtherHostsAreApart) {
   constexpr int64_t kHour = int64_t{3600} * 1000000000;
@@ -79,6 +111,12 @@ TEST(ClockOffsetTest, FindsHowFarClocksOfOtherHostsAreApart) {
       EXPECT_GT(offset->error, 0);
       EXPECT_LE(std::abs(offset->nanoseconds + rank * kHour), offset->error);
     }
+    // Which all take for the same moment of rank 0's clock.
+    const auto clock = AgreeOnClock(communicator, device, here ? "this host" : "another", now);
+    if (!clock.ok()) return clock.status();
+    const int64_t since = now() + clock->offset.nanoseconds - clock->zero;
+    EXPECT_GE(since, -clock->offset.error);
+    EXPECT_LT(since, 60 * kHour / 3600);
     return absl::OkStatus();
   });
   EXPECT_TRUE(status.ok()) << status;
