@@ -56,6 +56,13 @@ const Backbone kBackbones[] = {
     {"ResNet18GroupNorm", "[backbone/resnet] { depth: 18 stages: 3 maps: [2, 3] norm { mode: GROUP } }", false},
 };
 
+// Large, so with one of each kind of head alone. SSD on it has tests of its own.
+const Backbone kVgg16Fpn = {
+    "Vgg16Fpn",
+    "[backbone/fpn] { backbone { [backbone/vgg16] { pixel_deviation: 58 extra { narrow_channels: 8 channels: 16 } } } "
+    "channels: 16 }",
+    true};
+
 const char* const kModels[] = {
     "[model/ssd] { num_classes: 2 image_size: 96 backbone { $ } }",
     "[model/yolo] { num_classes: 2 image_size: 96 backbone { $ } }",
@@ -110,17 +117,22 @@ TEST_P(DetectorPairs, Train) {
   EXPECT_TRUE(detections.ok()) << detections.status();
 }
 
+std::string NameOf(const ::testing::TestParamInfo<std::tuple<const char*, Backbone>>& info) {
+  std::string model = std::get<0>(info.param);
+  const auto says = [&](const char* what) { return model.find(what) != std::string::npos; };
+  model = (says("separable")     ? "lite_"
+           : says("anchor_free") ? "anchor_free_"
+                                 : "") +
+          model.substr(7, model.find(']') - 7);
+  return model + "_" + std::get<1>(info.param).name;
+}
+
 INSTANTIATE_TEST_SUITE_P(All, DetectorPairs,
-                         ::testing::Combine(::testing::ValuesIn(kModels), ::testing::ValuesIn(kBackbones)),
-                         [](const auto& info) {
-                           std::string model = std::get<0>(info.param);
-                           const auto says = [&](const char* what) { return model.find(what) != std::string::npos; };
-                           model = (says("separable")     ? "lite_"
-                                    : says("anchor_free") ? "anchor_free_"
-                                                          : "") +
-                                   model.substr(7, model.find(']') - 7);
-                           return model + "_" + std::get<1>(info.param).name;
-                         });
+                         ::testing::Combine(::testing::ValuesIn(kModels), ::testing::ValuesIn(kBackbones)), NameOf);
+INSTANTIATE_TEST_SUITE_P(Large, DetectorPairs,
+                         ::testing::Combine(::testing::Values(kModels[1], kModels[4], kModels[5]),
+                                            ::testing::Values(kVgg16Fpn)),
+                         NameOf);
 
 }  // namespace
 }  // namespace trireme
