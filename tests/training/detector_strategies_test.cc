@@ -23,10 +23,21 @@ struct Kind {
   std::function<StatusOr<std::unique_ptr<Detector>>()> make;
 };
 
+// With a separable head, and norm over the global batch.
+SsdConfig TinySsdLite() {
+  ResNetSmallConfig backbone = TinyBackbone();
+  backbone.mutable_norm()->set_mode(NormConfig::SYNCHRONIZED);
+  SsdConfig config = TinySsd(backbone);
+  config.set_separable_head(true);
+  config.mutable_head_norm()->set_mode(NormConfig::SYNCHRONIZED);
+  return config;
+}
+
 Kind Kinds[] = {
     {"FasterRcnn", [] { return MakeFasterRcnn(TinyFasterRcnn(), {}); }},
     {"RetinaNet", [] { return MakeRetinaNet(TinyRetinaNet(), {}); }},
     {"Ssd", [] { return MakeSsd(TinySsd(TinyBackbone()), {}); }},
+    {"SsdLite", [] { return MakeSsd(TinySsdLite(), {}); }},
     {"Yolo", [] { return MakeYolo(TinyYolo(), {}); }},
     {"AnchorFreeYolo", [] { return MakeYolo(TinyAnchorFreeYolo(), {}); }},
 };
