@@ -20,6 +20,7 @@
 #include "tools/job/learning_rate.h"
 #include "tools/job/local_device.h"
 #include "tools/job/precision.h"
+#include "tools/job/rank_zero_buffers.h"
 #include "tools/job/worker_place.h"
 #include "tools/trace/trace_file.h"
 
@@ -174,9 +175,15 @@ Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* obser
   parts.stop_requested = stop_requested;
   parts.save_checkpoint = save_checkpoint;
   if (job.eval_data != nullptr) {
-    parts.evaluate = [&](int64_t) {
-      return EvaluateDetector(*rank.detector, *job.eval_data, config.evaluation(), config.loader().threads(), precision,
-                              device, communicator, job.faults.get());
+    parts.evaluate = [&](int64_t) -> StatusOr<EvaluationReport> {
+      EvaluationReport report;
+      TRIREME_RETURN_IF_ERROR(WithBuffersOfRankZero(*rank.arena, communicator, [&]() -> Status {
+        TRIREME_ASSIGN_OR_RETURN(
+            report, EvaluateDetector(*rank.detector, *job.eval_data, config.evaluation(), config.loader().threads(),
+                                     precision, device, communicator, job.faults.get()));
+        return absl::OkStatus();
+      }));
+      return report;
     };
   }
   TRIREME_ASSIGN_OR_RETURN(const auto places, GatherWorkerPlaces(communicator, device));
