@@ -29,22 +29,9 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Processes of the run in this folder, which all have it on their command line; zombies are not any more.
-std::vector<pid_t> ProcessesOf(const std::string& folder) {
-  std::vector<pid_t> processes;
-  for (const auto& entry : fs::directory_iterator("/proc")) {
-    const std::string name = entry.path().filename().string();
-    if (!isdigit(name[0]) || !absl::StrContains(ReadAll(entry.path().string() + "/cmdline"), folder)) continue;
-    processes.push_back(std::stoi(name));
-  }
-  return processes;
-}
-
+// Processes of the run in this folder all have it on their command line; zombies have none.
 void ExpectNobodyLeft(const std::string& folder) {
-  const auto start = Clock::now();
-  while (!ProcessesOf(folder).empty() && SecondsSince(start) < 5) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  if (WaitForNoProcessOf(folder, 5)) return;
   for (pid_t process : ProcessesOf(folder)) {
     ADD_FAILURE() << process << " of " << folder << " lives";
     kill(process, SIGKILL);
@@ -106,6 +93,7 @@ class Restarts : public testing::TestWithParam<Job> {
 
   // --kills times: a job of which one process is killed at some moment.
   void KillAndCompare(bool same_bits);
+  void SigtermSavesAndEnds();
 
   const std::string config_;
 };
@@ -161,9 +149,7 @@ void Restarts::KillAndCompare(bool same_bits) {
   EXPECT_TRUE(fs::is_empty(temporary)) << *fs::directory_iterator(temporary);
 }
 
-TEST_P(Restarts, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) { KillAndCompare(/*same_bits=*/true); }
-
-TEST_P(Restarts, SigtermSavesAndEndsTheJobWithinTenSeconds) {
+void Restarts::SigtermSavesAndEnds() {
   const std::string run = NewFolder("run");
   ToolProcess process("train", Command(run, {"--restarts=3", "--steps=100000"}));
   ASSERT_TRUE(process.WaitUntil([&] { return StepsDone(run) >= 3; }));
@@ -180,6 +166,10 @@ TEST_P(Restarts, SigtermSavesAndEndsTheJobWithinTenSeconds) {
   ExpectWhole(run);
   ExpectNobodyLeft(run);
 }
+
+TEST_P(Restarts, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) { KillAndCompare(/*same_bits=*/true); }
+
+TEST_P(Restarts, SigtermSavesAndEndsTheJobWithinTenSeconds) { SigtermSavesAndEnds(); }
 
 TEST_P(Restarts, WhatTheUserHasToMendIsNotTriedAgain) {
   const ToolResult result =
@@ -206,19 +196,30 @@ TEST_P(Restarts, AJobThatFailsOnceTooOftenEnds) {
   ExpectNobodyLeft(run);
 }
 
-// With another number of workers sums are rounded in another order, so that it is the losses that are compared.
+// Each time a process is killed on the way, but for the one that starts the job again. With another number of workers
+// sums are rounded in another order, so that it is the losses that are compared.
 TEST_P(Restarts, GoesOnWithFewerAndWithMoreWorkers) {
   const std::string whole = NewFolder("whole"), run = NewFolder("run");
   // A rate that does not depend on the number of steps.
   WriteAll(config_, absl::StrReplaceAll(ReadAll(config_), {{"schedule/cosine", "schedule/constant"}}));
   ASSERT_EQ(RunToolProcess("train", Command(whole)).exit_code, 0);
   ASSERT_EQ(RunToolProcess("train", Command(run, {"--steps=4"})).exit_code, 0);
+  int restarts = 0;
   for (const auto& [workers, steps] :
-       {std::make_pair("--workers=1", "--steps=7"), std::make_pair("--workers=4", "--steps=10"),
-        std::make_pair("--workers=2", "--steps=12")}) {
-    const auto result = RunToolProcess("train", Command(run, {"--resume", workers, steps}));
+       {std::make_pair("--workers=1", 7), std::make_pair("--workers=4", 10), std::make_pair("--workers=2", 12)}) {
+    const int before = StepsDone(run);
+    ToolProcess guard("train", Command(run, {"--resume", "--restarts=2", workers, absl::StrCat("--steps=", steps)}));
+    guard.WaitUntil([&] { return StepsDone(run) > before; });
+    for (pid_t process : ProcessesOf(run)) {
+      if (process == guard.pid()) continue;
+      kill(process, SIGKILL);
+      break;
+    }
+    const ToolResult result = guard.Wait();
     ASSERT_EQ(result.exit_code, 0) << result.output;
+    restarts += absl::StrContains(result.output, "restart 1 of 2") ? 1 : 0;
   }
+  EXPECT_GT(restarts, 0) << "all were done too soon to be killed";
   std::vector<double> of_whole, of_run;
   for (const auto& event : ReadEvents(whole)) {
     if (event["event"] == "step") of_whole.push_back(event["loss"]);
@@ -233,23 +234,29 @@ TEST_P(Restarts, GoesOnWithFewerAndWithMoreWorkers) {
 INSTANTIATE_TEST_SUITE_P(Communicators, Restarts, testing::Values(Job{"threads", "threads"}, Job{"gloo", "gloo"}),
                          [](const auto& info) { return info.param.name; });
 
-// Servers, beside the workers' work and with ranks of their own.
-class ServersRestart : public Restarts {};
+// Servers, beside the workers' work and with ranks of their own, and workers that only average.
+class StrategiesRestart : public Restarts {};
 
-TEST_P(ServersRestart, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) {
+TEST_P(StrategiesRestart, WhoeverIsKilledAndWhenTheWeightsAreThoseOfAnUndisturbedRun) {
   KillAndCompare(/*same_bits=*/true);
 }
 
+TEST_P(StrategiesRestart, SigtermSavesAndEndsTheJobWithinTenSeconds) { SigtermSavesAndEnds(); }
+
 constexpr char kServers[] = "[strategy/parameter_server] {}";
 constexpr char kServerRank[] = "[strategy/parameter_server] { num_servers: 1 placement: OWN_RANKS }";
-INSTANTIATE_TEST_SUITE_P(Servers, ServersRestart,
-                         testing::Values(Job{"inside", "gloo", kServers}, Job{"own_rank", "gloo", kServerRank}),
+constexpr char kLocalSgd[] = "[strategy/local_sgd] { average_every: 3 }";
+INSTANTIATE_TEST_SUITE_P(All, StrategiesRestart,
+                         testing::Values(Job{"inside", "gloo", kServers}, Job{"own_rank", "gloo", kServerRank},
+                                         Job{"local_sgd", "gloo", kLocalSgd}),
                          [](const auto& info) { return info.param.name; });
 
 // Their weights differ from run to run as it is.
 class AsynchronousServersRestart : public Restarts {};
 
 TEST_P(AsynchronousServersRestart, WhoeverIsKilledAndWhenTheRunIsDone) { KillAndCompare(/*same_bits=*/false); }
+
+TEST_P(AsynchronousServersRestart, SigtermSavesAndEndsTheJobWithinTenSeconds) { SigtermSavesAndEnds(); }
 
 constexpr char kAsync[] = "[strategy/parameter_server] { mode: ASYNC meet_every_steps: 2 }";
 constexpr char kBounded[] =

@@ -131,6 +131,26 @@ TEST(Train, EveryNumberOfWorkersFindsTheSameInAnEvaluation) {
   }
 }
 
+// With norm per worker each has running statistics of its own; the file has rank 0's.
+TEST(Train, AnEvaluationIsOfTheModelThatTheCheckpointHas) {
+  const std::string run = NewFolder("run"), json = run + "/eval.json";
+  const ToolResult trained =
+      RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + run, "--steps=30", "--workers=3", "--set",
+                               "global_batch_size=12", "--set", "model.backbone.norm={mode: PER_WORKER}"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.output;
+  const ToolResult again = RunToolProcess("eval", {"--checkpoint=" + run, "--json=" + json});
+  ASSERT_EQ(again.exit_code, 0) << again.output;
+  const auto evaluation = nlohmann::json::parse(ReadAll(json));
+  const auto events = ReadEvents(run);
+  const nlohmann::json of_run = events[events.size() - 2];
+  ASSERT_EQ(of_run["event"], "eval");
+  EXPECT_GT(of_run["mAP50"].get<double>(), 0) << "or there is nothing to compare";
+  for (const auto& [name, value] : evaluation.items()) {
+    if (name.find("AP") == std::string::npos) continue;
+    EXPECT_EQ(of_run[name], value) << name;
+  }
+}
+
 struct Interruption {
   std::string communicator;
   int signal_number = SIGTERM;
