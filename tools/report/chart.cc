@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -15,6 +16,16 @@ constexpr double kLeft = 56, kRight = 14, kTop = 34, kBottom = 42;
 constexpr size_t kMaxPoints = 500;
 // Distinguishable with the common colour blindnesses, on light and dark ground (Okabe and Ito's set).
 const char* const kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00", "#7f7f7f"};
+
+// Of line i: colours that come a second time are dashed, and dotted after that.
+struct LineStyle {
+  explicit LineStyle(size_t i) : colour(kColours[i % std::size(kColours)]) {
+    const size_t round = i / std::size(kColours);
+    if (round > 0) dashes = round == 1 ? " stroke-dasharray=\"7 3\"" : " stroke-dasharray=\"2 3\"";
+  }
+  const char* colour;
+  const char* dashes = "";
+};
 
 using Points = std::vector<std::pair<double, double>>;
 
@@ -54,12 +65,14 @@ std::string Number(double value) {
 
 class Frame {
  public:
-  Frame(double x0, double x1, double y0, double y1, double top) : x0_(x0), x1_(x1), y0_(y0), y1_(y1), top_(top) {}
+  // The plot lies between `top` and `bottom`.
+  Frame(double x0, double x1, double y0, double y1, double top, double bottom)
+      : x0_(x0), x1_(x1), y0_(y0), y1_(y1), top_(top), bottom_(bottom) {}
   double X(double x) const { return kLeft + (x - x0_) / (x1_ - x0_) * (kWidth - kLeft - kRight); }
-  double Y(double y) const { return kHeight - kBottom - (y - y0_) / (y1_ - y0_) * (kHeight - top_ - kBottom); }
+  double Y(double y) const { return bottom_ - (y - y0_) / (y1_ - y0_) * (bottom_ - top_); }
 
  private:
-  double x0_, x1_, y0_, y1_, top_;
+  double x0_, x1_, y0_, y1_, top_, bottom_;
 };
 
 // Where each name of the legend stands: as many in a line as its width takes.
@@ -69,11 +82,11 @@ struct Legend {
   double height = 0;  // of the lines after the first
 
   explicit Legend(const std::vector<ChartSeries>& series) {
-    double x = kLeft + 8;
+    double x = kLeft + 7;
     for (const ChartSeries& one : series) {
-      const double width = 26 + 6.2 * static_cast<double>(one.name.size());
-      if (x + width > kWidth - kRight && x > kLeft + 8) {
-        x = kLeft + 8;
+      const double width = 33 + 6.2 * static_cast<double>(one.name.size());
+      if (x + width > kWidth - kRight && x > kLeft + 7) {
+        x = kLeft + 7;
         height += kLine;
       }
       places.emplace_back(x, kTop + height);
@@ -135,12 +148,15 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
       if (std::isfinite(low) && std::isfinite(high)) values.insert(values.end(), {low, high});
     }
   }
+  // What the legend takes is added to the height, so that the plot keeps its own.
+  const Legend legend(series);
+  const double height = kHeight + legend.height;
   std::string svg = absl::StrFormat(
       "<svg class=\"chart\" viewBox=\"0 0 %g %g\" role=\"img\" aria-label=\"%s\">"
       "<text class=\"title\" x=\"%g\" y=\"18\">%s</text>",
-      kWidth, kHeight, EscapeHtml(options.title), kLeft, EscapeHtml(options.title));
+      kWidth, height, EscapeHtml(options.title), kLeft, EscapeHtml(options.title));
   if (values.empty()) {
-    return absl::StrCat(svg, absl::StrFormat("<text x=\"%g\" y=\"%g\">no data yet</text></svg>", kLeft, kHeight / 2));
+    return absl::StrCat(svg, absl::StrFormat("<text x=\"%g\" y=\"%g\">no data yet</text></svg>", kLeft, height / 2));
   }
   std::sort(values.begin(), values.end());
   y0 = values.front();
@@ -156,9 +172,9 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
     x1 += margin;
   }
   if (y1 <= y0) y1 = y0 + std::max(1e-12, std::abs(y0) * 0.1);
-  const Legend legend(series);
   const double top = kTop + legend.height + (series.size() > 1 ? 10 : 0);
-  const Frame frame(x0, x1, y0, y1, top);
+  const double bottom = height - kBottom;
+  const Frame frame(x0, x1, y0, y1, top, bottom);
 
   for (double tick : RoundTicks(y0, y1, 5)) {
     absl::StrAppendFormat(&svg,
@@ -170,27 +186,28 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
   for (double tick : RoundTicks(x0, x1, 6)) {
     if (options.x_integers && tick != std::round(tick)) continue;
     absl::StrAppendFormat(&svg, "<text class=\"tick\" text-anchor=\"middle\" x=\"%.1f\" y=\"%g\">%s</text>",
-                          frame.X(tick), kHeight - kBottom + 16, Number(tick));
+                          frame.X(tick), bottom + 16, Number(tick));
   }
   absl::StrAppendFormat(&svg, "<text class=\"tick\" text-anchor=\"middle\" x=\"%g\" y=\"%g\">%s</text>",
-                        (kLeft + kWidth - kRight) / 2, kHeight - 8, EscapeHtml(options.x_label));
+                        (kLeft + kWidth - kRight) / 2, height - 8, EscapeHtml(options.x_label));
   absl::StrAppendFormat(&svg, "<text class=\"tick\" text-anchor=\"end\" x=\"%g\" y=\"18\">%s</text>", kWidth - kRight,
                         EscapeHtml(options.y_label));
 
   svg += absl::StrFormat("<svg x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\" viewBox=\"%g %g %g %g\">", kLeft, top - 4,
-                         kWidth - kLeft - kRight, kHeight - top - kBottom + 8, kLeft, top - 4, kWidth - kLeft - kRight,
-                         kHeight - top - kBottom + 8);
-  int index = 0;
+                         kWidth - kLeft - kRight, bottom - top + 8, kLeft, top - 4, kWidth - kLeft - kRight,
+                         bottom - top + 8);
+  size_t index = 0;
   for (const ChartSeries& one : series) {
-    const char* colour = kColours[index++ % 8];
+    const LineStyle style(index++);
+    const char* colour = style.colour;
     const Points points = Thin(one.points);
-    if (options.smooth && points.size() > 20) {
+    const bool smooth = options.smooth && points.size() > 20;
+    if (smooth) {
       absl::StrAppendFormat(&svg, "<path class=\"line\" stroke=\"%s\" opacity=\"0.25\" d=\"%s\"/>", colour,
                             Path(points, frame));
-      absl::StrAppendFormat(&svg, "<path class=\"line\" stroke=\"%s\" d=\"%s\"/>", colour, Path(Smooth(points), frame));
-    } else {
-      absl::StrAppendFormat(&svg, "<path class=\"line\" stroke=\"%s\" d=\"%s\"/>", colour, Path(points, frame));
     }
+    absl::StrAppendFormat(&svg, "<path class=\"line\" stroke=\"%s\"%s d=\"%s\"/>", colour, style.dashes,
+                          Path(smooth ? Smooth(points) : points, frame));
     for (size_t i = 0; i < one.spread.size(); ++i) {
       const auto& [low, high] = one.spread[i];
       if (!std::isfinite(low) || !std::isfinite(high)) continue;
@@ -212,10 +229,12 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
   svg += "</svg>";
   for (size_t i = 0; i < series.size() && series.size() > 1; ++i) {
     const auto& [x, y] = legend.places[i];
+    const LineStyle style(i);
     absl::StrAppendFormat(&svg,
-                          "<rect x=\"%.1f\" y=\"%g\" width=\"10\" height=\"3\" fill=\"%s\"/>"
+                          "<line class=\"line\" stroke=\"%s\"%s x1=\"%.1f\" x2=\"%.1f\" y1=\"%g\" y2=\"%g\"/>"
                           "<text class=\"tick\" x=\"%.1f\" y=\"%g\">%s</text>",
-                          x, y - 2, kColours[i % 8], x + 14, y + 3, EscapeHtml(series[i].name));
+                          style.colour, style.dashes, x - 7, x + 10, y - 0.5, y - 0.5, x + 14, y + 3,
+                          EscapeHtml(series[i].name));
   }
   return svg + "</svg>";
 }
