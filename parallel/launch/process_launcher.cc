@@ -22,7 +22,7 @@ class ProcessLauncher : public Launcher {
 
   ~ProcessLauncher() override {
     if (store_ == nullptr) return;
-    store_->Set(EndedKey(place_.rank), "").IgnoreError();
+    SayThatThisEnds().IgnoreError();
     if (place_.supervised || place_.world_size == 1 || place_.rank != 0) return;
     AwaitOthers();
     if (place_.over_tcp()) return;
@@ -73,7 +73,7 @@ class ProcessLauncher : public Launcher {
     // before the communicator goes, so that peers hear of it and not of what follows from it.
     if (!result.ok() && !absl::IsCancelled(result)) return FirstFault(result);
     communicator.reset();
-    TRIREME_RETURN_IF_ERROR(store_->Set(EndedKey(place_.rank), ""));
+    TRIREME_RETURN_IF_ERROR(SayThatThisEnds());
     return result;
   }
 
@@ -102,6 +102,14 @@ class ProcessLauncher : public Launcher {
     return std::nullopt;
   }
 
+  // Once: with the last one's word rank 0 removes the folder, and who wrote into it after that would keep it there.
+  Status SayThatThisEnds() {
+    if (said_end_) return absl::OkStatus();
+    TRIREME_RETURN_IF_ERROR(store_->Set(EndedKey(place_.rank), ""));
+    said_end_ = true;
+    return absl::OkStatus();
+  }
+
   void AwaitOthers() const {
     const auto deadline = std::chrono::steady_clock::now() + kFarewell;
     for (int rank = 1; rank < place_.world_size; ++rank) {
@@ -125,6 +133,7 @@ class ProcessLauncher : public Launcher {
   ProcessRank place_;
   std::shared_ptr<Store> store_;
   int num_shared_ = 0;
+  bool said_end_ = false;
 };
 
 }  // namespace
