@@ -86,7 +86,8 @@ Status Load() {
     LoaderOptions options;
     options.global_batch_size = 4;
     options.image = {20, 20};
-    options.threads = 2;
+    // One, so that there is none to which a call fails and no image comes.
+    options.threads = 1;
     options.total_steps = 8;
     Loader loader(&dataset, {}, &faults, device.get(), options);
     Batch batch;
