@@ -50,7 +50,7 @@ Var BatchNorm(Context& context, const Var& x, const BatchNormState& state, const
   const int64_t rows = x.value().size() / channels;
   CHECK_EQ(state.gamma.value().size(), channels);
   const DataType type = x.value().type();
-  CheckResidual(x, residual, options.activation);
+  CheckResidual(x.shape(), type, residual, options.activation);
   const bool batch_statistics = context.training && options.mode != BatchNormMode::kFrozen;
   Communicator* const communicator = options.mode == BatchNormMode::kSynchronized ? context.communicator : nullptr;
 

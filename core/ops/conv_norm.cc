@@ -53,6 +53,7 @@ Tensor NormalizeAll(const Tensor& raw, const Var& residual, const NormStatistics
 }
 
 struct Backward {
+  const ConvNormPasses* passes;
   ConvShape shape;
   NormedMap x;
   Var weight;
@@ -90,7 +91,7 @@ struct Backward {
     if (of_residual.defined()) of_raw.of_residual = of_residual.data<float>();
     Tensor down;
     if (to.requires_gradient()) down = Tensor::Empty(stream.device(), x.shape());
-    const Tensor sums = ConvNormBackward(shape, SourceOf(x), weight, of_raw, down, stream);
+    const Tensor sums = passes->backward(shape, SourceOf(x), weight, of_raw, down, stream);
     gradient = Tensor();
     if (down.defined()) to.AccumulateGradient(std::move(down), stream);
     if (x.deferred() != nullptr && x.deferred()->readers == 1) x.deferred()->gradient_sums = sums;
@@ -120,12 +121,17 @@ struct Backward {
   }
 };
 
-// Whoever looks at every function's result sees those of Conv2d and BatchNorm.
-bool IsServed(const Context& context, const ConvShape& shape, DataType type, const ConvOptions& conv,
-              const Var& residual) {
-  return context.device.kind() == DeviceKind::kCpu && type == DataType::kFloat32 && !conv.relu &&
-         HasConvNormPasses(shape) && (!residual.defined() || shape.groups == 1) &&
-         (context.tape == nullptr || context.tape->observer() == nullptr);
+// Null: the convolution and the norm run one after the other. Whoever looks at every function's result sees theirs.
+const ConvNormPasses* FindPasses(const Context& context, const ConvShape& shape, DataType type, bool relu,
+                                 const Var& residual) {
+  const bool is_watched = context.tape != nullptr && context.tape->observer() != nullptr;
+  // Bands of depthwise convolutions overlap, so that a residual's gradient would be written twice.
+  const bool takes_residual = shape.groups == 1;
+  if (context.device.kind() != DeviceKind::kCpu || type != DataType::kFloat32 || relu || is_watched ||
+      (residual.defined() && !takes_residual)) {
+    return nullptr;
+  }
+  return FindConvNormPasses(shape);
 }
 
 }  // namespace
@@ -146,7 +152,8 @@ NormedMap ConvBatchNorm(Context& context, const NormedMap& x, const Var& weight,
                         const BatchNormState& state, const Var& residual, const BatchNormOptions& norm) {
   const ConvShape shape = ShapeOf(x.shape(), weight.shape(), conv);
   const DataType type = GradientOf(x).value().type();
-  if (!IsServed(context, shape, type, conv, residual)) {
+  const ConvNormPasses* const passes = FindPasses(context, shape, type, conv.relu, residual);
+  if (passes == nullptr) {
     const Var made = Conv2d(context, WriteOut(context, x), weight, Var(), conv);
     return NormedMap(BatchNorm(context, made, state, residual, norm));
   }
@@ -154,21 +161,20 @@ NormedMap ConvBatchNorm(Context& context, const NormedMap& x, const Var& weight,
   const bool batch_statistics = context.training && norm.mode != BatchNormMode::kFrozen;
   Communicator* const communicator = norm.mode == BatchNormMode::kSynchronized ? context.communicator : nullptr;
   const Shape extents{shape.batch, shape.out_height, shape.out_width, shape.out_channels};
+  CheckResidual(extents, type, residual, norm.activation);
   const Tensor raw = Tensor::Empty(context.device, extents);
-  const Tensor sums = ConvNormForward(shape, SourceOf(x), weight.value(), batch_statistics, raw, stream);
+  const Tensor sums = passes->forward(shape, SourceOf(x), weight.value(), batch_statistics, raw, stream);
   const NormStatistics s = StatisticsFrom(sums, raw.size() / shape.out_channels, communicator, state, norm, stream);
   if (x.deferred() != nullptr) ++x.deferred()->readers;
 
-  Backward backward{shape,        x,      weight, state, residual, raw, s, Tensor(), norm.activation, batch_statistics,
-                    communicator, nullptr};
+  Backward backward{passes,           shape,        x,      weight, state, residual, raw, s, Tensor(), norm.activation,
+                    batch_statistics, communicator, nullptr};
   const std::vector<Var> inputs = {GradientOf(x), weight, state.gamma, state.beta, residual};
   const auto record = [&](const Tensor& value) {
     return Record(context, "conv_norm", value, inputs,
                   [backward, &stream](Tensor gradient) { backward.Run(std::move(gradient), stream); });
   };
   if (residual.defined()) {
-    CHECK(residual.shape() == extents) << residual.shape() << " + " << extents;
-    CheckResidual(residual, residual, norm.activation);
     const Tensor y = NormalizeAll(raw, residual, s, norm.activation, stream);
     backward.output = OutputToKeep(y, residual, norm.activation);
     return NormedMap(record(y));

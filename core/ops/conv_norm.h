@@ -31,10 +31,11 @@ class NormedMap {
   std::shared_ptr<DeferredNorm> deferred_;
 };
 
-// The map as a Var.
+// The map as a Var. What is behind a norm is computed anew by each call.
 Var WriteOut(Context& context, const NormedMap& map);
 
-// BatchNorm(Conv2d(x, weight), ...), arguments as theirs.
+// BatchNorm(Conv2d(x, weight), ...): shapes, arguments and what they have to be are theirs. Without a residual the map
+// that comes back may be behind its norm. The rounding may differ from theirs by the order of sums.
 NormedMap ConvBatchNorm(Context& context, const NormedMap& x, const Var& weight, const ConvOptions& conv,
                         const BatchNormState& state, const Var& residual, const BatchNormOptions& norm);
 

@@ -42,19 +42,25 @@ struct ConvGradient {
   float* of_residual;
 };
 
-// Whether the functions below serve the shape.
-bool HasConvNormPasses(const ConvShape& shape);
+struct ConvNormPasses {
+  // to [N, H', W', C'] = the convolution of the source. Returns the sums of the result and of its squares, float64 [2,
+  // C']; undefined if they are not wanted.
+  Tensor (*forward)(const ConvShape& shape, const ConvSource& source, const Tensor& weight, bool wants_sums,
+                    const Tensor& to, Stream& stream);
+  // Overwrites `source_gradient`, the gradient of what the convolution read; undefined: not wanted. Adds to the
+  // gradient of `weight` if that requires one. Returns the sums that the norm of the source needs for its own gradient
+  // (those of GradientMoments), float64 [2, C]; undefined where they are not wanted, or `source_gradient` is not.
+  Tensor (*backward)(const ConvShape& shape, const ConvSource& source, const Var& weight, const ConvGradient& gradient,
+                     const Tensor& source_gradient, Stream& stream);
+};
 
-// to [N, H', W', C'] = the convolution of the source. Returns the sums of the result and of its squares, float64 [2,
-// C']; undefined if they are not wanted.
-Tensor ConvNormForward(const ConvShape& shape, const ConvSource& source, const Tensor& weight, bool wants_sums,
-                       const Tensor& to, Stream& stream);
+// Of 1x1 convolutions of stride 1, which are matrix products of all places with the filters (pointwise_conv_norm.cc).
+extern const ConvNormPasses kPointwiseConvNorm;
+// depthwise_conv_norm.cc
+extern const ConvNormPasses kDepthwiseConvNorm;
 
-// Overwrites `source_gradient`, the gradient of what the convolution read; undefined: not wanted. Adds to the gradient
-// of `weight` if that requires one. Returns the sums that the norm of the source needs for its own gradient (those of
-// GradientMoments), float64 [2, C]; undefined where they are not wanted, or `source_gradient` is not.
-Tensor ConvNormBackward(const ConvShape& shape, const ConvSource& source, const Var& weight,
-                        const ConvGradient& gradient, const Tensor& source_gradient, Stream& stream);
+// Null: there are none for the shape.
+const ConvNormPasses* FindConvNormPasses(const ConvShape& shape);
 
 }  // namespace trireme::ops
 

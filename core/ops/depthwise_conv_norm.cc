@@ -1,5 +1,3 @@
-#include "core/ops/depthwise_conv_norm.h"
-
 #include "core/ops/bands.h"
 #include "core/ops/depthwise_bodies.h"
 #include "core/ops/depthwise_conv.h"
@@ -155,10 +153,8 @@ struct ReadBand {
   int64_t margin;  // in places
 };
 
-}  // namespace
-
-Tensor DepthwiseNormForward(const ConvShape& s, const ConvSource& source, const Tensor& weight, bool wants_sums,
-                            const Tensor& to, Stream& stream) {
+Tensor Forward(const ConvShape& s, const ConvSource& source, const Tensor& weight, bool wants_sums, const Tensor& to,
+               Stream& stream) {
   const int64_t channels = s.groups;
   const BandCut cut(s, 160 * 1024);
   const ReadBand band_of(s, source, cut.margin());
@@ -181,8 +177,8 @@ Tensor DepthwiseNormForward(const ConvShape& s, const ConvSource& source, const 
   return wants_sums ? TotalOfUnits(stream, partial, cut.units(), channels) : Tensor();
 }
 
-Tensor DepthwiseNormBackward(const ConvShape& s, const ConvSource& source, const Var& weight,
-                             const ConvGradient& gradient, const Tensor& source_gradient, Stream& stream) {
+Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight, const ConvGradient& gradient,
+                const Tensor& source_gradient, Stream& stream) {
   const int64_t channels = s.groups, width = s.kernel_height * s.kernel_width * channels;
   const BandCut cut(s, 96 * 1024);
   const ReadBand band_of(s, source, cut.margin());
@@ -226,5 +222,9 @@ Tensor DepthwiseNormBackward(const ConvShape& s, const ConvSource& source, const
   }
   return wants_moments ? TotalOfUnits(stream, moment_partial, cut.units(), channels) : Tensor();
 }
+
+}  // namespace
+
+const ConvNormPasses kDepthwiseConvNorm = {Forward, Backward};
 
 }  // namespace trireme::ops

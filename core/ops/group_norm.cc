@@ -129,7 +129,7 @@ Var GroupNorm(Context& context, const Var& x, const Var& gamma, const Var& beta,
   CHECK_EQ(gamma.value().size(), channels);
   CHECK_EQ(beta.value().size(), channels);
   const DataType type = x.value().type();
-  CheckResidual(x, residual, options.activation);
+  CheckResidual(x.shape(), type, residual, options.activation);
   const Extents e{x.dim(0), x.dim(1) * x.dim(2), channels, channels / options.groups};
 
   const NormStatistics s(device, {e.images, channels});

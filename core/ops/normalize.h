@@ -266,11 +266,10 @@ void BackpropagateNorm(const GradientBefore<T>& before, Tensor gradient, const V
 }  // namespace
 
 // Fails where x cannot be added to the residual, or the activation's slope not be told then.
-inline void CheckResidual(const Var& x, const Var& residual, Activation activation) {
+inline void CheckResidual(const Shape& x, DataType type, const Var& residual, Activation activation) {
   if (!residual.defined()) return;
-  CHECK(residual.shape() == x.shape()) << residual.shape() << " + " << x.shape();
-  CHECK(residual.value().type() == x.value().type())
-      << DataTypeName(residual.value().type()) << " + " << DataTypeName(x.value().type());
+  CHECK(residual.shape() == x) << residual.shape() << " + " << x;
+  CHECK(residual.value().type() == type) << DataTypeName(residual.value().type()) << " + " << DataTypeName(type);
   CHECK(activation == Activation::kNone || SlopeIsInOutput(activation))
       << "behind a residual the slope of an activation has to be told from its output";
 }

@@ -1,5 +1,3 @@
-#include "core/ops/pointwise_conv_norm.h"
-
 #include "core/ops/bands.h"
 #include "core/ops/conv_cpu.h"
 #include "core/ops/gradient_sums.h"
@@ -17,7 +15,7 @@ struct RowCut {
     // than they save, fewer than some would leave threads without work.
     const int64_t cheap = rows * (inputs + outputs) / (4 * inputs * outputs);
     const int64_t most = std::min<int64_t>(32, std::max<int64_t>(8, cheap));
-    block = (bands + most - 1) / most * band;
+    block = std::max<int64_t>(1, (bands + most - 1) / most) * band;
     blocks = (rows + block - 1) / block;
   }
 
@@ -44,14 +42,8 @@ struct BlockFilters {
 
 int64_t RowsOf(const ConvShape& s) { return s.batch * s.out_height * s.out_width; }
 
-}  // namespace
-
-bool IsPointwise(const ConvShape& s) {
-  return s.groups == 1 && s.kernel_height == 1 && s.kernel_width == 1 && s.stride == 1 && s.padding == 0;
-}
-
-Tensor PointwiseNormForward(const ConvShape& s, const ConvSource& source, const Tensor& weight, bool wants_sums,
-                            const Tensor& to, Stream& stream) {
+Tensor Forward(const ConvShape& s, const ConvSource& source, const Tensor& weight, bool wants_sums, const Tensor& to,
+               Stream& stream) {
   const int64_t inputs = s.in_channels, outputs = s.out_channels;
   const RowCut cut(RowsOf(s), inputs, outputs);
   Tensor partial;
@@ -71,8 +63,8 @@ Tensor PointwiseNormForward(const ConvShape& s, const ConvSource& source, const 
   return wants_sums ? TotalOfUnits(stream, partial, cut.blocks, outputs) : Tensor();
 }
 
-Tensor PointwiseNormBackward(const ConvShape& s, const ConvSource& source, const Var& weight,
-                             const ConvGradient& gradient, const Tensor& source_gradient, Stream& stream) {
+Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight, const ConvGradient& gradient,
+                const Tensor& source_gradient, Stream& stream) {
   const int64_t inputs = s.in_channels, outputs = s.out_channels, width = inputs * outputs;
   const RowCut cut(RowsOf(s), inputs, outputs);
   const bool as_it_lies = source.scale == nullptr, wants_moments = source.mean != nullptr && source_gradient.defined();
@@ -105,5 +97,9 @@ Tensor PointwiseNormBackward(const ConvShape& s, const ConvSource& source, const
   }
   return wants_moments ? TotalOfUnits(stream, moment_partial, cut.blocks, inputs) : Tensor();
 }
+
+}  // namespace
+
+const ConvNormPasses kPointwiseConvNorm = {Forward, Backward};
 
 }  // namespace trireme::ops

@@ -246,6 +246,14 @@ TEST(ConvBatchNorm, WithStatisticsThatAreConstants) {
   }
 }
 
+TEST(ConvBatchNorm, OfNoImagesIsNothing) {
+  ChainSpec spec{{0, 6, 9, 12}, {Pointwise(20), Depthwise(3, 2), Pointwise(12)}};
+  spec.mode = BatchNormMode::kFrozen;
+  for (const auto& [name, values] : RunChain(spec, Way::kInOne)) {
+    for (const float value : values) ASSERT_TRUE(std::isfinite(value)) << name;
+  }
+}
+
 TEST(ConvBatchNorm, LeavesWhatIsNotServedToConvolutionAndNorm) {
   LayerSpec full = Pointwise(12);
   full.kernel = 3;
