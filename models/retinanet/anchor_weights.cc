@@ -10,6 +10,7 @@ struct WeighImage {
   struct Shared {};
 
   int64_t num_anchors;
+  bool by_image;
   const int32_t* match;
   float* classification;
   float* regression;
@@ -20,7 +21,7 @@ struct WeighImage {
     int32_t mine = 0, positives;
     for (int64_t a = block.rank(); a < num_anchors; a += block.size()) mine += own[a] >= 0;
     block.ExclusiveSum(mine, &positives);
-    const float weight = 1.0f / static_cast<float>(positives > 1 ? positives : 1);
+    const float weight = 1.0f / static_cast<float>(by_image && positives > 1 ? positives : 1);
     for (int64_t a = block.rank(); a < num_anchors; a += block.size()) {
       classification[image * num_anchors + a] = own[a] != kIgnored ? weight : 0.0f;
       regression[image * num_anchors + a] = own[a] >= 0 ? weight : 0.0f;
@@ -30,12 +31,12 @@ struct WeighImage {
 
 }  // namespace
 
-AnchorWeights WeighAnchors(const Tensor& matches, Stream& stream) {
+AnchorWeights WeighAnchors(const Tensor& matches, bool by_image, Stream& stream) {
   AnchorWeights weights;
   weights.classification = Tensor::Empty(stream.device(), matches.shape());
   weights.regression = Tensor::Empty(stream.device(), matches.shape());
   ForBlocks<512>(stream, matches.dim(0),
-                 WeighImage{matches.dim(1), matches.data<int32_t>(), weights.classification.data<float>(),
+                 WeighImage{matches.dim(1), by_image, matches.data<int32_t>(), weights.classification.data<float>(),
                             weights.regression.data<float>()});
   return weights;
 }

@@ -1,5 +1,5 @@
-// How much each anchor counts in RetinaNet's losses. The losses of an image are divided by the number of its anchors
-// that have an object, at least 1, as torchvision does it (the paper does so too: Lin et al. 2017, section 4.1).
+// How much each anchor counts in RetinaNet's losses, which are divided by a number of anchors that have an object (Lin
+// et al., Focal Loss for Dense Object Detection, 2017, section 4): of their image, as torchvision does it, or of all.
 #ifndef TRIREME_MODELS_RETINANET_ANCHOR_WEIGHTS_H_
 #define TRIREME_MODELS_RETINANET_ANCHOR_WEIGHTS_H_
 
@@ -7,14 +7,15 @@
 
 namespace trireme {
 
-// float32 [N, A]; 1 / max(1, objects' anchors of the image) where the anchor counts, else 0.
+// float32 [N, A]; 0 where the anchor does not count.
 struct AnchorWeights {
   Tensor classification;  // of those that are not ignored
   Tensor regression;      // of those with an object
 };
 
-// `matches`: of MatchByThresholds, int32 [N, A]. In stream order, without a read-back.
-AnchorWeights WeighAnchors(const Tensor& matches, Stream& stream);
+// `matches`: of MatchByThresholds, int32 [N, A]. An anchor that counts has 1 / max(1, objects' anchors of the image) if
+// `by_image`, else 1. In stream order, without a read-back.
+AnchorWeights WeighAnchors(const Tensor& matches, bool by_image, Stream& stream);
 
 }  // namespace trireme
 

@@ -20,9 +20,9 @@ struct MapScores {
 };
 
 // Of each map and image the `top_k` scores above `threshold`, each as a box of its own that scores in its class alone,
-// clipped to its image. Anchors with their centre in the padding of an image take no part: their scores are set to 0, in
-// `maps`. What is left of the room has no area. Fixed shapes: of all maps together [N, sum of min(top_k, A C), ...]. In
-// stream order, without a read-back. Equal scores: the lower anchor, then the lower class.
+// clipped to its image. Anchors with their centre in the padding of an image take no part: their scores are set to 0,
+// in `maps`. What is left of the room has no area. Fixed shapes: of all maps together [N, sum of min(top_k, A C), ...].
+// In stream order, without a read-back. Equal scores: the lower anchor, then the lower class.
 ScoredBoxes BestOfMaps(const std::vector<MapScores>& maps, float threshold, int64_t top_k, const BoxCoder& coder,
                        const ImageSizes& sizes, Stream& stream);
 

@@ -128,16 +128,18 @@ StatusOr<NamedLosses> RetinaNetLosses(Context& context, const RetinaNetConfig& c
   thresholds.low = config.low_iou_threshold();
   thresholds.allow_low_quality = true;
   const Tensor matches = MatchByThresholds(anchors, batch.boxes, batch.labels, thresholds, stream);
-  const AnchorWeights weights = WeighAnchors(matches, stream);
-  TRIREME_ASSIGN_OR_RETURN(const Tensor num_images, GlobalImages(context, batch.labels.dim(0)));
+  const bool by_image = config.normalizer() == RetinaNetConfig::IMAGE;
+  const AnchorWeights weights = WeighAnchors(matches, by_image, stream);
+  TRIREME_ASSIGN_OR_RETURN(const Tensor divisor, by_image ? GlobalImages(context, batch.labels.dim(0))
+                                                          : GlobalCount(context, weights.regression));
 
   Var classification = ops::SigmoidFocalLoss(context, ops::Reshape(context, logits, {rows, logits.dim(2)}),
                                              LabelsOfMatches(matches, batch.labels, stream).Reshape({rows}),
-                                             weights.classification.Reshape({rows}), num_images, config.focal_alpha(),
+                                             weights.classification.Reshape({rows}), divisor, config.focal_alpha(),
                                              config.focal_gamma());
   Var regression = ops::SmoothL1(context, ops::Reshape(context, offsets, {rows, 4}),
                                  OffsetsOfMatches(matches, anchors, batch.boxes, kCoder, stream).Reshape({rows, 4}),
-                                 weights.regression.Reshape({rows}), num_images, config.regression_beta());
+                                 weights.regression.Reshape({rows}), divisor, config.regression_beta());
   if (config.classification_weight() != 1) {
     classification = ops::Scale(context, classification, config.classification_weight());
   }

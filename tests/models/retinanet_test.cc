@@ -81,12 +81,13 @@ TEST(RetinaNet, HasTheWeightsOfTorchvision) {
   }
 }
 
-// By the words of torchvision's compute_loss, image by image in float64.
+// By the words of torchvision's compute_loss, image by image in float64; or divided by the objects' anchors of all.
 std::pair<double, double> NaiveLosses(const std::vector<float>& logits, const std::vector<float>& offsets,
                                       const std::vector<Box>& anchors, const std::vector<Box>& boxes,
-                                      const std::vector<int32_t>& labels, int images, int classes) {
+                                      const std::vector<int32_t>& labels, int images, int classes,
+                                      RetinaNetConfig::Normalizer normalizer) {
   const int count = static_cast<int>(anchors.size()), places = static_cast<int>(boxes.size()) / images;
-  double classification = 0, regression = 0;
+  double classification = 0, regression = 0, all_foreground = 0;
   for (int n = 0; n < images; ++n) {
     std::vector<int> matched(count, -1), all(count, -1);
     std::vector<float> best_of_object(places, 0.0f);
@@ -128,13 +129,16 @@ std::pair<double, double> NaiveLosses(const std::vector<float>& logits, const st
                                std::log(box.width() / width), std::log(box.height() / height)};
       for (int d = 0; d < 4; ++d) image_regression += std::abs(offsets[(n * count + a) * 4 + d] - wanted[d]);
     }
-    classification += image_classification / std::max(1.0, foreground) / images;
-    regression += image_regression / std::max(1.0, foreground) / images;
+    const double divisor = normalizer == RetinaNetConfig::IMAGE ? std::max(1.0, foreground) * images : 1;
+    classification += image_classification / divisor;
+    regression += image_regression / divisor;
+    all_foreground += foreground;
   }
-  return {classification, regression};
+  if (normalizer == RetinaNetConfig::IMAGE) return {classification, regression};
+  return {classification / all_foreground, regression / all_foreground};
 }
 
-TEST(RetinaNet, LossesAreTorchvisionsByDefinition) {
+TEST(RetinaNet, LossesAreThoseOfTheDefinition) {
   Random random(9, RandomUse::kSampling);
   const int images = 3, places = 4, classes = 3, count = 400;
   std::vector<Box> anchors, boxes;
@@ -157,22 +161,35 @@ TEST(RetinaNet, LossesAreTorchvisionsByDefinition) {
   const Tensor anchor_tensor = Tensor::Empty(*device, {count, 4});
   anchor_tensor.CopyFromHost(anchors.data());
   Context context(*device);
-  const auto losses =
-      RetinaNetLosses(context, RetinaNetConfig(), Var(Tensor::From(*device, {images, count, classes}, logits)),
-                      Var(Tensor::From(*device, {images, count, 4}, offsets)), anchor_tensor, batch);
-  ASSERT_TRUE(losses.ok()) << losses.status();
-  const auto [classification, regression] = NaiveLosses(logits, offsets, anchors, boxes, labels, images, classes);
-  EXPECT_NEAR((*losses)[0].second.value().ToVector<float>()[0], classification, 1e-5 * classification);
-  EXPECT_NEAR((*losses)[1].second.value().ToVector<float>()[0], regression, 1e-5 * regression);
+  for (const auto normalizer : {RetinaNetConfig::IMAGE, RetinaNetConfig::BATCH}) {
+    RetinaNetConfig config;
+    config.set_normalizer(normalizer);
+    const auto losses = RetinaNetLosses(context, config, Var(Tensor::From(*device, {images, count, classes}, logits)),
+                                        Var(Tensor::From(*device, {images, count, 4}, offsets)), anchor_tensor, batch);
+    ASSERT_TRUE(losses.ok()) << losses.status();
+    const auto [classification, regression] =
+        NaiveLosses(logits, offsets, anchors, boxes, labels, images, classes, normalizer);
+    EXPECT_NEAR((*losses)[0].second.value().ToVector<float>()[0], classification, 1e-5 * classification);
+    EXPECT_NEAR((*losses)[1].second.value().ToVector<float>()[0], regression, 1e-5 * regression);
+  }
 }
 
 TEST(RetinaNet, ImagesWithoutObjectsAreLegal) {
-  const auto model = MakeModel(TinyRetinaNet());
-  for (int places : {3, 0}) {
-    const std::vector<float> none = model->Step(model->MakeBatch({0, 0}, places, 2), true);
-    EXPECT_GT(none[0], 0) << "the background is trained";
-    EXPECT_EQ(none[1], 0);
+  for (const auto normalizer : {RetinaNetConfig::IMAGE, RetinaNetConfig::BATCH}) {
+    RetinaNetConfig config = TinyRetinaNet();
+    config.set_normalizer(normalizer);
+    const auto model = MakeModel(config);
+    for (int places : {3, 0}) {
+      const std::vector<float> none = model->Step(model->MakeBatch({0, 0}, places, 2), true);
+      EXPECT_GT(none[0], 0) << "the background is trained";
+      EXPECT_TRUE(std::isfinite(none[0]));
+      EXPECT_EQ(none[1], 0);
+    }
   }
+}
+
+TEST(RetinaNet, LossesAreTheMeanOfTheImages) {
+  const auto model = MakeModel(TinyRetinaNet());
   const Batch batch = model->MakeBatch({2, 0}, 3, 3);
   const std::vector<float> both = model->Step(batch, true);
   const std::vector<float> first = model->Step(batch.Slice(0, 1), false);
@@ -191,7 +208,13 @@ TEST(RetinaNet, GradientIsTheSlopeOfTheLoss) {
 
 TEST(RetinaNet, WorkersAddUpToOne) {
   for (const NormConfig::Mode norm : {NormConfig::FROZEN, NormConfig::SYNCHRONIZED}) {
-    ExpectWorkersAddUp([norm] { return MakeModel(TinyRetinaNet(norm)); });
+    for (const auto normalizer : {RetinaNetConfig::IMAGE, RetinaNetConfig::BATCH}) {
+      ExpectWorkersAddUp([&] {
+        RetinaNetConfig config = TinyRetinaNet(norm);
+        config.set_normalizer(normalizer);
+        return MakeModel(config);
+      });
+    }
   }
 }
 

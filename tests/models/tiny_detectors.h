@@ -25,7 +25,6 @@ YoloConfig TinyYolo(NormConfig::Mode norm = NormConfig::FROZEN);
 // The same with a head without anchors.
 YoloConfig TinyAnchorFreeYolo(NormConfig::Mode norm = NormConfig::FROZEN);
 
-// On one thread of the CPU.
 // The same for images that keep their aspect and are padded; TestModel::MakeBatch gives each a size of its own.
 template <class Config>
 Config Padded(Config config) {
@@ -34,6 +33,7 @@ Config Padded(Config config) {
   return config;
 }
 
+// On one thread of the CPU.
 std::unique_ptr<TestModel> MakeTestModel(std::unique_ptr<Detector> detector, Precision precision = Precision::kFloat32);
 
 // Multiplies the weights of filters and matrices whose names begin so: heads start with weights so small that little
