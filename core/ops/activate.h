@@ -16,12 +16,18 @@ TRIREME_PIECES V Sigmoid(V z) {
   return 1 / (1 + Exp(-z));
 }
 
-// min(max(0, z), most), in this order, so that what is no number becomes 0, as in relu.
+// max(0, z), and what is no number stays what it is, so that it gets as far as the loss.
+template <class V>
+TRIREME_PIECES V Positive(V z) {
+  const V zero{};
+  return zero > z ? zero : z;
+}
+
+// min(max(0, z), most), likewise.
 template <class V>
 TRIREME_PIECES V Clamp(V z, float most) {
-  const V zero{}, top = zero + most;
-  const V positive = z > zero ? z : zero;
-  return positive < top ? positive : top;
+  const V positive = Positive(z), top = V{} + most;
+  return top < positive ? top : positive;
 }
 
 // Hard sigmoid: a line from 0 at -3 to 1 at 3.
@@ -37,7 +43,7 @@ TRIREME_PIECES V Activate(Activation activation, V z) {
     case Activation::kNone:
       break;
     case Activation::kRelu:
-      return z > zero ? z : zero;
+      return Positive(z);
     case Activation::kLeakyRelu:
       return z > zero ? z : kLeakySlope * z;
     case Activation::kRelu6:

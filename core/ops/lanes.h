@@ -33,7 +33,7 @@ struct Lanes {
   template <class T>
   TRIREME_LANES void Store(bool relu, T* to) const {
     float value[kLanes];
-    for (int l = 0; l < kLanes; ++l) value[l] = relu && !(lane[l] > 0) ? 0.0f : lane[l];
+    for (int l = 0; l < kLanes; ++l) value[l] = relu && lane[l] < 0 ? 0.0f : lane[l];
     trireme::Store<kLanes>(value, to);
   }
 };
@@ -67,8 +67,8 @@ struct Lanes<kTileLanes> {
   TRIREME_LANES void Store(bool relu, float* to) const {
     Vector first = low, second = high;
     if (relu) {
-      first = first > 0 ? first : Vector{};
-      second = second > 0 ? second : Vector{};
+      first = first < 0 ? Vector{} : first;
+      second = second < 0 ? Vector{} : second;
     }
     std::memcpy(to, &first, sizeof first);
     std::memcpy(to + kHalfTileLanes, &second, sizeof second);
@@ -102,7 +102,7 @@ struct Lanes<kHalfTileLanes> {
   }
   template <class T>
   TRIREME_LANES void Store(bool relu, T* to) const {
-    const Vector value = relu ? (all > 0 ? all : Vector{}) : all;
+    const Vector value = relu ? (all < 0 ? Vector{} : all) : all;
     if constexpr (std::is_same_v<T, float>) {
       std::memcpy(to, &value, sizeof value);
     } else {

@@ -26,7 +26,7 @@ struct BiasRelu {
       const int64_t at = row * channels + c + l;
       const float sum = ToFloat(y[at]);
       const float value = bias != nullptr ? sum + ToFloat(bias[c + l]) : sum;
-      y[at] = FromFloat<T>(relu && !(value > 0) ? 0.0f : value);
+      y[at] = FromFloat<T>(relu && value < 0 ? 0.0f : value);
     }
   }
 };

@@ -19,7 +19,7 @@ struct ReluTile {
   TRIREME_HD void Tile(int64_t, int64_t i) const {
     const auto in = Load<kLanes>(x + i);
     float value[kLanes];
-    for (int l = 0; l < kLanes; ++l) value[l] = in[l] > 0 ? in[l] : 0.0f;
+    for (int l = 0; l < kLanes; ++l) value[l] = Positive(in[l]);
     Store<kLanes>(value, y + i);
   }
 };
@@ -81,7 +81,7 @@ struct AddTile {
     float sum[kLanes];
     if (relu) {
 #pragma omp simd
-      for (int l = 0; l < kLanes; ++l) sum[l] = Where(left[l] + right[l] > 0, left[l] + right[l]);
+      for (int l = 0; l < kLanes; ++l) sum[l] = Positive(left[l] + right[l]);
     } else {
       for (int l = 0; l < kLanes; ++l) sum[l] = left[l] + right[l];
     }

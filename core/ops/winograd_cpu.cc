@@ -172,7 +172,7 @@ void Scatter(const Tiles& tiles, const Map& map, const float* m, int64_t begin, 
         TransformOutput(t + i * kWindow, row, 1);
         for (int64_t j = 0; j < columns; ++j) {
           Lanes value = row[j] + added;
-          if (relu) value = value > 0.0f ? value : Lanes{};
+          if (relu) value = value < 0.0f ? Lanes{} : value;
           Store(image + ((top + i) * map.width + left + j) * map.channels + c, value, lanes);
         }
       }

@@ -12,6 +12,22 @@ namespace {
 
 using testing::GradientCheck;
 
+// 20: more than a tile has lanes, and a rest.
+TEST(Relu, ANanIsNotLost) {
+  GradientCheck check;
+  Context context = check.NewContext();
+  const Var x(Tensor::From(check.device(), {20}, std::vector<float>(20, NAN)));
+  const auto expect_nans = [](const Var& y) {
+    for (const float value : y.value().ToVector<float>()) EXPECT_TRUE(std::isnan(value));
+  };
+  expect_nans(ops::Relu(context, x));
+  expect_nans(ops::Add(context, x, x, /*relu=*/true));
+  for (const auto activation : {ops::Activation::kRelu, ops::Activation::kLeakyRelu, ops::Activation::kRelu6,
+                                ops::Activation::kHardSwish, ops::Activation::kSilu}) {
+    expect_nans(ops::Activate(context, x, activation));
+  }
+}
+
 TEST(Relu, Gradients) {
   for (const Shape& shape : {Shape{1}, Shape{7}, Shape{2, 3, 5, 3}, Shape{1, 9, 7, 17}}) {
     GradientCheck check;
