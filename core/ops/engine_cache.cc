@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 
 namespace trireme::ops {
 namespace {
@@ -47,7 +48,7 @@ std::string EngineChoicesToJson(const EngineChoices& choices) {
     entries[key] = {{"engine", choice.engine}, {"fused", choice.fused}, {"knobs", knobs}};
   }
   // The name of a device is in a key, and need not be UTF-8.
-  return json{{"format", kFormat}, {"engines", entries}}.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+  return JsonText(json{{"format", kFormat}, {"engines", entries}}, 1) + "\n";
 }
 
 StatusOr<EngineChoices> EngineChoicesFromJson(const std::string& text) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/json_text.h"
 
 namespace trireme {
 namespace {
@@ -63,7 +64,8 @@ std::vector<Holding> FromJson(const nlohmann::json& json) {
 StatusOr<std::vector<Inventory>> ExchangeInventories(const Inventory& mine, Communicator& communicator,
                                                      Device& device) {
   const nlohmann::json json = {{"optimizer", ToJson(mine.optimizer)}, {"strategy", ToJson(mine.strategy)}};
-  TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> texts, AllGatherStrings(communicator, json.dump(), device));
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> texts,
+                           AllGatherStrings(communicator, JsonText(json), device));
   std::vector<Inventory> all;
   for (const std::string& text : texts) {
     const nlohmann::json of_rank = nlohmann::json::parse(text);

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 #include "core/tensor/floating.h"
 
 namespace trireme {
@@ -86,7 +87,7 @@ std::string SafetensorsBytes(const SafetensorsContent& content) {
     offset = end;
   }
   // Names come from files and users; what is no UTF-8 in them is replaced, never thrown about.
-  std::string bytes = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  std::string bytes = JsonText(header);
   // The format lets the header be padded with spaces; this aligns the data.
   bytes.resize((bytes.size() + 7) / 8 * 8, ' ');
   const uint64_t length = bytes.size();

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_split.h"
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 
 namespace trireme {
 
@@ -16,7 +17,7 @@ StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, 
       const int64_t step = event.value("step", int64_t{0});
       // The evaluation of the checkpoint itself is made again.
       const bool keep = kind != "end" && (kind == "eval" ? step < keep_steps : step <= keep_steps);
-      if (keep) kept += event.dump() + "\n";
+      if (keep) kept += JsonText(event) + "\n";
     }
   }
   TRIREME_RETURN_IF_ERROR(WriteFileAtomically(path, kept));
@@ -25,7 +26,7 @@ StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, 
   return log;
 }
 
-void MetricsLog::Write(const nlohmann::ordered_json& event) { file_ << event.dump() << std::endl; }
+void MetricsLog::Write(const nlohmann::ordered_json& event) { file_ << JsonText(event) << std::endl; }
 
 StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(const std::string& path) {
   TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));

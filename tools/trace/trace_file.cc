@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 
 namespace trireme {
 namespace {
@@ -54,8 +55,9 @@ Json CompleteEvent(const Json& event, int64_t process, int64_t track, int64_t ze
 
 // One event a line: of use to people, and to diff.
 std::string Print(const Json& events, const Json& about) {
-  std::string text = absl::StrCat("{\"displayTimeUnit\":\"ms\",\"otherData\":", about.dump(), ",\"traceEvents\":[\n");
-  for (size_t i = 0; i < events.size(); ++i) absl::StrAppend(&text, i > 0 ? ",\n" : "", events[i].dump());
+  std::string text =
+      absl::StrCat("{\"displayTimeUnit\":\"ms\",\"otherData\":", JsonText(about), ",\"traceEvents\":[\n");
+  for (size_t i = 0; i < events.size(); ++i) absl::StrAppend(&text, i > 0 ? ",\n" : "", JsonText(events[i]));
   return text + "\n]}\n";
 }
 
@@ -103,7 +105,7 @@ std::string TracePart(const Trace& trace, const std::string& process, int64_t of
     part["tracks"].push_back(
         {{"name", track->name()}, {"left_out", track->num_left_out()}, {"events", EventsOf(*track, offset)}});
   }
-  return part.dump();
+  return JsonText(part);
 }
 
 Status WriteTrace(const std::vector<std::string>& parts, const std::string& description, const std::string& path) {
