@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 #include "core/train/array_lookup.h"
 #include "core/train/gather_state.h"
 
@@ -85,9 +86,7 @@ std::vector<fs::path> ListCheckpoints(const fs::path& run_folder) {
 }
 
 // Class names come from the user's files; what is no UTF-8 in them is replaced.
-std::string Dump(const nlohmann::ordered_json& json) {
-  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-}
+std::string Dump(const nlohmann::ordered_json& json) { return JsonText(json, 2) + "\n"; }
 
 // Whoever is killed meanwhile leaves no half of one under its name.
 void RemoveCheckpoint(const fs::path& path) {
@@ -219,6 +218,7 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
   }
   CheckpointInfo info;
   info.step = json["step"];
+  if (info.step < 0) return absl::DataLossError(absl::StrCat(path, ": it is damaged: step ", info.step));
   info.seed = json["seed"];
   info.world_size = json["world_size"];
   info.global_batch_size = json["global_batch_size"];

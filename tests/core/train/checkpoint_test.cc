@@ -299,6 +299,8 @@ TEST(CheckpointTest, DamageIsAStatus) {
     ASSERT_TRUE(WriteFileDurably(path, bytes).ok());
   }
   for (const char* json : {"3", "[]", "{\"step\": \"x\"}",
+                           "{\"step\":-5,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
+                           "\"class_names\":[\"a\"]}",
                            "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
                            "\"class_names\":[3]}",
                            "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
