@@ -9,6 +9,7 @@
 
 #include "core/device/parallel_for.h"
 #include "core/tensor/tensor.h"
+#include "tests/core/testing/async_outcomes.h"
 
 namespace trireme::testing {
 namespace {
@@ -18,32 +19,8 @@ using ::testing::HasSubstr;
 
 constexpr MemoryKind kKind = MemoryKind::kActivations;
 
-std::unique_ptr<AsyncDevice> Make(uint64_t seed = 1, int threads = 1) {
-  AsyncDeviceOptions options;
-  options.seed = seed;
-  options.threads = threads;
-  options.record = true;
-  return MakeAsyncDevice(options);
-}
-
-template <class F>
-Status Caught(const F& work) {
-  return CatchDeviceError([&] {
-    work();
-    return absl::OkStatus();
-  });
-}
-
-// What `run` gives for many seeds.
-template <class F>
-auto Outcomes(const F& run) {
-  std::set<decltype(run(uint64_t{}))> outcomes;
-  for (uint64_t seed = 0; seed < 64; ++seed) outcomes.insert(run(seed));
-  return outcomes;
-}
-
 TEST(AsyncStreamTest, NothingRunsUntilTheHostWaits) {
-  const auto device = Make();
+  const auto device = MakeRecordingDevice();
   int ran = 0;
   device->compute_stream().Enqueue([&] { ++ran; });
   EXPECT_FALSE(device->compute_stream().is_inline());
@@ -55,7 +32,7 @@ TEST(AsyncStreamTest, NothingRunsUntilTheHostWaits) {
 }
 
 TEST(AsyncStreamTest, AStreamKeepsItsOrderAndEndsWithItsWorkDone) {
-  const auto device = Make(3);
+  const auto device = MakeRecordingDevice(3);
   std::vector<int> order;
   {
     const auto side = device->NewStream("side");
@@ -68,7 +45,7 @@ TEST(AsyncStreamTest, AStreamKeepsItsOrderAndEndsWithItsWorkDone) {
 // Without an event every interleaving comes up, also the extreme ones; and a seed gives the same one again.
 TEST(AsyncStreamTest, StreamsAreNotOrderedAndASeedDecides) {
   const auto run = [](uint64_t seed) {
-    const auto device = Make(seed);
+    const auto device = MakeRecordingDevice(seed);
     const auto side = device->NewStream("side");
     std::string order;
     for (int i = 0; i < 3; ++i) device->compute_stream().Enqueue([&] { order += 'c'; });
@@ -86,7 +63,7 @@ TEST(AsyncStreamTest, StreamsAreNotOrderedAndASeedDecides) {
 TEST(AsyncEventTest, OrdersStreams) {
   const auto run = [](bool wait) {
     return Outcomes([wait](uint64_t seed) {
-      const auto device = Make(seed);
+      const auto device = MakeRecordingDevice(seed);
       const auto side = device->NewStream("side");
       const auto event = device->NewEvent();
       int value = 0, read = -1;
@@ -104,7 +81,7 @@ TEST(AsyncEventTest, OrdersStreams) {
 }
 
 TEST(AsyncEventTest, AWaitIsForTheRecordingItSaw) {
-  const auto device = Make();
+  const auto device = MakeRecordingDevice();
   const auto a = device->NewStream("a"), b = device->NewStream("b");
   auto event = device->NewEvent();
   event->Synchronize();  // never recorded: returns at once
@@ -134,7 +111,7 @@ TEST(AsyncStreamTest, WorkThatWaitsForAnotherWorkerDoesNotKeepTheRestFromRunning
   std::vector<std::thread> workers;
   for (uint64_t rank = 0; rank < 2; ++rank) {
     workers.emplace_back([&, rank] {
-      const auto device = Make(rank);
+      const auto device = MakeRecordingDevice(rank);
       const auto side = device->NewStream("side");
       device->compute_stream().Enqueue(meet);
       side->Enqueue(meet);
@@ -147,7 +124,7 @@ TEST(AsyncStreamTest, WorkThatWaitsForAnotherWorkerDoesNotKeepTheRestFromRunning
 
 TEST(AsyncDeviceTest, RunsTensorsAndKernelsOnTheStreamsThreads) {
   for (int threads : {1, 3}) {
-    const auto device = Make(1, threads);
+    const auto device = MakeRecordingDevice(1, threads);
     const Tensor x = Tensor::From<float>(*device, {1000}, std::vector<float>(1000, 2));
     float* values = x.data<float>();
     for (int pass = 0; pass < 5; ++pass) {
@@ -175,7 +152,7 @@ TEST(AsyncDeviceTest, RunsTensorsAndKernelsOnTheStreamsThreads) {
 }
 
 TEST(AsyncDeviceTest, ACopyReadsTheHostWhenItRuns) {
-  const auto device = Make();
+  const auto device = MakeRecordingDevice();
   const Tensor x = Tensor::Empty(*device, {1});
   float value = 1;
   device->Copy(x.raw(), &value, sizeof(value), device->compute_stream());
@@ -184,7 +161,7 @@ TEST(AsyncDeviceTest, ACopyReadsTheHostWhenItRuns) {
 }
 
 TEST(AsyncDeviceTest, AHostBufferThatEndsTooEarlyIsPoison) {
-  const auto device = Make();
+  const auto device = MakeRecordingDevice();
   const Tensor x = Tensor::Empty(*device, {4}, DataType::kUint8);
   {
     const std::shared_ptr<void> buffer = device->NewHostBuffer(4);
@@ -195,7 +172,7 @@ TEST(AsyncDeviceTest, AHostBufferThatEndsTooEarlyIsPoison) {
 }
 
 TEST(AsyncMemoryTest, IsPoisonUntilItIsWritten) {
-  const auto device = Make();
+  const auto device = MakeRecordingDevice();
   const Tensor x = Tensor::Empty(*device, {8}, DataType::kUint8);
   EXPECT_EQ(x.ToVector<uint8_t>(), std::vector<uint8_t>(8, kPoison));
   x.Zero(device->compute_stream());
@@ -217,7 +194,7 @@ TEST(AsyncMemoryTest, IsPoisonUntilItIsWritten) {
 TEST(AsyncMemoryTest, AFreeUnderAnotherStreamsFeetShows) {
   const auto run = [](bool wait) {
     return Outcomes([wait](uint64_t seed) {
-      const auto device = Make(seed);
+      const auto device = MakeRecordingDevice(seed);
       const auto side = device->NewStream("side");
       const auto written = device->NewEvent(), read = device->NewEvent();
       auto* bytes = static_cast<unsigned char*>(device->Allocate(64, kKind));
@@ -238,7 +215,7 @@ TEST(AsyncMemoryTest, AFreeUnderAnotherStreamsFeetShows) {
 }
 
 TEST(AsyncMemoryTest, WorkMayTakeScratchMemoryThatNobodyElseHas) {
-  const auto device = Make();
+  const auto device = MakeRecordingDevice();
   void* const in_use = device->Allocate(256, kKind);
   device->Fill(in_use, 9, 256, device->compute_stream());
   unsigned char seen = 0;
@@ -256,7 +233,7 @@ TEST(AsyncMemoryTest, WorkMayTakeScratchMemoryThatNobodyElseHas) {
 }
 
 TEST(AsyncDeviceTest, AFaultInWorkIsStickyAndSoftToDestructors) {
-  const auto device = Make();
+  const auto device = MakeRecordingDevice();
   const auto side = device->NewStream("side");
   int ran = 0;
   device->compute_stream().Enqueue([] { throw DeviceError(absl::InternalError("an illegal address")); });
@@ -270,7 +247,7 @@ TEST(AsyncDeviceTest, AFaultInWorkIsStickyAndSoftToDestructors) {
 }
 
 TEST(AsyncLogTest, TellsWhatTheHostAskedForInItsOrder) {
-  const auto device = Make();
+  const auto device = MakeRecordingDevice();
   const auto side = device->NewStream("side");
   const auto event = device->NewEvent();
   void* const pointer = device->Allocate(100, kKind);
@@ -294,169 +271,6 @@ TEST(AsyncLogTest, TellsWhatTheHostAskedForInItsOrder) {
   EXPECT_EQ(device->log()[1].bytes, 100);
   device->ClearLog();
   EXPECT_TRUE(device->log().empty());
-}
-
-TEST(AsyncCaptureTest, RunsNothingThenAndAllWithEachLaunch) {
-  const auto device = Make();
-  int ran = 0;
-  device->BeginCapture();
-  device->compute_stream().Enqueue([&] { ++ran; });
-  const auto graph = device->EndCapture();
-  device->Drain();
-  EXPECT_EQ(ran, 0);
-  for (int launches = 1; launches <= 3; ++launches) {
-    graph->Launch();
-    EXPECT_EQ(ran, launches - 1);
-    device->compute_stream().Synchronize();
-    EXPECT_EQ(ran, launches);
-  }
-}
-
-// The host's value at the time of capture is baked in, and what lies in memory is not.
-TEST(AsyncCaptureTest, BakesInValuesAndAddressesOnly) {
-  const auto device = Make();
-  const Tensor input = Tensor::From<float>(*device, {1}, {1});
-  const Tensor output = Tensor::Zeros(*device, {2});
-  const float* in = input.data<float>();
-  float* out = output.data<float>();
-  device->BeginCapture();
-  float host = 10;
-  ParallelFor(device->compute_stream(), 1, [=](int64_t) {
-    out[0] = in[0];
-    out[1] = host;
-  });
-  const auto graph = device->EndCapture();
-  host = 20;
-  input.CopyFromHost(std::vector<float>{2}.data());
-  graph->Launch();
-  EXPECT_THAT(output.ToVector<float>(), ElementsAre(2, 10));
-}
-
-TEST(AsyncCaptureTest, KeepsTheOrderOfStreamsAndNoMore) {
-  const auto run = [](bool wait) {
-    return Outcomes([wait](uint64_t seed) {
-      const auto device = Make(seed);
-      const auto side = device->NewStream("side");
-      const auto fork = device->NewEvent(), middle = device->NewEvent(), join = device->NewEvent();
-      Stream& compute = device->compute_stream();
-      int value = 0;
-      std::vector<int> reads;
-      device->BeginCapture();
-      compute.Record(*fork);
-      side->Wait(*fork);
-      compute.Enqueue([&] { ++value; });
-      compute.Record(*middle);
-      if (wait) side->Wait(*middle);
-      side->Enqueue([&] { reads.push_back(value); });
-      side->Record(*join);
-      compute.Wait(*join);
-      const auto graph = device->EndCapture();
-      graph->Launch();
-      graph->Launch();
-      device->Drain();
-      return reads;
-    });
-  };
-  EXPECT_EQ(run(true), (std::set<std::vector<int>>{{1, 2}}));
-  EXPECT_EQ(run(false).size(), 4u);
-}
-
-TEST(AsyncCaptureTest, LeavesOtherStreamsAlone) {
-  const auto device = Make();
-  const auto side = device->NewStream("side");
-  int ran = 0;
-  device->BeginCapture();
-  side->Enqueue([&] { ++ran; });
-  std::thread([&] { side->Synchronize(); }).join();  // not the thread that captures
-  EXPECT_EQ(ran, 1);
-  const auto graph = device->EndCapture();
-  graph->Launch();
-  device->Drain();
-  EXPECT_EQ(ran, 1);
-}
-
-TEST(AsyncCaptureTest, RefusesToWaitOnTheHost) {
-  for (int way = 0; way < 5; ++way) {
-    const auto device = Make();
-    const auto side = device->NewStream("side");
-    const auto event = device->NewEvent();
-    device->BeginCapture();
-    device->compute_stream().Record(*event);
-    const Status status = Caught([&] {
-      if (way == 0) device->compute_stream().Synchronize();
-      if (way == 1) event->Synchronize();
-      if (way == 2) side->Synchronize();
-      if (way == 3) Tensor::From<float>(*device, {1}, {1});
-      if (way == 4) device->Drain();
-    });
-    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << way;
-    EXPECT_EQ(Caught([&] { device->EndCapture(); }).code(), absl::StatusCode::kFailedPrecondition) << way;
-    device->AbandonCapture();
-    device->compute_stream().Synchronize();
-  }
-}
-
-TEST(AsyncCaptureTest, RefusesWhatCudaRefuses) {
-  const auto device = Make();
-  const auto side = device->NewStream("side");
-  const auto outside = device->NewEvent(), fork = device->NewEvent();
-  EXPECT_FALSE(Caught([&] { device->EndCapture(); }).ok());
-  side->Record(*outside);
-
-  device->BeginCapture();
-  EXPECT_THAT(std::string(Caught([&] { device->compute_stream().Wait(*outside); }).message()), HasSubstr("event 0"));
-  device->AbandonCapture();
-
-  device->BeginCapture();
-  EXPECT_FALSE(Caught([&] { device->BeginCapture(); }).ok());
-  device->compute_stream().Record(*fork);
-  side->Wait(*fork);
-  side->Enqueue([] {});
-  EXPECT_THAT(std::string(Caught([&] { device->EndCapture(); }).message()), HasSubstr("work of stream side"));
-  EXPECT_FALSE(Caught([&] { side->Wait(*fork); }).ok());  // that capture is over
-  EXPECT_FALSE(Caught([&] { fork->Synchronize(); }).ok());
-
-  AsyncDeviceOptions options;
-  options.can_capture = false;
-  EXPECT_EQ(Caught([&] { MakeAsyncDevice(options)->BeginCapture(); }).code(), absl::StatusCode::kFailedPrecondition);
-}
-
-TEST(AsyncCaptureTest, MemoryIsTheGraphsUntilItEnds) {
-  const auto device = Make();
-  void* const before = device->Allocate(64, kKind);
-  device->BeginCapture();
-  void* const inside = device->Allocate(64, kKind);
-  device->Free(inside);
-  EXPECT_EQ(device->Allocate(64, kKind), inside);  // the capture's own may serve it again
-  void* const held = device->Allocate(64, kKind);
-  device->Free(before);
-  auto graph = device->EndCapture();
-  device->Free(inside);
-  std::set<void*> others;
-  for (int i = 0; i < 20; ++i) others.insert(device->Allocate(64, kKind));
-  for (void* pointer : {before, inside, held}) EXPECT_EQ(others.count(pointer), 0u);
-  graph.reset();
-  std::set<void*> later = {device->Allocate(64, kKind), device->Allocate(64, kKind)};
-  EXPECT_EQ(later, std::set<void*>({before, inside}));
-  device->Free(held);
-  EXPECT_EQ(device->Allocate(64, kKind), held);
-}
-
-// Work holds the tensors it uses; they live as long as the graph, not as long as its first launch.
-TEST(AsyncCaptureTest, WorkKeepsItsTensorsForAllLaunches) {
-  const auto device = Make();
-  float sum = 0;
-  device->BeginCapture();
-  {
-    const Tensor x = Tensor::Zeros(*device, {1});
-    device->compute_stream().Enqueue([x, &sum] { sum += ++x.data<float>()[0]; });
-  }
-  auto graph = device->EndCapture();
-  for (int i = 0; i < 3; ++i) graph->Launch();
-  graph.reset();
-  device->Drain();
-  EXPECT_EQ(sum, 3);
-  EXPECT_EQ(device->memory().in_use[static_cast<int>(kKind)], 0);
 }
 
 }  // namespace

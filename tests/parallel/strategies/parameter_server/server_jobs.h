@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/api/lone_communicator.h"
 #include "core/api/schedule.h"
 #include "core/api/strategy.h"
@@ -227,6 +228,41 @@ inline double RelativeDifference(const std::vector<float>& a, const std::vector<
   }
   return std::sqrt(difference / norm);
 }
+
+inline ServerJob MakeServerJob(int workers, int servers, ParameterServerConfig::Placement placement,
+                               ParameterServerConfig::Mode mode) {
+  ServerJob job;
+  job.workers = workers;
+  job.config.set_num_servers(servers);
+  job.config.set_placement(placement);
+  job.config.set_mode(mode);
+  return job;
+}
+
+constexpr ParameterServerConfig::Placement kPlacements[] = {ParameterServerConfig::INSIDE_WORKERS,
+                                                            ParameterServerConfig::OWN_RANKS};
+
+constexpr const char* kCommunicators[] = {"threads", "gloo"};
+
+inline void SetBuckets(double bytes, bool overlap, ServerJob* job) {
+  job->config.mutable_buckets()->set_size_mb(bytes / (1 << 20));
+  job->config.mutable_buckets()->set_first_size_mb(bytes / 2 / (1 << 20));
+  job->config.mutable_buckets()->set_overlap(overlap);
+}
+
+inline std::string Which(const ServerJob& job) {
+  return absl::StrCat(job.workers, " workers over ", job.over, ", ", job.config.ShortDebugString());
+}
+
+// One worker with one server is the optimizer, step by step.
+inline ServerOutcome RunSingle(ServerJob job) {
+  job.workers = 1;
+  job.config.Clear();
+  job.asynchronous = 0;
+  return RunServers(job);
+}
+
+inline std::vector<float> SingleOf(const ServerJob& job) { return RunSingle(job).values[0]; }
 
 }  // namespace trireme
 
