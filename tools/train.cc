@@ -13,6 +13,7 @@
 #include "parallel/launch/process_rank.h"
 #include "parallel/launch/restarts.h"
 #include "tools/cli/command_line.h"
+#include "tools/job/check_numbers.h"
 #include "tools/job/job.h"
 #include "tools/job/server_ranks.h"
 #include "tools/job/worker.h"
@@ -113,10 +114,15 @@ Status TrainInThisProcess(const std::string& path, Config config, bool resume, L
     TRIREME_ASSIGN_OR_RETURN(recorder, RunRecorder::Open(*job));
   }
   const std::atomic<bool>* stop = StopRequested();
+  const auto known_faults = job->faults->counts();
   TRIREME_ASSIGN_OR_RETURN(const int servers, NumServerRanks(job->config));
   const Status trained = launcher.Run(config.workers() + servers, [&](Communicator& communicator) {
     return RunWorker(*job, communicator, recorder.get(), stop);
   });
+  // Nobody has asked for these.
+  if (!trained.ok() && !launcher.leads() && job->faults->counts() != known_faults) {
+    fprintf(stderr, "%s\n", job->faults->Summary().c_str());
+  }
   const Status recorded = recorder == nullptr ? absl::OkStatus() : recorder->Finish(trained);
   return trained.ok() ? recorded : trained;
 }
@@ -150,6 +156,8 @@ Status Train() {
         "does (torchrun --max_restarts=N, sbatch --requeue), and the job goes on from the last checkpoint of --out");
   }
   if (FLAGS_restarts > 0) return TrainWithRestarts(config, NameOf(path));
+  // Before there is a process for each worker.
+  TRIREME_RETURN_IF_ERROR(Annotate(CheckNumbers(config), path));
   TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher, Annotate(MakeLauncher(config), path));
   TRIREME_ASSIGN_OR_RETURN(const int servers, Annotate(NumServerRanks(config), path));
   if (const auto outcome = launcher->Start(config.workers() + servers)) return *outcome;

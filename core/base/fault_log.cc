@@ -21,6 +21,17 @@ std::vector<Fault> FaultLog::faults() const {
   return faults_;
 }
 
+std::vector<Fault> FaultLog::all() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Fault> all = faults_;
+  std::set<std::pair<std::string, std::string>> kept;
+  for (const Fault& fault : faults_) kept.emplace(fault.kind, fault.where);
+  for (const auto& place : seen_) {
+    if (kept.count(place) == 0) all.push_back({place.first, place.second, ""});
+  }
+  return all;
+}
+
 std::map<std::string, int64_t> FaultLog::counts() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return counts_;

@@ -60,6 +60,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"BadOverrideValue", "train", {"--set", "steps=many"}, {"steps=many"}},
         BadInput{
             "FewerImagesThanWorkers", "train", {"--workers=5"}, {"global_batch_size is 4", "5 workers", "at least 5"}},
+        BadInput{"FarTooManyProcesses",
+                 "train",
+                 {"--workers=40000", "--set", "communicator={[communicator/gloo] {}}"},
+                 {"global_batch_size is 4", "40000 workers"}},
         BadInput{"FewerImagesThanWorkersInAPart",
                  "train",
                  {"--workers=3", "--set", "accumulate_steps=2"},

@@ -25,7 +25,9 @@ void AddImage(const std::string& root, const std::string& name, const std::strin
                         "</annotation>\n"));
 }
 
-TEST(VocFaults, AreCountedAndReported) {
+class VocFaultsOver : public testing::TestWithParam<std::string> {};
+
+TEST_P(VocFaultsOver, AreCountedAndReportedWhoeverFindsThem) {
   const std::string root = NewFolder("voc"), run = NewFolder("run");
   AddImage(root, "good", Object("cat", 5, 5, 40, 40) + Object("dog", 30, 20, 70, 55));
   AddImage(root, "cut", Object("cat", 5, 5, 40, 40), /*cut_off=*/true);
@@ -39,7 +41,8 @@ TEST(VocFaults, AreCountedAndReported) {
       absl::StrCat("{[dataset/voc] {root: \"", root, "\" split: \"train\" class_names: \"cat\" class_names: \"dog\"}}");
   const ToolResult result =
       RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + run, "--steps=4", "--workers=2", "--set",
-                               "model.num_classes=2", "--set", "train_data=" + data, "--set", "eval_data=" + data});
+                               "communicator={[communicator/" + GetParam() + "] {}}", "--set", "model.num_classes=2",
+                               "--set", "train_data=" + data, "--set", "eval_data=" + data});
   ASSERT_EQ(result.exit_code, 0) << result.output;
   const auto events = ReadEvents(run);
   ASSERT_EQ(events.back()["event"], "end");
@@ -53,6 +56,8 @@ TEST(VocFaults, AreCountedAndReported) {
     EXPECT_NE(report.find(where), std::string::npos) << where;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Communicators, VocFaultsOver, testing::Values("threads", "gloo"));
 
 TEST(VocFaults, AMalformedAnnotationStopsWithItsLine) {
   const std::string root = NewFolder("voc");

@@ -16,6 +16,7 @@
 #include "parallel/communicator/traced/traced_communicator.h"
 #include "parallel/launch/process_rank.h"
 #include "tools/job/evaluate.h"
+#include "tools/job/gather_faults.h"
 #include "tools/job/job_facts.h"
 #include "tools/job/learning_rate.h"
 #include "tools/job/local_device.h"
@@ -198,7 +199,11 @@ Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* obser
     setup.server_ranks = rank.communicator->size() - rank.workers;
     observer->OnStart(setup);
   }
-  TRIREME_RETURN_IF_ERROR(Trainer(parts, options).Run());
+  const Status trained = Trainer(parts, options).Run();
+  // All ranks end a run that is done, or was stopped; after a fault nobody can be asked.
+  if (!trained.ok() && !absl::IsCancelled(trained)) return trained;
+  TRIREME_RETURN_IF_ERROR(GatherFaults(communicator, device, job.faults.get()));
+  TRIREME_RETURN_IF_ERROR(trained);
   TRIREME_ASSIGN_OR_RETURN(const std::vector<MemoryStats> memory, GatherMemory(device, communicator));
   if (!leads) return absl::OkStatus();
   if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
@@ -249,7 +254,8 @@ Status Train(const Job& job, Device& device, Communicator& communicator, JobObse
   if (clock != nullptr) {
     TRIREME_ASSIGN_OR_RETURN(*clock, AgreeOnClock(communicator, device, ThisClockId(), TraceClock));
   }
-  const Status status = WorkOrServe(job, device, rank, observer, stop_requested);
+  // What a device throws as well, so that peers hear of it.
+  const Status status = CatchDeviceError([&] { return WorkOrServe(job, device, rank, observer, stop_requested); });
   // Before the strategy ends, whose threads may wait for peers that wait for this rank.
   if (!status.ok() && !absl::IsCancelled(status)) communicator.Abort(status);
   return status;

@@ -35,6 +35,11 @@ TEST(FaultLogTest, CountsBeyondWhatItKeeps) {
   log.Add("few", "x", "");
   EXPECT_EQ(log.counts().at("many"), FaultLog::kMaxKept + 20);
   EXPECT_EQ(log.faults().size(), FaultLog::kMaxKept + 1u);
+  ASSERT_EQ(log.all().size(), FaultLog::kMaxKept + 21u);
+  FaultLog other;
+  other.Add("many", "7", "");
+  for (const Fault& fault : log.all()) other.Add(fault.kind, fault.where, fault.message);
+  EXPECT_EQ(other.counts(), log.counts());
 }
 
 TEST(FaultLogTest, TakesFaultsFromManyThreads) {
