@@ -52,6 +52,7 @@ std::vector<std::string> JoinedEnvironment(const std::vector<std::string>& added
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+  signal(SIGPIPE, SIG_DFL);
   const int null = open("/dev/null", O_RDONLY);
   if (null >= 0) dup2(null, 0);
   if (output >= 0) {

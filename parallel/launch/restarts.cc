@@ -39,6 +39,7 @@ class Guard {
     for (int attempt = 0;; ++attempt) {
       TRIREME_RETURN_IF_ERROR(RunOnce(attempt));
       TRIREME_RETURN_IF_ERROR(AwaitOrphans());
+      while (const int number = signals_.Next()) asked_to_end_ = asked_to_end_ || number != SIGCHLD;
       const Status& outcome = child_.outcome();
       if (outcome.ok()) return outcome;
       if (asked_to_end_ || ExitCode(outcome) == 2 || attempt == options_.restarts) return AsTold(outcome);

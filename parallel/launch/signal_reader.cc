@@ -9,13 +9,22 @@ namespace trireme {
 
 SignalReader::SignalReader() {
   sigemptyset(&signals_);
-  for (int number : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals_, number);
+  for (int number : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) {
+    // Blocked, a signal comes even where it is ignored: SIGHUP under nohup.
+    struct sigaction action = {};
+    if (sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
+    sigaddset(&signals_, number);
+  }
   pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+  struct sigaction ignored = {};
+  ignored.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &ignored, &pipe_before_);
   file_ = signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 SignalReader::~SignalReader() {
   if (file_ >= 0) close(file_);
+  sigaction(SIGPIPE, &pipe_before_, nullptr);
   pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 

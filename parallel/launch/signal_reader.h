@@ -6,7 +6,8 @@
 
 namespace trireme {
 
-// SIGCHLD and what asks a process to end, while this lives. For the main thread of a process that has no others.
+// SIGCHLD and what asks a process to end, but for what it ignores, while this lives. Meanwhile a write to one who has
+// left is an error, not the end. For the main thread of a process that has no others.
 class SignalReader {
  public:
   SignalReader();
@@ -21,6 +22,7 @@ class SignalReader {
 
  private:
   sigset_t signals_, before_;
+  struct sigaction pipe_before_;
   int file_ = -1;
 };
 

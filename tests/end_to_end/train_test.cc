@@ -158,6 +158,7 @@ struct Interruption {
   std::string norm = "SYNCHRONIZED";
   std::string precision = "FP32";  // in FP16 the scale of the losses goes on too
   std::string model = "";          // empty: the config's
+  int signals = 1;                 // one request may come by several ways
 };
 
 constexpr char kYolo[] =
@@ -166,7 +167,7 @@ constexpr char kYolo[] =
 class Resume : public testing::TestWithParam<Interruption> {};
 
 TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
-  const auto& [communicator, signal_number, norm, precision, model] = GetParam();
+  const auto& [communicator, signal_number, norm, precision, model, signals] = GetParam();
   const std::string config = TinyConfig(), whole = NewFolder("whole"), broken = NewFolder("broken");
   std::vector<std::string> common = {"--config=" + config, "--steps=40", "--workers=2"};
   if (!model.empty()) common.insert(common.end(), {"--set", "model=" + model});
@@ -185,7 +186,7 @@ TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
       const auto events = ReadEvents(broken);
       return !events.empty() && events.back().value("step", 0) >= 12;
     }));
-    process.Signal(signal_number);
+    for (int i = 0; i < signals; ++i) process.Signal(signal_number);
     const ToolResult result = process.Wait();
     EXPECT_EQ(result.exit_code, signal_number == SIGKILL ? 128 + SIGKILL : 1) << result.output;
     EXPECT_TRUE(WaitForNoProcessOf(broken)) << "a worker was left behind";
@@ -209,14 +210,14 @@ TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
   EXPECT_EQ(losses_whole, losses_broken);
 }
 
-INSTANTIATE_TEST_SUITE_P(SignalsAndNorms, Resume,
-                         testing::Values(Interruption{"threads", SIGTERM}, Interruption{"threads", SIGKILL},
-                                         Interruption{"threads", SIGTERM, "PER_WORKER"},
-                                         Interruption{"threads", SIGKILL, "PER_WORKER"},
-                                         Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP16"},
-                                         Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP32", kYolo},
-                                         Interruption{"gloo", SIGTERM}, Interruption{"gloo", SIGKILL},
-                                         Interruption{"gloo", SIGINT, "PER_WORKER"}));
+INSTANTIATE_TEST_SUITE_P(
+    SignalsAndNorms, Resume,
+    testing::Values(Interruption{"threads", SIGTERM}, Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP32", "", 2},
+                    Interruption{"threads", SIGKILL}, Interruption{"threads", SIGTERM, "PER_WORKER"},
+                    Interruption{"threads", SIGKILL, "PER_WORKER"},
+                    Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP16"},
+                    Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP32", kYolo}, Interruption{"gloo", SIGTERM},
+                    Interruption{"gloo", SIGKILL}, Interruption{"gloo", SIGINT, "PER_WORKER"}));
 
 class Narrow : public testing::TestWithParam<std::string> {};
 

@@ -3,6 +3,7 @@
 #include <gflags/gflags.h>
 #include <glog/logging.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -34,13 +35,26 @@ namespace fs = std::filesystem;
 std::vector<std::string>* overrides = nullptr;
 fs::path* program = nullptr;
 std::atomic<bool> stop_requested{false};
+std::atomic<int64_t> stop_requested_at{0};  // milliseconds
+
+int64_t Now() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * int64_t{1000} + now.tv_nsec / 1000000;
+}
 
 void OnSignal(int signal_number) {
-  if (stop_requested.exchange(true)) {
-    // The user insists.
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
+  const int64_t now = Now();
+  if (!stop_requested.exchange(true)) {
+    stop_requested_at = now;
+    return;
   }
+  // One request may come by several ways: from who signals all processes of a job, and from the one that watches over
+  // this one.
+  if (now - stop_requested_at < 1000) return;
+  // The user insists.
+  signal(signal_number, SIG_DFL);
+  raise(signal_number);
 }
 
 // gflags keeps only the last of a repeated flag.
