@@ -117,6 +117,8 @@ StatusOr<std::unique_ptr<Store>> LeadOverTcp(ProcessRank* place, double timeout_
   options.num_ports = place->num_ports;
   options.job = place->job;
   options.world_size = place->world_size;
+  // All may come at once, and each again.
+  options.most_unproven = std::max(options.most_unproven, 2 * static_cast<size_t>(place->world_size));
   auto server = TcpStoreServer::Start(options);
   if (!server.ok()) {
     return Status(

@@ -118,9 +118,8 @@ void TcpStoreServer::Accept() {
 bool TcpStoreServer::SendOldestStrangerAway() {
   for (Connection& connection : connections_) {
     if (connection.rank >= 0 || connection.closed) continue;
-    Refuse(&connection,
-           absl::StrCat("more than ", options_.most_unproven, " connections are unproven, and it is the oldest"));
-    Close(&connection);
+    Dismiss(&connection,
+            absl::StrCat("more than ", options_.most_unproven, " connections are unproven, and it is the oldest"));
     return true;
   }
   return false;
@@ -226,13 +225,22 @@ void TcpStoreServer::Write(Connection* connection) {
   if (connection->closing) Close(connection);
 }
 
-void TcpStoreServer::Refuse(Connection* connection, const std::string& why) {
+void TcpStoreServer::LogRefusal(const Connection& connection, const std::string& why) {
   ++num_refused_;
   const bool logged = num_refused_ <= kLoggedOneByOne || (num_refused_ & (num_refused_ - 1)) == 0;
   if (logged) {
-    LOG(WARNING) << "the job's store refused " << connection->peer << ": " << why
+    LOG(WARNING) << "the job's store refused " << connection.peer << ": " << why
                  << (num_refused_ > kLoggedOneByOne ? absl::StrCat(" (", num_refused_, " refused in all)") : "");
   }
+}
+
+void TcpStoreServer::Dismiss(Connection* connection, const std::string& why) {
+  LogRefusal(*connection, why);
+  Close(connection);
+}
+
+void TcpStoreServer::Refuse(Connection* connection, const std::string& why) {
+  LogRefusal(*connection, why);
   connection->closing = true;
   connection->deadline = SocketClock::now() + Seconds(options_.claim_seconds);
   Send(connection, {"refused", why});
@@ -256,10 +264,11 @@ void TcpStoreServer::CheckDeadlines() {
   const auto now = SocketClock::now();
   for (Connection& connection : connections_) {
     if (connection.closed || (connection.rank >= 0 && !connection.closing) || now < connection.deadline) continue;
-    if (!connection.closing) {
-      Refuse(&connection, absl::StrCat("it did not say who it is for ", options_.claim_seconds, " s"));
+    if (connection.closing) {
+      Close(&connection);
+    } else {
+      Dismiss(&connection, absl::StrCat("it did not say who it is for ", options_.claim_seconds, " s"));
     }
-    Close(&connection);
   }
   std::vector<std::pair<int, std::string>> lost;
   {

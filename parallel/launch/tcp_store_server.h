@@ -77,7 +77,11 @@ class TcpStoreServer : public MemoryStore {
   void HandleClaim(Connection* connection, const StoreMessage& message);
   void HandleRequest(Connection* connection, const StoreMessage& message);
   void Send(Connection* connection, const StoreMessage& message);
+  void LogRefusal(const Connection& connection, const std::string& why);
+  // For good: it does not belong to the job.
   void Refuse(Connection* connection, const std::string& why);
+  // Without a word: whoever does belong to the job comes again.
+  void Dismiss(Connection* connection, const std::string& why);
   void CheckDeadlines();
 
   const TcpStoreServerOptions options_;
