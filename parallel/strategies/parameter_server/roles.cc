@@ -12,9 +12,10 @@ std::string ServerRoles::NameOfServer(int server) const {
 
 Status CheckParameterServer(const ParameterServerConfig& config) {
   TRIREME_RETURN_IF_ERROR(CheckBuckets(config.buckets()));
-  if (config.num_servers() < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("num_servers is ", config.num_servers(),
-                                                   "; it has to be at least 1, or 0 for as many as workers"));
+  constexpr int kMostServers = 1 << 16;
+  if (config.num_servers() < 0 || config.num_servers() > kMostServers) {
+    return absl::InvalidArgumentError(absl::StrCat("num_servers is ", config.num_servers(), "; it has to be from 1 to ",
+                                                   kMostServers, ", or 0 for as many as workers"));
   }
   if (config.staleness() < 0) {
     return absl::InvalidArgumentError(
