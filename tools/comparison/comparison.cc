@@ -99,7 +99,8 @@ Row MakeRow(const Combination& combination, const Progress& progress, const Row*
     return row;
   }
   row = Summarise(combination, progress.runs);
-  const double base = baseline == nullptr ? row.images_per_second.median : baseline->images_per_second.median;
+  if (baseline == nullptr) baseline = &row;
+  const double base = baseline->failure.empty() ? baseline->images_per_second.median : 0;
   row.speedup = base > 0 ? row.images_per_second.median / base : std::nan("");
   row.efficiency = row.speedup / combination.workers;
   const auto weights = ReadFinalWeights(progress.last_run_folder);
@@ -134,9 +135,8 @@ StatusOr<Comparison> Compare(const Config& config, const std::vector<Combination
   StatusOr<SafetensorsContent> baseline_weights = absl::NotFoundError("");
   if (done[0].failure.empty()) baseline_weights = ReadFinalWeights(done[0].last_run_folder);
   for (size_t i = 0; i < plan.size(); ++i) {
-    const bool has_baseline = i > 0 && comparison.rows[0].failure.empty();
-    comparison.rows.push_back(
-        MakeRow(plan[i], done[i], has_baseline ? &comparison.rows[0] : nullptr, baseline_weights));
+    const Row* const baseline = i == 0 ? nullptr : &comparison.rows[0];
+    comparison.rows.push_back(MakeRow(plan[i], done[i], baseline, baseline_weights));
     if (!done[i].runs.empty() && comparison.device.empty()) {
       const RunMeasurement& run = done[i].runs.front();
       comparison.device = run.device;

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "tools/comparison/comparison_output.h"
 
 namespace trireme {
@@ -17,6 +18,7 @@ std::string ComparisonJson(const Comparison& comparison) {
       const Spread& speed = row.images_per_second;
       one["runs"] = row.runs;
       one["images_per_second"] = {{"least", speed.least}, {"median", speed.median}, {"most", speed.most}};
+      // JSON has no NaN: null.
       one["speedup"] = row.speedup;
       one["efficiency"] = row.efficiency;
       one["step_ms"] = row.step_ms;
@@ -29,14 +31,13 @@ std::string ComparisonJson(const Comparison& comparison) {
       one["algorithm_bandwidth"] = row.algorithm_bandwidth;
       one["bus_bandwidth"] = row.bus_bandwidth;
       one["peak_bytes"] = row.peak_bytes;
-      // JSON has no NaN: null.
       one["weight_difference"] = row.weight_difference;
       one["weight_difference_at"] = row.weight_difference_at;
       one["losses"] = row.losses;
     }
     json["rows"].push_back(std::move(one));
   }
-  return json.dump(1) + "\n";
+  return JsonText(json, 1) + "\n";
 }
 
 }  // namespace trireme

@@ -119,16 +119,15 @@ std::string SpeedCharts(const Comparison& comparison) {
   speed.y_label = "images/s, median and spread of runs";
   speedup.title = "Speed-up over one worker";
   const double base = comparison.rows.front().images_per_second.median;
-  return absl::StrCat(
-      OverWorkers(
-          comparison, speed, false, [](const Row& row) { return row.images_per_second.median; },
-          [](const Row& row) { return std::make_pair(row.images_per_second.least, row.images_per_second.most); }),
-      OverWorkers(
-          comparison, speedup, true, [](const Row& row) { return row.speedup; },
-          [base](const Row& row) {
-            if (!(base > 0)) return std::make_pair(row.speedup, row.speedup);
-            return std::make_pair(row.images_per_second.least / base, row.images_per_second.most / base);
-          }));
+  const std::string of_speed = OverWorkers(
+      comparison, speed, false, [](const Row& row) { return row.images_per_second.median; },
+      [](const Row& row) { return std::make_pair(row.images_per_second.least, row.images_per_second.most); });
+  if (!(base > 0)) return of_speed;
+  return of_speed + OverWorkers(
+                        comparison, speedup, true, [](const Row& row) { return row.speedup; },
+                        [base](const Row& row) {
+                          return std::make_pair(row.images_per_second.least / base, row.images_per_second.most / base);
+                        });
 }
 
 std::string LossCurves(const Comparison& comparison) {

@@ -24,6 +24,12 @@ std::string Gigabytes(double bytes_a_second) {
   return bytes_a_second == 0 ? "" : absl::StrFormat("%.2f", bytes_a_second * 1e-9);
 }
 
+// Against a first row that failed there is none.
+std::string SpeedUp(const Row& row) { return std::isfinite(row.speedup) ? absl::StrFormat("%.2f", row.speedup) : ""; }
+std::string Efficiency(const Row& row) {
+  return std::isfinite(row.efficiency) ? absl::StrFormat("%.0f %%", 100 * row.efficiency) : "";
+}
+
 std::string Milliseconds(double milliseconds) { return absl::StrFormat("%.1f", milliseconds); }
 
 std::string Printed(const std::vector<Cells>& lines) {
@@ -64,8 +70,7 @@ std::vector<Cells> CellsOf(const Row& row) {
   if (!row.failure.empty()) return groups;
   const Spread& speed = row.images_per_second;
   groups.push_back({absl::StrFormat("%.1f", speed.median), absl::StrFormat("%.1f - %.1f", speed.least, speed.most),
-                    absl::StrFormat("%.2f", row.speedup), absl::StrFormat("%.0f %%", 100 * row.efficiency),
-                    Difference(row)});
+                    SpeedUp(row), Efficiency(row), Difference(row)});
   groups.push_back({Milliseconds(row.step_ms), Milliseconds(row.compute_ms), Milliseconds(row.exposed_communication_ms),
                     Milliseconds(row.data_wait_ms)});
   groups.push_back({row.communication_ms == 0 ? "" : Milliseconds(row.communication_ms),

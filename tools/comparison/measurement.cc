@@ -27,6 +27,12 @@ std::map<std::string, double> LargestWorker(const nlohmann::ordered_json& worker
   return largest;
 }
 
+// What is not finite is null in JSON.
+double NumberOf(const nlohmann::ordered_json& event, const char* name) {
+  const auto value = event.find(name);
+  return value != event.end() && value->is_number() ? value->get<double>() : std::nan("");
+}
+
 }  // namespace
 
 StatusOr<RunMeasurement> ReadRun(const std::string& run_folder, int64_t warmup_steps) {
@@ -41,9 +47,9 @@ StatusOr<RunMeasurement> ReadRun(const std::string& run_folder, int64_t warmup_s
       run.device = event.value("device", "");
       run.global_batch_size = event.value("global_batch_size", 0);
     } else if (kind == "step") {
-      run.losses.push_back(event.value("loss", std::nan("")));
+      run.losses.push_back(NumberOf(event, "loss"));
       if (event.value("step", int64_t{0}) <= warmup_steps) continue;
-      const double seconds = run.global_batch_size / event.value("images_per_second", std::nan(""));
+      const double seconds = run.global_batch_size / NumberOf(event, "images_per_second");
       ++steps;
       run.step_seconds += seconds;
       run.data_wait_seconds += seconds * event.value("data_wait", 0.0);

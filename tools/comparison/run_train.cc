@@ -71,6 +71,8 @@ Status RunTrain(const std::string& train, const std::vector<std::string>& argume
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   if (child.outcome().ok()) return absl::OkStatus();
+  // Whom a signal ends has no last words.
+  if (absl::IsAborted(child.outcome())) return Annotate(child.outcome(), log);
   const std::string sentence = LastSentence(log);
   if (sentence.empty()) return child.outcome();
   return Status(child.outcome().code(), sentence);

@@ -47,9 +47,9 @@ std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::st
 }
 
 bool IsLossName(const std::string& key) {
-  static const char* const kOther[] = {"step",         "epoch",     "loss",       "lr",         "images_per_second",
-                                       "data_wait",    "peer_wait", "bytes_sent", "loss_scale", "steps_skipped",
-                                       "gradient_norm"};
+  static const char* const kOther[] = {"step",       "epoch",      "loss",          "lr",
+                                       "data_wait",  "peer_wait",  "communication", "images_per_second",
+                                       "bytes_sent", "loss_scale", "steps_skipped", "gradient_norm"};
   return std::find(std::begin(kOther), std::end(kOther), key) == std::end(kOther);
 }
 
@@ -93,9 +93,11 @@ std::string Charts(const std::vector<Json>& events) {
   ChartOptions waits = Options("Waiting");
   waits.y_label = "share of the step";
   waits.smooth = true;
-  html += LineChart(
-      SeriesOf(events, "step", false, [](const std::string& key) { return key == "data_wait" || key == "peer_wait"; }),
-      waits);
+  html += LineChart(SeriesOf(events, "step", false,
+                             [](const std::string& key) {
+                               return key == "data_wait" || key == "peer_wait" || key == "communication";
+                             }),
+                    waits);
   return html + "</div>";
 }
 
@@ -198,8 +200,8 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
                               start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
       "</div>", Soft(start.value("lr_scaling", "")),
       status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
-      Summary(events, start, end), "<h2>Curves</h2>", Charts(events), pictures, SkippedSteps(events), Faults(faults), Memory(end),
-      "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
+      Summary(events, start, end), "<h2>Curves</h2>", Charts(events), pictures, SkippedSteps(events), Faults(faults),
+      Memory(end), "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
   return WriteFileAtomically(path, html);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/files.h"
 #include "tools/comparison/comparison_output.h"
 #include "tools/comparison/comparison_table.h"
 #include "tools/comparison/measurement.h"
@@ -108,6 +109,40 @@ TEST(MeasurementTest, BandwidthsAreThoseOfNcclTests) {
   EXPECT_NEAR(row.algorithm_bandwidth, 400 / 0.01, 1e-6);
   EXPECT_NEAR(row.bus_bandwidth, 1.5 * 400 / 0.01, 1e-6);
   EXPECT_EQ(Summarise({"single", 1}, {MakeRun(0.1, 0)}).algorithm_bandwidth, 0);
+}
+
+TEST(MeasurementTest, ALossThatIsNotFiniteIsNoEnd) {
+  const std::string run = ::testing::TempDir() + "/run_with_nan";
+  ASSERT_TRUE(MakeFolder(run).ok());
+  ASSERT_TRUE(WriteFileAtomically(run + "/metrics.jsonl",
+                                  R"({"event":"start","parameters":5,"global_batch_size":4}
+{"event":"step","step":1,"loss":null,"images_per_second":8}
+{"event":"step","step":2,"loss":3,"images_per_second":8}
+{"event":"end","status":"done"}
+)")
+                  .ok());
+  const auto read = ReadRun(run, 0);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->losses.size(), 2u);
+  EXPECT_TRUE(std::isnan(read->losses[0]));
+  EXPECT_EQ(read->losses[1], 3);
+  EXPECT_EQ(read->step_seconds, 0.5);
+}
+
+TEST(ComparisonOutputTest, AgainstAFirstRowThatFailedThereIsNoSpeedUp) {
+  Row row = Summarise({"ring_all_reduce", 2}, {MakeRun(0.1, 0)});
+  row.speedup = row.efficiency = std::nan("");
+  const Cells speed = CellsOf(row)[1];
+  EXPECT_EQ(speed[2], "");
+  EXPECT_EQ(speed[3], "");
+  Comparison comparison;
+  comparison.rows = {Row(), row, row};
+  comparison.rows[0].failure = "no memory";
+  comparison.rows[2].combination.workers = 4;
+  const std::string page = ComparisonPage(comparison, {}, "title", "");
+  EXPECT_EQ(page.find("nan"), std::string::npos);
+  EXPECT_EQ(page.find("Speed-up over one worker"), std::string::npos);
+  EXPECT_NE(ComparisonJson(comparison).find("\"speedup\": null"), std::string::npos);
 }
 
 TEST(ComparisonOutputTest, AFailureIsARowWithItsSentence) {
