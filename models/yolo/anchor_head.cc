@@ -111,7 +111,7 @@ StatusOr<NamedLosses> AnchorLosses(Context& context, const YoloConfig& config, c
   options.shape_iou_threshold = config.anchors().shape_iou_threshold();
   options.num_classes = static_cast<int>(width - 5);
   options.image = image;
-  const AnchorTargets targets =
+  const YoloTargets targets =
       AssignToAnchors(boxes.value(), cells, batch.boxes, batch.labels, options, context.stream());
   TRIREME_ASSIGN_OR_RETURN(const Tensor num_images, GlobalImages(context, batch.labels.dim(0)));
 

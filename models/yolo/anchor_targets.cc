@@ -62,8 +62,8 @@ struct Assignment {
 
 }  // namespace
 
-AnchorTargets AssignToAnchors(const Tensor& predicted, const Tensor& cells, const Tensor& boxes, const Tensor& labels,
-                              const AnchorTargetOptions& options, Stream& stream) {
+YoloTargets AssignToAnchors(const Tensor& predicted, const Tensor& cells, const Tensor& boxes, const Tensor& labels,
+                            const AnchorTargetOptions& options, Stream& stream) {
   const int64_t num_images = labels.dim(0), num_objects = labels.dim(1), rows = cells.dim(0);
   const int64_t num_classes = options.num_classes;
   CHECK_EQ(predicted.size(), num_images * rows * 4);
@@ -71,7 +71,7 @@ AnchorTargets AssignToAnchors(const Tensor& predicted, const Tensor& cells, cons
   const Tensor best_anchors = BestAnchors(boxes, labels, Shapes(options.anchors), stream);
 
   const auto make = [&](const Shape& shape) { return Tensor::Empty(stream.device(), shape); };
-  AnchorTargets targets;
+  YoloTargets targets;
   targets.objectness = make({num_images, rows});
   targets.objectness_weight = make({num_images, rows});
   targets.box_weight = make({num_images, rows});

@@ -29,7 +29,7 @@ struct AnchorTargetOptions {
 };
 
 // Float32. What belongs to an object is set only where there is one.
-struct AnchorTargets {
+struct YoloTargets {
   Tensor objectness;         // [N, R]: 1 where there is an object, else 0
   Tensor objectness_weight;  // [N, R]: 0 where it is not trained, else 1
   Tensor box_weight;         // [N, R]: 2 - the part of the image that the object takes; 0 where there is none
@@ -40,8 +40,8 @@ struct AnchorTargets {
 };
 
 // `predicted` [N, R, 4]: corners, of DecodePredictions; cells [R, 9]; boxes [N, G, 4], labels int32 [N, G].
-AnchorTargets AssignToAnchors(const Tensor& predicted, const Tensor& cells, const Tensor& boxes, const Tensor& labels,
-                              const AnchorTargetOptions& options, Stream& stream);
+YoloTargets AssignToAnchors(const Tensor& predicted, const Tensor& cells, const Tensor& boxes, const Tensor& labels,
+                            const AnchorTargetOptions& options, Stream& stream);
 
 }  // namespace trireme
 
