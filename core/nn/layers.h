@@ -24,6 +24,8 @@ class Conv2d : public Module {
   const ops::ConvOptions& options() const { return options_; }
   // Of a convolution with a bias: how that starts, where one value for all does not do.
   void set_bias_initializer(Initializer initializer) { bias_->initializer = std::move(initializer); }
+  // Likewise: weight decay leaves it alone.
+  void keep_bias_from_decay() { bias_->options.weight_decay_multiplier = 0; }
 
  private:
   ops::ConvOptions options_;

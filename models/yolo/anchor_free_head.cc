@@ -85,8 +85,10 @@ Tower AnchorFreeHead::AddTower(const std::string& name, int64_t outputs, float b
     tower.convs.push_back(
         &AddModule<LeakyConv>(absl::StrCat(name, ".", c), head.channels(), head.channels(), 3, 1, head.norm()));
   }
-  tower.output = &AddModule<Conv2d>(name + ".output", head.channels(), outputs, 1, ops::ConvOptions(), /*bias=*/true,
-                                    init::Normal(0.01f), bias);
+  Conv2d& output = AddModule<Conv2d>(name + ".output", head.channels(), outputs, 1, ops::ConvOptions(), /*bias=*/true,
+                                     init::Normal(0.01f), bias);
+  output.keep_bias_from_decay();
+  tower.output = &output;
   return tower;
 }
 

@@ -40,6 +40,7 @@ AnchorNetwork::AnchorNetwork(const std::vector<FeatureSpec>& maps, const std::ve
     Conv2d& output = AddModule<Conv2d>(next_name(), branch.wide->outputs(), options.anchors * width_, 1,
                                        ops::ConvOptions(), /*bias=*/true, init::Normal(0.01f));
     output.set_bias_initializer(biases);
+    output.keep_bias_from_decay();
     branch.output = &output;
   }
 }

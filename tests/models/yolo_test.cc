@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
+#include "absl/strings/strip.h"
 #include "core/base/random.h"
 #include "models/boxes/box_geometry.h"
 #include "models/yolo/anchor_head.h"
@@ -37,6 +39,29 @@ TEST(Yolo, LossesAreFiniteAndReachEveryParameter) {
       EXPECT_TRUE(std::isfinite(Total(losses)));
       ExpectEveryParameterHasAGradient(*model);
     }
+  }
+}
+
+TEST(Yolo, BiasesDoNotDecay) {
+  for (const YoloConfig& config : {TinyYolo(), TinyAnchorFreeYolo()}) {
+    const auto made = MakeYolo(config, {});
+    ASSERT_TRUE(made.ok()) << made.status();
+    std::vector<std::pair<std::string, Parameter*>> parameters;
+    std::vector<std::pair<std::string, Buffer*>> buffers;
+    (*made)->Collect("", &parameters, &buffers);
+    // Norms have biases too.
+    std::set<std::string> convolutions;
+    for (const auto& [name, parameter] : parameters) {
+      if (parameter->shape.rank() == 4) convolutions.insert(std::string(absl::StripSuffix(name, ".weight")));
+    }
+    int biases = 0;
+    for (const auto& [name, parameter] : parameters) {
+      const absl::string_view layer = absl::StripSuffix(name, ".bias");
+      if (layer == name || convolutions.count(std::string(layer)) == 0) continue;
+      EXPECT_EQ(parameter->options.weight_decay_multiplier, 0) << name;
+      ++biases;
+    }
+    EXPECT_GT(biases, 0);
   }
 }
 
@@ -199,7 +224,7 @@ TEST_P(YoloOnDevice, NoObjectIsWithoutACell) {
   options.image = {30, 20};
   const Tensor boxes =
       Tensor::From<float>(*device, {4, 1, 4}, {25, 15, 35, 25, -9, -9, 1, 1, 31, 2, 40, 9, 3, 3, 3, 9});
-  const AnchorTargets targets =
+  const YoloTargets targets =
       AssignToAnchors(Tensor::Zeros(*device, {4, 6, 4}), cells, boxes, Tensor::Zeros(*device, {4, 1}, DataType::kInt32),
                       options, device->compute_stream());
   // The last one has no area.
