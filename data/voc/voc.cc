@@ -158,8 +158,13 @@ class Opener {
 
   std::vector<Object> CheckedObjects(const Draft& draft, const std::vector<std::string>& classes) {
     std::vector<Object> objects;
+    int line = 0, on_line = 0;
     for (const VocObject& voc : draft.annotation.objects) {
-      const std::string where = Place(draft.annotation_path, voc.line);
+      // Some tools write all of a file in one line.
+      on_line = voc.line == line ? on_line + 1 : 1;
+      line = voc.line;
+      const std::string where =
+          absl::StrCat(Place(draft.annotation_path, line), on_line > 1 ? absl::StrCat(" (object ", on_line, ")") : "");
       const auto found = std::find(classes.begin(), classes.end(), voc.name);
       if (found == classes.end()) {
         faults_.Add(

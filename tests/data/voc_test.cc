@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "absl/strings/str_join.h"
@@ -107,6 +108,17 @@ TEST_F(VocTest, ClassNamesOfTheConfigGiveTheLabels) {
   EXPECT_EQ(Get(*dataset, 0).objects[0].label, 0);
   EXPECT_THAT(Places(), ElementsAre("class that the config does not name @ Annotations/a.xml:8",
                                     "class without objects @ ImageSets/Main/train.txt (cat)"));
+}
+
+TEST_F(VocTest, EachOfOneLineIsCounted) {
+  std::string objects = ObjectXml("dog", "10", "5", "10", "9") + ObjectXml("dog", "12", "5", "12", "9") +
+                        ObjectXml("dog", "2", "3", "8", "9");
+  objects.erase(std::remove(objects.begin(), objects.end(), '\n'), objects.end());
+  AddImage("a", objects);
+  const auto dataset = Opened();
+  EXPECT_EQ(Get(*dataset, 0).objects.size(), 1u);
+  EXPECT_THAT(Places(), ElementsAre("box without area @ Annotations/a.xml:3",
+                                    "box without area @ Annotations/a.xml:3 (object 2)"));
 }
 
 TEST_F(VocTest, BadBoxesAreCountedWithTheirLine) {
