@@ -1,6 +1,7 @@
 // Brings weights from other frameworks, and back. See kHelp.
 #include <gflags/gflags.h>
 
+#include <filesystem>
 #include <map>
 
 #include "absl/strings/match.h"
@@ -109,6 +110,10 @@ Status CheckFlags() {
   if (FLAGS_checkpoint.empty() == FLAGS_weights.empty()) {
     return absl::InvalidArgumentError("say --config=FILE and --weights=FILE, or --checkpoint=DIR alone");
   }
+  if (!FLAGS_checkpoint.empty() && !(FLAGS_config.empty() && FLAGS_part.empty())) {
+    return absl::InvalidArgumentError(
+        "--checkpoint has its own config, and is converted as a whole: leave out --config and --part");
+  }
   if (FLAGS_out.empty()) return absl::InvalidArgumentError("nowhere to write: say --out=FILE");
   if (FLAGS_part != "" && FLAGS_part != "backbone") {
     return absl::InvalidArgumentError(absl::StrCat("--part=", FLAGS_part, ": there is only --part=backbone"));
@@ -125,7 +130,8 @@ Status Convert() {
   std::unique_ptr<TrainedModel> model;
   if (FLAGS_checkpoint.empty()) {
     TRIREME_ASSIGN_OR_RETURN(model, MakeModel());
-    const bool darknet = absl::EndsWith(FLAGS_weights, ".weights") || absl::StrContains(FLAGS_weights, ".conv.");
+    const bool darknet = absl::EndsWith(FLAGS_weights, ".weights") ||
+                         absl::StrContains(std::filesystem::path(FLAGS_weights).filename().string(), ".conv.");
     TRIREME_RETURN_IF_ERROR(darknet ? ReadDarknet(model->arena.get()) : ReadTorchvision(model->arena.get()));
   } else {
     TRIREME_ASSIGN_OR_RETURN(model, LoadTrainedModel(FLAGS_checkpoint, "cpu"));

@@ -4,7 +4,7 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <map>
+#include <set>
 
 #include "absl/strings/str_format.h"
 #include "core/base/files.h"
@@ -53,10 +53,23 @@ StatusOr<std::vector<std::string>> Match(const std::string& pattern) {
 }
 
 // Pictures of one name from two folders must not replace each other.
-std::string OutputName(const std::string& path, std::map<std::string, int>* used) {
-  const std::filesystem::path file(path);
-  const int times = (*used)[file.stem().string()]++;
-  return absl::StrCat(file.stem().string(), times == 0 ? "" : absl::StrCat("-", times + 1), ".jpg");
+std::string OutputName(const std::string& path, std::set<std::string>* used) {
+  const std::string stem = std::filesystem::path(path).stem().string();
+  std::string name = stem;
+  for (int time = 2; !used->insert(name).second; ++time) name = absl::StrCat(stem, "-", time);
+  return name + ".jpg";
+}
+
+Status CheckNoneIsReplaced(const std::vector<std::string>& paths, const std::string& out) {
+  for (const std::string& path : paths) {
+    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+    std::error_code error;
+    if (std::filesystem::equivalent(folder.empty() ? "." : folder, out, error)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--out=", out, " holds ", path, ", which would be replaced; name another folder"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 Status Detect() {
@@ -64,8 +77,9 @@ Status Detect() {
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> paths, Match(FLAGS_images));
   TRIREME_ASSIGN_OR_RETURN(const auto model, LoadTrainedModel(FLAGS_checkpoint, FLAGS_device));
   TRIREME_RETURN_IF_ERROR(MakeFolder(FLAGS_out));
+  TRIREME_RETURN_IF_ERROR(CheckNoneIsReplaced(paths, FLAGS_out));
   std::vector<std::string> unreadable;
-  std::map<std::string, int> used;
+  std::set<std::string> used;
   CocoResults results;
   int64_t drawn_boxes = 0;
   for (size_t i = 0; i < paths.size(); ++i) {

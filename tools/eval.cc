@@ -3,12 +3,15 @@
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/api/launcher.h"
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 #include "core/base/registry.h"
+#include "data/coco_json/results.h"
 #include "tools/cli/command_line.h"
 #include "tools/job/evaluate.h"
 #include "tools/job/job.h"
@@ -18,6 +21,7 @@ DEFINE_string(checkpoint, "", "");
 DEFINE_string(plugin, "", "");
 DEFINE_string(device, "", "");
 DEFINE_string(json, "", "");
+DEFINE_string(results, "", "");
 
 namespace trireme {
 namespace {
@@ -32,6 +36,7 @@ constexpr char kHelp[] =
   --plugin=A.so,B.so   shared objects with further components
   --device=NAME        cpu, cuda, cuda:N or auto
   --json=FILE          writes the figures there too
+  --results=FILE       gets every detection in COCO's format, with the data's ids of images and categories
 
 Ends with 0 when done, 1 when the world failed, 2 when the input was wrong.
 )";
@@ -54,23 +59,29 @@ Status Evaluate() {
   google::protobuf::Any threads;
   threads.set_type_url("communicator/threads");
   TRIREME_ASSIGN_OR_RETURN(const auto launcher, CreateComponent<Launcher>(threads, "communicator", {}));
-  EvaluationReport report;
+  std::optional<DetectionEvaluator> found;
   TRIREME_RETURN_IF_ERROR(launcher->Run(1, [&](Communicator& communicator) -> Status {
     model->device->BindToThisThread();
     TRIREME_ASSIGN_OR_RETURN(
-        report, EvaluateDetector(*model->detector, *data, model->config.evaluation(), model->config.loader().threads(),
-                                 model->precision, *model->device, communicator, &faults));
+        found, DetectAll(*model->detector, *data, model->config.evaluation(), model->config.loader().threads(),
+                         model->precision, *model->device, communicator, &faults));
     return absl::OkStatus();
   }));
   if (!faults.empty()) absl::PrintF("%s\n", faults.Summary());
   absl::PrintF("%s, %d images\n", model->checkpoint, data->size());
   nlohmann::ordered_json json = {
       {"checkpoint", model->checkpoint}, {"step", model->info.step}, {"images", data->size()}};
-  for (const auto& [name, value] : report) {
+  for (const auto& [name, value] : MakeReport(*found, data->class_names(), model->config.evaluation())) {
     absl::PrintF("  %-22s %.4f\n", name, value);
     json[name] = value;
   }
-  if (!FLAGS_json.empty()) return WriteFileAtomically(FLAGS_json, json.dump(2) + "\n");
+  if (!FLAGS_results.empty()) {
+    CocoResults results;
+    for (const auto& [id, image] : found->images()) results.AddImage(id, image.detections);
+    TRIREME_RETURN_IF_ERROR(
+        WriteFileAtomically(FLAGS_results, results.ToJson(data->class_names(), data->category_ids())));
+  }
+  if (!FLAGS_json.empty()) return WriteFileAtomically(FLAGS_json, JsonText(json, 2) + "\n");
   return absl::OkStatus();
 }
 

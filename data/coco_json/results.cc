@@ -4,6 +4,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
+
 namespace trireme {
 namespace {
 
@@ -24,6 +26,10 @@ void CocoResults::AddImage(int64_t image_id, const std::string& file_name, const
   }
 }
 
+void CocoResults::AddImage(int64_t image_id, const Detections& detections) {
+  for (const Detection& detection : detections) entries_.push_back({image_id, "", detection});
+}
+
 std::string CocoResults::ToJson(const std::vector<std::string>& class_names,
                                 const std::vector<int64_t>& category_ids) const {
   std::string text = "[";
@@ -39,8 +45,7 @@ std::string CocoResults::ToJson(const std::vector<std::string>& class_names,
     };
     if (!entry.file_name.empty()) json["file_name"] = entry.file_name;
     if (label < static_cast<int64_t>(class_names.size())) json["category"] = class_names[label];
-    // File names may be any bytes; what is no UTF-8 is replaced.
-    text += (i == 0 ? "\n  " : ",\n  ") + json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    text += (i == 0 ? "\n  " : ",\n  ") + JsonText(json);
   }
   return text + "\n]\n";
 }

@@ -20,6 +20,8 @@ class CocoResults {
  public:
   // Boxes in pixels of `image`, to which they are clipped.
   void AddImage(int64_t image_id, const std::string& file_name, const Image& image, const Detections& detections);
+  // The same without a name, of boxes that are left as they are.
+  void AddImage(int64_t image_id, const Detections& detections);
 
   // One detection a line, images in the order they were added. `class_names` and `category_ids` by label; a label
   // without an id is label + 1.

@@ -50,6 +50,11 @@ struct CocoResult {
 
 class DetectionEvaluator {
  public:
+  struct ImageRecord {
+    std::vector<Object> objects;
+    Detections detections;
+  };
+
   explicit DetectionEvaluator(int num_classes);
 
   // All of one image; its boxes in pixels of any one size. An image that was added before is left as it was.
@@ -65,13 +70,10 @@ class DetectionEvaluator {
 
   int64_t num_images() const { return static_cast<int64_t>(images_.size()); }
   int num_classes() const { return num_classes_; }
+  // What was added, by image id.
+  const std::map<int64_t, ImageRecord>& images() const { return images_; }
 
  private:
-  struct ImageRecord {
-    std::vector<Object> objects;
-    Detections detections;
-  };
-
   int num_classes_;
   std::map<int64_t, ImageRecord> images_;
 };

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -92,14 +93,26 @@ TEST(Coco, TrainsTheSameOnAnyNumberOfWorkersAndEvaluates) {
       const auto events = ReadEvents(run);
       ASSERT_EQ(events.back()["event"], "end");
       EXPECT_EQ(events.back()["faults"]["box without area"], 1) << events.back();
-      const ToolResult evaluated = RunToolProcess("eval", {"--checkpoint=" + run});
-      EXPECT_EQ(evaluated.exit_code, 0) << evaluated.output;
+      const ToolResult evaluated =
+          RunToolProcess("eval", {"--checkpoint=" + run, "--results=" + run + "/results.json"});
+      ASSERT_EQ(evaluated.exit_code, 0) << evaluated.output;
       EXPECT_NE(evaluated.output.find("AP50/box"), std::string::npos) << evaluated.output;
+      std::set<int> images;
+      for (const auto& result : nlohmann::json::parse(ReadAll(run + "/results.json"))) {
+        images.insert(result["image_id"].get<int>());
+        EXPECT_EQ(result["category_id"], result["category"] == "box" ? 7 : 9) << "the ids of the annotations";
+      }
+      EXPECT_EQ(images, (std::set<int>{10, 11, 12, 13, 14, 15})) << "each has a box of a score above 0.001";
       if (workers > 1) continue;
       const std::string found = NewFolder("found");
       const ToolResult detected =
           RunToolProcess("detect", {"--checkpoint=" + run, "--images=" + root + "/train/*.jpg", "--out=" + found});
       ASSERT_EQ(detected.exit_code, 0) << detected.output;
+      const ToolResult beside = RunToolProcess(
+          "detect", {"--checkpoint=" + run, "--images=" + root + "/train/*.jpg", "--out=" + root + "/train"});
+      EXPECT_EQ(beside.exit_code, 2) << "the pictures would be replaced: " << beside.output;
+      const ToolResult batchless = RunToolProcess("eval", {"--checkpoint=" + run, "--set", "evaluation.batch_size=0"});
+      EXPECT_EQ(batchless.exit_code, 2) << batchless.output;
       const auto results = nlohmann::json::parse(ReadAll(found + "/results.json"));
       ASSERT_FALSE(results.empty());
       for (const auto& result : results) {

@@ -10,7 +10,6 @@
 #include "data/image/codec.h"
 #include "data/image/draw.h"
 #include "data/loader/read_ahead.h"
-#include "data/metrics/detection_evaluator.h"
 
 namespace trireme {
 namespace {
@@ -109,25 +108,12 @@ Status EvaluateShare(Detector& detector, const Dataset& data, int64_t batch_size
   return flush();
 }
 
-EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vector<std::string>& class_names,
-                            bool voc2007) {
-  const VocResult voc = evaluator.EvaluateVoc(0.5, voc2007);
-  EvaluationReport report = {{"mAP50", voc.mean_average_precision}, {"mAP", evaluator.EvaluateCoco().ap}};
-  for (size_t label = 0; label < class_names.size(); ++label) {
-    const double precision = voc.classes[label].average_precision;
-    // A class without objects has none.
-    if (std::isfinite(precision)) report.emplace_back("AP50/" + class_names[label], precision);
-  }
-  return report;
-}
-
 }  // namespace
 
-StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
-                                            int threads, Precision precision, Device& device,
-                                            Communicator& communicator, FaultLog* faults) {
-  const int num_classes = static_cast<int>(data.class_names().size());
-  DetectionEvaluator evaluator(num_classes);
+StatusOr<DetectionEvaluator> DetectAll(Detector& detector, const Dataset& data, const EvaluationConfig& config,
+                                       int threads, Precision precision, Device& device, Communicator& communicator,
+                                       FaultLog* faults) {
+  DetectionEvaluator evaluator(static_cast<int>(data.class_names().size()));
   // A rank that fails still takes part in the exchange, so that its peers hear of it.
   const Status mine = EvaluateShare(detector, data, config.batch_size(), threads, precision, device,
                                     communicator.rank(), communicator.size(), &evaluator, faults);
@@ -140,7 +126,27 @@ StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& d
   for (int rank = 0; rank < communicator.size(); ++rank) {
     if (rank != communicator.rank()) TRIREME_RETURN_IF_ERROR(evaluator.Merge(shares[static_cast<size_t>(rank)]));
   }
-  return MakeReport(evaluator, data.class_names(), config.voc2007());
+  return evaluator;
+}
+
+EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vector<std::string>& class_names,
+                            const EvaluationConfig& config) {
+  const VocResult voc = evaluator.EvaluateVoc(0.5, config.voc2007());
+  EvaluationReport report = {{"mAP50", voc.mean_average_precision}, {"mAP", evaluator.EvaluateCoco().ap}};
+  for (size_t label = 0; label < class_names.size(); ++label) {
+    const double precision = voc.classes[label].average_precision;
+    // A class without objects has none.
+    if (std::isfinite(precision)) report.emplace_back("AP50/" + class_names[label], precision);
+  }
+  return report;
+}
+
+StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
+                                            int threads, Precision precision, Device& device,
+                                            Communicator& communicator, FaultLog* faults) {
+  TRIREME_ASSIGN_OR_RETURN(const DetectionEvaluator evaluator,
+                           DetectAll(detector, data, config, threads, precision, device, communicator, faults));
+  return MakeReport(evaluator, data.class_names(), config);
 }
 
 StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Precision precision, Device& device) {

@@ -10,6 +10,7 @@
 #include "core/api/detector.h"
 #include "core/config/config.pb.h"
 #include "core/train/trainer.h"
+#include "data/metrics/detection_evaluator.h"
 
 namespace trireme {
 
@@ -20,6 +21,14 @@ namespace trireme {
 StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
                                             int threads, Precision precision, Device& device,
                                             Communicator& communicator, FaultLog* faults);
+
+// The first half of it: the detections of all images beside what is annotated.
+StatusOr<DetectionEvaluator> DetectAll(Detector& detector, const Dataset& data, const EvaluationConfig& config,
+                                       int threads, Precision precision, Device& device, Communicator& communicator,
+                                       FaultLog* faults);
+// And the second.
+EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vector<std::string>& class_names,
+                            const EvaluationConfig& config);
 
 // Detections of one image, in its own pixels.
 StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Precision precision, Device& device);
