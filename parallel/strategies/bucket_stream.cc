@@ -198,25 +198,4 @@ void BucketStream::RunBeside(const std::function<Status()>& work, Status* status
   }
 }
 
-Status FinishAndUpdate(BucketStream* buckets, const ParameterArena& arena, Optimizer* optimizer, GradientGuard& guard) {
-  Stream& compute = arena.device().compute_stream();
-  buckets->LaunchRest();
-  for (const Bucket& bucket : buckets->buckets()) {
-    TRIREME_RETURN_IF_ERROR(buckets->FinishNext());
-    if (guard.waits_for_all()) {
-      guard.Inspect(bucket.begin, arena.gradients().Flat(bucket.begin, bucket.end), compute);
-    } else {
-      optimizer->Update(bucket.begin, bucket.end, guard.control(), compute);
-    }
-  }
-  if (!guard.waits_for_all()) return absl::OkStatus();
-  // All workers have the same sums.
-  TRIREME_RETURN_IF_ERROR(guard.Decide(/*replicated=*/true, compute));
-  buckets->Decided(guard);
-  for (const Bucket& bucket : buckets->buckets()) {
-    optimizer->Update(bucket.begin, bucket.end, guard.control(), compute);
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace trireme

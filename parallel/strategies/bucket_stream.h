@@ -135,10 +135,6 @@ class BucketStream {
   std::unique_ptr<Stream> stream_;
 };
 
-// The end of a step in which every worker has all sums and updates the whole arena: each bucket's range as it arrives,
-// or all after the guard has seen them.
-Status FinishAndUpdate(BucketStream* buckets, const ParameterArena& arena, Optimizer* optimizer, GradientGuard& guard);
-
 }  // namespace trireme
 
 #endif  // TRIREME_PARALLEL_STRATEGIES_BUCKET_STREAM_H_

@@ -5,20 +5,19 @@
 
 #include "core/api/strategy.h"
 #include "core/base/registry.h"
-#include "parallel/strategies/bucket_stream.h"
+#include "parallel/strategies/bucketed_strategy.h"
 #include "parallel/strategies/hierarchical/hierarchical.pb.h"
 #include "parallel/strategies/hierarchical/hosts.h"
-#include "parallel/strategies/publish.h"
 
 namespace trireme {
 namespace {
 
 constexpr int64_t kPiece = int64_t{1} << 20;  // elements
 
-class Hierarchical : public Strategy {
+class Hierarchical : public BucketedStrategy {
  public:
   Hierarchical(const HierarchicalConfig& config, const BuildArgs& args)
-      : args_(args),
+      : BucketedStrategy(args, buckets_),
         workers_per_host_(config.workers_per_host()),
         buckets_("strategy/hierarchical", config.buckets(), *args.arena,
                  [this](Communicator& communicator, const Tensor& gradients, Stream& stream) {
@@ -28,22 +27,9 @@ class Hierarchical : public Strategy {
   Status Setup() override {
     TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> host_of, HostOfEachRank());
     TRIREME_ASSIGN_OR_RETURN(rings_, MakeHostRings(host_of, args_.communicator->rank()));
-    TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
-    TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
     scratch_ = Tensor::Empty(args_.arena->device(), {kPiece}, buckets_.type_on_the_wire(), MemoryKind::kGradients);
-    return buckets_.Setup(*args_.communicator, args_.may_skip);
+    return BucketedStrategy::Setup();
   }
-  void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
-  void OnGradientReady(int index) override { buckets_.OnGradientReady(index); }
-  Status Step(GradientGuard& guard) override {
-    return FinishAndUpdate(&buckets_, *args_.arena, args_.optimizer, guard);
-  }
-  bool synchronous() const override { return true; }
-  std::vector<std::pair<std::string, Tensor>> State() const override { return buckets_.KeptState(); }
-  std::vector<std::string> schedule() const override { return buckets_.schedule(); }
-  std::string UnderWay() const override { return buckets_.UnderWay(); }
-  double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
-  double communication_seconds() const override { return buckets_.communication_seconds(); }
 
  private:
   StatusOr<std::vector<std::string>> HostOfEachRank() {
@@ -70,7 +56,6 @@ class Hierarchical : public Strategy {
     return RingAllGather(communicator, rings_.inside, gradients, kPiece, stream);
   }
 
-  const BuildArgs args_;
   const int workers_per_host_;
   HostRings rings_;
   Tensor scratch_;

@@ -2,8 +2,7 @@
 // ring of our own (parallel/strategies/ring), bucket by bucket, while the backward pass goes on.
 #include "core/api/strategy.h"
 #include "core/base/registry.h"
-#include "parallel/strategies/bucket_stream.h"
-#include "parallel/strategies/publish.h"
+#include "parallel/strategies/bucketed_strategy.h"
 #include "parallel/strategies/ring/ring.h"
 #include "parallel/strategies/ring_all_reduce/ring_all_reduce.pb.h"
 
@@ -15,10 +14,10 @@ namespace {
 // cores).
 constexpr int64_t kPieceBytes = int64_t{4} << 20;
 
-class RingAllReduceStrategy : public Strategy {
+class RingAllReduceStrategy : public BucketedStrategy {
  public:
   RingAllReduceStrategy(const RingAllReduceConfig& config, const BuildArgs& args)
-      : args_(args),
+      : BucketedStrategy(args, buckets_),
         ring_(WholeRing(*args.communicator)),
         buckets_("strategy/ring_all_reduce", config.buckets(), *args.arena,
                  [this](Communicator& communicator, const Tensor& gradients, Stream& stream) {
@@ -26,26 +25,12 @@ class RingAllReduceStrategy : public Strategy {
                  }) {}
 
   Status Setup() override {
-    TRIREME_RETURN_IF_ERROR(args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}));
-    TRIREME_RETURN_IF_ERROR(PublishParameters(*args_.arena, *args_.communicator));
     scratch_ = Tensor::Empty(args_.arena->device(), {kPieceBytes / static_cast<int64_t>(sizeof(float))},
                              buckets_.type_on_the_wire(), MemoryKind::kGradients);
-    return buckets_.Setup(*args_.communicator, args_.may_skip);
+    return BucketedStrategy::Setup();
   }
-  void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
-  void OnGradientReady(int index) override { buckets_.OnGradientReady(index); }
-  Status Step(GradientGuard& guard) override {
-    return FinishAndUpdate(&buckets_, *args_.arena, args_.optimizer, guard);
-  }
-  bool synchronous() const override { return true; }
-  std::vector<std::pair<std::string, Tensor>> State() const override { return buckets_.KeptState(); }
-  std::vector<std::string> schedule() const override { return buckets_.schedule(); }
-  std::string UnderWay() const override { return buckets_.UnderWay(); }
-  double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
-  double communication_seconds() const override { return buckets_.communication_seconds(); }
 
  private:
-  const BuildArgs args_;
   const Ring ring_;
   Tensor scratch_;
   // The last member: its stream's work refers to the others.

@@ -8,7 +8,7 @@
 // small beside its activations.
 #include "core/api/strategy.h"
 #include "core/base/registry.h"
-#include "parallel/strategies/bucket_stream.h"
+#include "parallel/strategies/bucketed_strategy.h"
 #include "parallel/strategies/publish.h"
 #include "parallel/strategies/ring/ring.h"
 #include "parallel/strategies/sharded/passing_gradients.h"
@@ -20,10 +20,10 @@ namespace {
 constexpr int64_t kCacheLine = 16;                // elements; no part shares one with another
 constexpr int64_t kRingPiece = int64_t{1} << 20;  // elements
 
-class Sharded : public Strategy {
+class Sharded : public BucketedStrategy {
  public:
   Sharded(const ShardedConfig& config, const BuildArgs& args)
-      : args_(args),
+      : BucketedStrategy(args, buckets_),
         compute_(args.arena->device().compute_stream()),
         by_ring_(config.collectives() == ShardedConfig::RING),
         ring_(WholeRing(*args.communicator)),
@@ -55,8 +55,6 @@ class Sharded : public Strategy {
     }
     return buckets_.Setup(*args_.communicator, args_.may_skip);
   }
-  void BeginStep(int64_t step) override { buckets_.BeginStep(step); }
-  void OnGradientReady(int index) override { buckets_.OnGradientReady(index); }
 
   Status Step(GradientGuard& guard) override {
     buckets_.LaunchRest();
@@ -76,12 +74,6 @@ class Sharded : public Strategy {
     }
     return buckets_.FinishGathers();
   }
-  bool synchronous() const override { return true; }
-  std::vector<std::pair<std::string, Tensor>> State() const override { return buckets_.KeptState(); }
-  std::vector<std::string> schedule() const override { return buckets_.schedule(); }
-  std::string UnderWay() const override { return buckets_.UnderWay(); }
-  double exposed_communication_seconds() const override { return buckets_.exposed_seconds(); }
-  double communication_seconds() const override { return buckets_.communication_seconds(); }
 
  private:
   int num_buckets() const { return static_cast<int>(buckets_.buckets().size()); }
@@ -111,7 +103,6 @@ class Sharded : public Strategy {
                     : communicator.ReduceScatter(gradients, ReduceOperation::kSum, stream);
   }
 
-  const BuildArgs args_;
   Stream& compute_;
   const bool by_ring_;
   const Ring ring_;
