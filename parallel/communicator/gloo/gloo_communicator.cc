@@ -7,16 +7,11 @@
 #include <numeric>
 
 #include "absl/strings/str_join.h"
+#include "parallel/communicator/calls/calls.h"
 #include "parallel/communicator/gloo/gloo_transfers.h"
 
 namespace trireme {
 namespace {
-
-const char* Name(ReduceOperation operation) { return operation == ReduceOperation::kSum ? "sum" : "max"; }
-
-std::string Describe(const char* operation, const Tensor& tensor) {
-  return absl::StrCat(operation, " of ", tensor.bytes(), " bytes of ", DataTypeName(tensor.type()));
-}
 
 class GlooCommunicator : public Communicator {
  public:
@@ -30,44 +25,42 @@ class GlooCommunicator : public Communicator {
   Status AllReduce(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     CheckReducible(tensor);
     return AmongAll(
-        absl::StrCat(Describe("AllReduce", tensor), " by ", Name(operation)), tensor,
-        2 * tensor.bytes() * (size() - 1) / size(), stream,
+        DescribeCall("AllReduce", tensor, operation), tensor, 2 * tensor.bytes() * (size() - 1) / size(), stream,
         [this, tensor, operation](const GlooCall& call) { AllReduceByGloo(channel_, call, tensor, operation); });
   }
 
   Status ReduceScatter(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     CheckReducible(tensor);
-    CheckDivides(tensor);
-    return AmongAll(absl::StrCat(Describe("ReduceScatter", tensor), " by ", Name(operation)), tensor,
-                    tensor.bytes() / size() * (size() - 1), stream, [this, tensor, operation](const GlooCall& call) {
-                      ReduceScatterInRing(channel_, call, tensor, operation);
-                    });
+    CheckDivides(tensor, *this);
+    return AmongAll(
+        DescribeCall("ReduceScatter", tensor, operation), tensor, tensor.bytes() / size() * (size() - 1), stream,
+        [this, tensor, operation](const GlooCall& call) { ReduceScatterInRing(channel_, call, tensor, operation); });
   }
 
   Status AllGather(const Tensor& tensor, Stream& stream) override {
-    CheckDivides(tensor);
-    return AmongAll(Describe("AllGather", tensor), tensor, tensor.bytes() / size() * (size() - 1), stream,
+    CheckDivides(tensor, *this);
+    return AmongAll(DescribeCall("AllGather", tensor), tensor, tensor.bytes() / size() * (size() - 1), stream,
                     [this, tensor](const GlooCall& call) { AllGatherByGloo(channel_, call, tensor); });
   }
 
   Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
-    CheckRank(root);
-    return AmongAll(absl::StrCat(Describe("Broadcast", tensor), " from rank ", Named(root)), tensor,
+    CheckRank(root, *this);
+    return AmongAll(absl::StrCat(DescribeCall("Broadcast", tensor), " from rank ", Named(root)), tensor,
                     tensor.bytes() * NumBroadcastSends(rank(), size(), root), stream,
                     [this, tensor, root](const GlooCall& call) { BroadcastByGloo(channel_, call, tensor, root); });
   }
 
   Status Send(const Tensor& tensor, int to, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("Send", tensor), " to rank ", Named(to)), tensor, to, Tensor(), -1, stream);
+    return Pass(absl::StrCat(DescribeCall("Send", tensor), " to rank ", Named(to)), tensor, to, Tensor(), -1, stream);
   }
 
   Status Receive(const Tensor& tensor, int from, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("Receive", tensor), " from rank ", Named(from)), Tensor(), -1, tensor, from,
+    return Pass(absl::StrCat(DescribeCall("Receive", tensor), " from rank ", Named(from)), Tensor(), -1, tensor, from,
                 stream);
   }
 
   Status SendReceive(const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("SendReceive", send), " to rank ", Named(to), " and ", receive.bytes(),
+    return Pass(absl::StrCat(DescribeCall("SendReceive", send), " to rank ", Named(to), " and ", receive.bytes(),
                              " bytes from rank ", Named(from)),
                 send, to, receive, from, stream);
   }
@@ -116,19 +109,8 @@ class GlooCommunicator : public Communicator {
     return std::unique_ptr<Communicator>(std::make_unique<GlooCommunicator>(job_, channel));
   }
 
-  static void CheckReducible(const Tensor& tensor) {
-    CHECK(tensor.type() != DataType::kUint8) << "a tensor of " << DataTypeName(tensor.type()) << " cannot be reduced";
-  }
-  void CheckDivides(const Tensor& tensor) const {
-    CHECK_EQ(tensor.size() % size(), 0) << tensor.shape() << " does not divide among " << size() << " ranks";
-  }
   // For sentences. A rank that there is not is reported where it is checked.
   int Named(int rank) const { return rank >= 0 && rank < size() ? channel_.member(rank) : rank; }
-  void CheckRank(int rank) const { CHECK(rank >= 0 && rank < size()) << rank << " of " << size(); }
-  void CheckPeer(int peer) const {
-    CheckRank(peer);
-    CHECK_NE(peer, rank()) << "a rank does not send to itself";
-  }
 
   GlooCall NextCall(const std::string& what) {
     GlooCall call;
@@ -150,8 +132,8 @@ class GlooCommunicator : public Communicator {
 
   // An undefined tensor leaves that side out.
   Status Pass(std::string what, const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) {
-    if (send.defined()) CheckPeer(to);
-    if (receive.defined()) CheckPeer(from);
+    if (send.defined()) CheckPeer(to, *this);
+    if (receive.defined()) CheckPeer(from, *this);
     return Run(stream, [this, what = std::move(what), send, to, receive, from] {
       GlooCall call;
       call.description = what;

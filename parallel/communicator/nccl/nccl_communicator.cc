@@ -10,15 +10,10 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "parallel/communicator/calls/calls.h"
 
 namespace trireme {
 namespace {
-
-const char* Name(ReduceOperation operation) { return operation == ReduceOperation::kSum ? "sum" : "max"; }
-
-std::string Describe(const char* operation, const Tensor& tensor) {
-  return absl::StrCat(operation, " of ", tensor.bytes(), " bytes of ", DataTypeName(tensor.type()));
-}
 
 // Tells all ranks which GPUs the others have, and refuses what NCCL cannot do.
 Status CheckGpus(NcclJob& job) {
@@ -96,8 +91,8 @@ class NcclCommunicator : public Communicator {
 
   Status AllReduce(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     CheckReducible(tensor);
-    return Run(absl::StrCat(Describe("AllReduce", tensor), " by ", Name(operation)), tensor.size(),
-               2 * tensor.bytes() * (size_ - 1) / size_, stream, [&](NcclLibrary::Channel channel) {
+    return Run(DescribeCall("AllReduce", tensor, operation), tensor.size(), 2 * tensor.bytes() * (size_ - 1) / size_,
+               stream, [&](NcclLibrary::Channel channel) {
                  return library().AllReduce(channel, tensor.raw(), tensor.size(), tensor.type(), operation, stream);
                });
   }
@@ -105,8 +100,8 @@ class NcclCommunicator : public Communicator {
   Status ReduceScatter(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     CheckReducible(tensor);
     const Tensor part = Part(tensor);
-    return Run(absl::StrCat(Describe("ReduceScatter", tensor), " by ", Name(operation)), tensor.size(),
-               part.bytes() * (size_ - 1), stream, [&](NcclLibrary::Channel channel) {
+    return Run(DescribeCall("ReduceScatter", tensor, operation), tensor.size(), part.bytes() * (size_ - 1), stream,
+               [&](NcclLibrary::Channel channel) {
                  return library().ReduceScatter(channel, tensor.raw(), part.raw(), part.size(), tensor.type(),
                                                 operation, stream);
                });
@@ -114,42 +109,42 @@ class NcclCommunicator : public Communicator {
 
   Status AllGather(const Tensor& tensor, Stream& stream) override {
     const Tensor part = Part(tensor);
-    return Run(Describe("AllGather", tensor), tensor.size(), part.bytes() * (size_ - 1), stream,
+    return Run(DescribeCall("AllGather", tensor), tensor.size(), part.bytes() * (size_ - 1), stream,
                [&](NcclLibrary::Channel channel) {
                  return library().AllGather(channel, part.raw(), tensor.raw(), part.bytes(), stream);
                });
   }
 
   Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
-    CheckRank(root);
-    return Run(absl::StrCat(Describe("Broadcast", tensor), " from rank ", members_[root]), tensor.size(),
+    CheckRank(root, *this);
+    return Run(absl::StrCat(DescribeCall("Broadcast", tensor), " from rank ", members_[root]), tensor.size(),
                rank_ == root && size_ > 1 ? tensor.bytes() : 0, stream, [&](NcclLibrary::Channel channel) {
                  return library().Broadcast(channel, tensor.raw(), tensor.bytes(), root, stream);
                });
   }
 
   Status Send(const Tensor& tensor, int to, Stream& stream) override {
-    CheckPeer(to);
-    return Run(absl::StrCat(Describe("Send", tensor), " to rank ", members_[to]), tensor.size(), tensor.bytes(), stream,
-               [&](NcclLibrary::Channel channel) {
+    CheckPeer(to, *this);
+    return Run(absl::StrCat(DescribeCall("Send", tensor), " to rank ", members_[to]), tensor.size(), tensor.bytes(),
+               stream, [&](NcclLibrary::Channel channel) {
                  return library().SendReceive(channel, tensor.raw(), tensor.bytes(), to, nullptr, 0, -1, stream);
                });
   }
 
   Status Receive(const Tensor& tensor, int from, Stream& stream) override {
-    CheckPeer(from);
-    return Run(absl::StrCat(Describe("Receive", tensor), " from rank ", members_[from]), tensor.size(), 0, stream,
+    CheckPeer(from, *this);
+    return Run(absl::StrCat(DescribeCall("Receive", tensor), " from rank ", members_[from]), tensor.size(), 0, stream,
                [&](NcclLibrary::Channel channel) {
                  return library().SendReceive(channel, nullptr, 0, -1, tensor.raw(), tensor.bytes(), from, stream);
                });
   }
 
   Status SendReceive(const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) override {
-    CheckPeer(to);
-    CheckPeer(from);
+    CheckPeer(to, *this);
+    CheckPeer(from, *this);
     // A side that is empty on one rank is empty on its peer too.
     const int to_or_none = send.size() > 0 ? to : -1, from_or_none = receive.size() > 0 ? from : -1;
-    return Run(absl::StrCat(Describe("SendReceive", send), " to rank ", members_[to], " and ", receive.bytes(),
+    return Run(absl::StrCat(DescribeCall("SendReceive", send), " to rank ", members_[to], " and ", receive.bytes(),
                             " bytes from rank ", members_[from]),
                send.size() + receive.size(), send.bytes(), stream, [&](NcclLibrary::Channel channel) {
                  return library().SendReceive(channel, send.raw(), send.bytes(), to_or_none, receive.raw(),
@@ -182,16 +177,8 @@ class NcclCommunicator : public Communicator {
  private:
   NcclLibrary& library() { return job_->library(); }
 
-  static void CheckReducible(const Tensor& tensor) {
-    CHECK(tensor.type() != DataType::kUint8) << "a tensor of " << DataTypeName(tensor.type()) << " cannot be reduced";
-  }
-  void CheckRank(int rank) const { CHECK(rank >= 0 && rank < size_) << rank << " of " << size_; }
-  void CheckPeer(int rank) const {
-    CheckRank(rank);
-    CHECK_NE(rank, rank_) << "a rank does not send to itself";
-  }
   Tensor Part(const Tensor& tensor) const {
-    CHECK_EQ(tensor.size() % size_, 0) << tensor.shape() << " does not divide among " << size_ << " ranks";
+    CheckDivides(tensor, *this);
     const int64_t part = tensor.size() / size_;
     return tensor.Flat(part * rank_, part * (rank_ + 1));
   }

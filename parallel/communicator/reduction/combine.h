@@ -53,8 +53,6 @@ struct MaxOf {
   }
 };
 
-inline bool IsReducible(DataType type) { return type != DataType::kUint8; }
-
 // Calls function(T(), SumOf()) or function(T(), MaxOf()).
 template <class Function>
 void DispatchReduction(DataType type, ReduceOperation operation, const Function& function) {

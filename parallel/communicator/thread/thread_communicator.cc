@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_join.h"
 #include "core/base/registry.h"
+#include "parallel/communicator/calls/calls.h"
 #include "parallel/communicator/reduction/combine.h"
 #include "parallel/communicator/reduction/reduce.h"
 #include "parallel/communicator/thread/stream_exchange.h"
@@ -24,12 +25,6 @@ namespace {
 // Up to here every rank reduces all by itself, which takes two meetings less than to divide the work.
 constexpr int64_t kSmallBytes = 4096;
 
-const char* Name(ReduceOperation operation) { return operation == ReduceOperation::kSum ? "sum" : "max"; }
-
-std::string Describe(const char* operation, const Tensor& tensor) {
-  return absl::StrCat(operation, " of ", tensor.bytes(), " bytes of ", DataTypeName(tensor.type()));
-}
-
 class ThreadCommunicator : public Communicator {
  public:
   ThreadCommunicator(std::shared_ptr<ThreadJob> job, ThreadMeeting& meeting, int rank)
@@ -40,7 +35,7 @@ class ThreadCommunicator : public Communicator {
 
   Status AllReduce(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     CheckReducible(tensor);
-    const std::string what = absl::StrCat(Describe("AllReduce", tensor), " by ", Name(operation));
+    const std::string what = DescribeCall("AllReduce", tensor, operation);
     if (IsAsynchronous(stream)) {
       return OnStreams(what, LargeAllReduceBytes(tensor.size(), SizeOf(tensor.type())), stream, [&](ThreadCall call) {
         return exchange_.AllReduce(std::move(call), tensor, operation, stream);
@@ -56,8 +51,8 @@ class ThreadCommunicator : public Communicator {
 
   Status ReduceScatter(const Tensor& tensor, ReduceOperation operation, Stream& stream) override {
     CheckReducible(tensor);
-    CheckDivides(tensor);
-    const std::string what = absl::StrCat(Describe("ReduceScatter", tensor), " by ", Name(operation));
+    CheckDivides(tensor, *this);
+    const std::string what = DescribeCall("ReduceScatter", tensor, operation);
     const int64_t part = tensor.size() / size_;
     if (IsAsynchronous(stream)) {
       return OnStreams(what, (tensor.size() - part) * SizeOf(tensor.type()), stream, [&](ThreadCall call) {
@@ -74,13 +69,13 @@ class ThreadCommunicator : public Communicator {
   }
 
   Status AllGather(const Tensor& tensor, Stream& stream) override {
-    CheckDivides(tensor);
+    CheckDivides(tensor, *this);
     const int64_t part = tensor.bytes() / size_;
     if (IsAsynchronous(stream)) {
-      return OnStreams(Describe("AllGather", tensor), part * (size_ - 1), stream,
+      return OnStreams(DescribeCall("AllGather", tensor), part * (size_ - 1), stream,
                        [&](ThreadCall call) { return exchange_.AllGather(std::move(call), tensor, stream); });
     }
-    return Run(Describe("AllGather", tensor), {tensor}, stream, [this, part](ThreadCall call, void* const* memory) {
+    return Run(DescribeCall("AllGather", tensor), {tensor}, stream, [this, part](ThreadCall call, void* const* memory) {
       if (part <= ThreadMeeting::kMostExchanged) return SmallAllGather(call, static_cast<char*>(memory[0]), part);
       TRIREME_RETURN_IF_ERROR(meeting_.Arrive(rank_, call, memory[0]));
       for (int i = 1; i < size_; ++i) {
@@ -93,8 +88,8 @@ class ThreadCommunicator : public Communicator {
   }
 
   Status Broadcast(const Tensor& tensor, int root, Stream& stream) override {
-    CheckRank(root);
-    const std::string what = absl::StrCat(Describe("Broadcast", tensor), " from rank ", Named(root));
+    CheckRank(root, *this);
+    const std::string what = absl::StrCat(DescribeCall("Broadcast", tensor), " from rank ", Named(root));
     const int64_t sent = rank_ == root ? tensor.bytes() * (size_ - 1) : 0;
     if (IsAsynchronous(stream)) {
       return OnStreams(what, sent, stream,
@@ -110,16 +105,16 @@ class ThreadCommunicator : public Communicator {
   }
 
   Status Send(const Tensor& tensor, int to, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("Send", tensor), " to rank ", Named(to)), &tensor, to, nullptr, -1, stream);
+    return Pass(absl::StrCat(DescribeCall("Send", tensor), " to rank ", Named(to)), &tensor, to, nullptr, -1, stream);
   }
 
   Status Receive(const Tensor& tensor, int from, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("Receive", tensor), " from rank ", Named(from)), nullptr, -1, &tensor, from,
+    return Pass(absl::StrCat(DescribeCall("Receive", tensor), " from rank ", Named(from)), nullptr, -1, &tensor, from,
                 stream);
   }
 
   Status SendReceive(const Tensor& send, int to, const Tensor& receive, int from, Stream& stream) override {
-    return Pass(absl::StrCat(Describe("SendReceive", send), " to rank ", Named(to), " and ", receive.bytes(),
+    return Pass(absl::StrCat(DescribeCall("SendReceive", send), " to rank ", Named(to), " and ", receive.bytes(),
                              " bytes from rank ", Named(from)),
                 &send, to, &receive, from, stream);
   }
@@ -165,19 +160,8 @@ class ThreadCommunicator : public Communicator {
   static void Copy(void* to, const void* from, int64_t begin, int64_t end) {
     if (end > begin) std::memcpy(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin, end - begin);
   }
-  static void CheckReducible(const Tensor& tensor) {
-    CHECK(IsReducible(tensor.type())) << "a tensor of " << DataTypeName(tensor.type()) << " cannot be reduced";
-  }
-  void CheckDivides(const Tensor& tensor) const {
-    CHECK_EQ(tensor.size() % size_, 0) << tensor.shape() << " does not divide among " << size_ << " ranks";
-  }
   // For sentences. A rank that there is not is reported where it is checked.
   int Named(int rank) const { return rank >= 0 && rank < size_ ? meeting_.job_rank(rank) : rank; }
-  void CheckRank(int rank) const { CHECK(rank >= 0 && rank < size_) << rank << " of " << size_; }
-  void CheckPeer(int rank) const {
-    CheckRank(rank);
-    CHECK_NE(rank, rank_) << "a rank does not send to itself";
-  }
   // True of a GPU's streams. A CPU's further streams are threads, on which a call runs as it does inline.
   static bool IsAsynchronous(Stream& stream) { return !stream.device().compute_stream().is_inline(); }
 
@@ -257,8 +241,8 @@ class ThreadCommunicator : public Communicator {
 
   // A null tensor leaves that side out.
   Status Pass(const std::string& what, const Tensor* send, int to, const Tensor* receive, int from, Stream& stream) {
-    if (send != nullptr) CheckPeer(to);
-    if (receive != nullptr) CheckPeer(from);
+    if (send != nullptr) CheckPeer(to, *this);
+    if (receive != nullptr) CheckPeer(from, *this);
     const int64_t sent = send == nullptr ? 0 : send->bytes(), received = receive == nullptr ? 0 : receive->bytes();
     if (IsAsynchronous(stream)) {
       return OnStreams(
