@@ -1,6 +1,7 @@
 #include "models/faster_rcnn/rpn_head.h"
 
 #include "core/ops/pointwise.h"
+#include "models/detection/map_rows.h"
 
 namespace trireme {
 namespace {
@@ -12,10 +13,9 @@ ops::ConvOptions SameWithRelu() {
   return options;
 }
 
-// [N, H, W, boxes * values] as float32 [N, H * W * boxes, values]: NHWC has them in this order.
+// In float32.
 Var AsRows(Context& context, const Var& map, int values) {
-  const int64_t rows = map.shape().size() / (map.dim(0) * values);
-  return ops::Cast(context, ops::Reshape(context, map, {map.dim(0), rows, values}), DataType::kFloat32);
+  return ops::Cast(context, RowsOfMap(context, map, values), DataType::kFloat32);
 }
 
 }  // namespace

@@ -4,14 +4,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/ops/pointwise.h"
+#include "models/detection/map_rows.h"
 
 namespace trireme {
 namespace {
 
-// [N, H, W, boxes * values] as float32 [N, H * W * boxes, values]: NHWC has them in this order.
+// In float32.
 Var AsRows(Context& context, const Var& map, int values) {
-  const int64_t rows = map.shape().size() / (map.dim(0) * values);
-  return ops::Cast(context, ops::Reshape(context, map, {map.dim(0), rows, values}), DataType::kFloat32);
+  return ops::Cast(context, RowsOfMap(context, map, values), DataType::kFloat32);
 }
 
 float LogOdds(float probability) { return std::log(probability / (1 - probability)); }

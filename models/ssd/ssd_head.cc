@@ -1,17 +1,9 @@
 #include "models/ssd/ssd_head.h"
 
 #include "core/ops/pointwise.h"
+#include "models/detection/map_rows.h"
 
 namespace trireme {
-namespace {
-
-// [N, H, W, boxes * values] as [N, H * W * boxes, values]: NHWC has them in this order.
-Var AsRows(Context& context, const Var& map, int values) {
-  const int64_t rows = map.shape().size() / (map.dim(0) * values);
-  return ops::Reshape(context, map, {map.dim(0), rows, values});
-}
-
-}  // namespace
 
 SsdHead::SsdHead(const std::vector<FeatureSpec>& maps, const std::vector<int>& boxes_per_place, int num_classes,
                  const std::optional<NormConfig>& separable_norm)
@@ -46,8 +38,8 @@ SsdHeadOutputs SsdHead::Forward(Context& context, const std::vector<Var>& featur
   SsdHeadOutputs outputs;
   for (size_t k = 0; k < features.size(); ++k) {
     outputs.map_sizes.emplace_back(features[k].dim(1), features[k].dim(2));
-    logits.push_back(AsRows(context, classification_[k].Forward(context, features[k]), num_outputs_));
-    offsets.push_back(AsRows(context, regression_[k].Forward(context, features[k]), 4));
+    logits.push_back(RowsOfMap(context, classification_[k].Forward(context, features[k]), num_outputs_));
+    offsets.push_back(RowsOfMap(context, regression_[k].Forward(context, features[k]), 4));
   }
   outputs.logits = ops::Cast(context, ops::Concat(context, logits, 1), DataType::kFloat32);
   outputs.offsets = ops::Cast(context, ops::Concat(context, offsets, 1), DataType::kFloat32);
