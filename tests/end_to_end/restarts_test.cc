@@ -143,7 +143,9 @@ void Restarts::KillAndCompare(bool same_bits) {
     if (HasFailure()) return;
   }
   RecordProperty("hits", hits);
-  if (FLAGS_kills >= 10) EXPECT_GT(hits, FLAGS_kills / 2) << "hardly anybody was killed";
+  if (FLAGS_kills >= 10) {
+    EXPECT_GT(hits, FLAGS_kills / 2) << "hardly anybody was killed";
+  }
   RecordProperty("guards", guards);
   // The last to start has taken away what the killed have left.
   ASSERT_EQ(RunToolProcess("train", Command(NewFolder("last"))).exit_code, 0);
