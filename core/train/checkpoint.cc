@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -128,6 +129,20 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   return absl::OkStatus();
 }
 
+// A network may have diverged behind losses that are finite: a relu can make 0 of what is no number.
+Status CheckFinite(const SafetensorsContent& model, int64_t step) {
+  for (const NamedArray& array : model.arrays) {
+    if (std::all_of(array.values.begin(), array.values.end(), [](float value) { return std::isfinite(value); })) {
+      continue;
+    }
+    return absl::FailedPreconditionError(absl::StrCat(
+        "after step ", step, " ", array.name,
+        " holds values that are not finite, so no checkpoint is written and the ones before stay; go on from the last "
+        "one (--resume) at a lower rate, or with clip_gradient_norm"));
+  }
+  return absl::OkStatus();
+}
+
 struct Copy {
   Tensor to;
   const float* from;
@@ -186,8 +201,12 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
                            GatherState(arena, *parts.optimizer, *parts.strategy, communicator));
   Status written;
   if (rank == 0) {
-    written = WriteCheckpoint(run_folder, keep, info, WeightsOf(arena),
-                              StateContent(arena, parts.run_state, gathered, all_buffers.ToVector<float>()));
+    const SafetensorsContent model = WeightsOf(arena);
+    written = CheckFinite(model, info.step);
+    if (written.ok()) {
+      written = WriteCheckpoint(run_folder, keep, info, model,
+                                StateContent(arena, parts.run_state, gathered, all_buffers.ToVector<float>()));
+    }
   }
   TRIREME_RETURN_IF_ERROR(communicator.status());
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> messages,

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 #include <thread>
@@ -318,6 +319,21 @@ TEST(CheckpointTest, AFolderThatIsNoneIsNotFound) {
     const Status status = FindCheckpoint(path).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
     EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+  }
+}
+
+TEST(CheckpointTest, WeightsThatAreNotFiniteReplaceNothing) {
+  for (const bool of_buffer : {false, true}) {
+    const TemporaryFolder run;
+    Worker worker(1);
+    ASSERT_TRUE(Save(run.path(), 1, Info(1), worker).ok());
+    const Tensor values = of_buffer ? worker.arena->buffers()[0]->value : worker.arena->parameters()[1]->value();
+    values.data<float>()[1] = of_buffer ? INFINITY : NAN;
+    const Status saved = Save(run.path(), 1, Info(2), worker);
+    EXPECT_EQ(saved.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(saved.message()),
+                AllOf(HasSubstr("step 2"), HasSubstr(of_buffer ? "running_mean" : "bias"), HasSubstr("not finite")));
+    EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000001"));
   }
 }
 
