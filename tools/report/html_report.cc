@@ -90,7 +90,7 @@ std::string Charts(const std::vector<Json>& events) {
   speed.y_label = "images/s";
   speed.smooth = true;
   html += LineChart(SeriesOf(events, "step", false, is("images_per_second")), speed);
-  ChartOptions waits = Options("Waiting");
+  ChartOptions waits = Options("Waiting and communication");
   waits.y_label = "share of the step";
   waits.smooth = true;
   html += LineChart(SeriesOf(events, "step", false,
