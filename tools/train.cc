@@ -155,9 +155,9 @@ Status Train() {
         "--restarts is how often this process starts the job again; under a cluster's launcher it is the launcher that "
         "does (torchrun --max_restarts=N, sbatch --requeue), and the job goes on from the last checkpoint of --out");
   }
-  if (FLAGS_restarts > 0) return TrainWithRestarts(config, NameOf(path));
   // Before there is a process for each worker.
   TRIREME_RETURN_IF_ERROR(Annotate(CheckNumbers(config), path));
+  if (FLAGS_restarts > 0) return TrainWithRestarts(config, NameOf(path));
   TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher, Annotate(MakeLauncher(config), path));
   TRIREME_ASSIGN_OR_RETURN(const int servers, Annotate(NumServerRanks(config), path));
   if (const auto outcome = launcher->Start(config.workers() + servers)) return *outcome;

@@ -28,7 +28,7 @@ class FaultLog {
 
   // In the order first seen; at most `kMaxKept` of a kind are kept, all are counted.
   std::vector<Fault> faults() const;
-  // Every one that was counted; beyond those that are kept without a message.
+  // Every one that was counted: those that are kept, then the others, whose messages are empty.
   std::vector<Fault> all() const;
   std::map<std::string, int64_t> counts() const;
   bool empty() const;

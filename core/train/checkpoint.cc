@@ -86,9 +86,6 @@ std::vector<fs::path> ListCheckpoints(const fs::path& run_folder) {
   return found;
 }
 
-// Class names come from the user's files; what is no UTF-8 in them is replaced.
-std::string Dump(const nlohmann::ordered_json& json) { return JsonText(json, 2) + "\n"; }
-
 // Whoever is killed meanwhile leaves no half of one under its name.
 void RemoveCheckpoint(const fs::path& path) {
   const fs::path removed = absl::StrCat(path.string(), ".tmp", getpid(), ".old");
@@ -114,7 +111,7 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
                                        {"global_batch_size", info.global_batch_size},
                                        {"class_names", info.class_names},
                                        {"category_ids", info.category_ids}};
-  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), Dump(json)));
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), JsonText(json, 2) + "\n"));
   TRIREME_RETURN_IF_ERROR(SyncFolder(temporary.string()));
   // A run that was resumed may reach a step a second time.
   RemoveCheckpoint(target);

@@ -47,8 +47,8 @@ struct CheckpointParts {
 };
 
 // Collective: every rank calls it, settled (see Strategy::Settle); rank 0 writes, and removes the oldest beyond `keep`.
-// Returns on every rank with rank 0's status: FailedPrecondition where parameters or buffers are not finite, in which
-// case nothing is written or removed.
+// Where rank 0's parameters or buffers are not finite, nothing is written or removed, and that is a FailedPrecondition.
+// What is wrong on rank 0 is Unavailable on the others, in rank 0's words.
 Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const CheckpointParts& parts,
                       Communicator& communicator);
 

@@ -35,7 +35,7 @@ namespace fs = std::filesystem;
 std::vector<std::string>* overrides = nullptr;
 fs::path* program = nullptr;
 std::atomic<bool> stop_requested{false};
-std::atomic<int64_t> stop_requested_at{0};  // milliseconds
+std::atomic<int64_t> stop_requested_at{0};  // milliseconds since the machine started; 0: not yet
 
 int64_t Now() {
   timespec now = {};
@@ -45,13 +45,14 @@ int64_t Now() {
 
 void OnSignal(int signal_number) {
   const int64_t now = Now();
-  if (!stop_requested.exchange(true)) {
-    stop_requested_at = now;
+  int64_t first = 0;
+  if (stop_requested_at.compare_exchange_strong(first, now)) {
+    stop_requested = true;
     return;
   }
-  // One request may come by several ways: from who signals all processes of a job, and from the one that watches over
-  // this one.
-  if (now - stop_requested_at < 1000) return;
+  // One request may come by several ways, to several threads at once: from who signals all processes of a job, and from
+  // the one that watches over this one.
+  if (now - first < 1000) return;
   // The user insists.
   signal(signal_number, SIG_DFL);
   raise(signal_number);

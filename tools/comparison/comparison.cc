@@ -90,7 +90,7 @@ Status TraceAll(const std::string& train, const Config& config, const std::vecto
   return MergeTraces(traces, "a comparison; each job begins at zero", options.trace);
 }
 
-Row MakeRow(const Combination& combination, const Progress& progress, const Row* baseline,
+Row MakeRow(const Combination& combination, const Progress& progress,
             const StatusOr<SafetensorsContent>& baseline_weights) {
   Row row;
   if (!progress.failure.empty()) {
@@ -99,10 +99,6 @@ Row MakeRow(const Combination& combination, const Progress& progress, const Row*
     return row;
   }
   row = Summarise(combination, progress.runs);
-  if (baseline == nullptr) baseline = &row;
-  const double base = baseline->failure.empty() ? baseline->images_per_second.median : 0;
-  row.speedup = base > 0 ? row.images_per_second.median / base : std::nan("");
-  row.efficiency = row.speedup / combination.workers;
   const auto weights = ReadFinalWeights(progress.last_run_folder);
   if (baseline_weights.ok() && weights.ok()) {
     const auto difference = LargestDifference(*baseline_weights, *weights, &row.weight_difference_at);
@@ -135,14 +131,19 @@ StatusOr<Comparison> Compare(const Config& config, const std::vector<Combination
   StatusOr<SafetensorsContent> baseline_weights = absl::NotFoundError("");
   if (done[0].failure.empty()) baseline_weights = ReadFinalWeights(done[0].last_run_folder);
   for (size_t i = 0; i < plan.size(); ++i) {
-    const Row* const baseline = i == 0 ? nullptr : &comparison.rows[0];
-    comparison.rows.push_back(MakeRow(plan[i], done[i], baseline, baseline_weights));
+    comparison.rows.push_back(MakeRow(plan[i], done[i], baseline_weights));
     if (!done[i].runs.empty() && comparison.device.empty()) {
       const RunMeasurement& run = done[i].runs.front();
       comparison.device = run.device;
       comparison.parameters = run.parameters;
       comparison.global_batch_size = run.global_batch_size;
     }
+  }
+  // 0 where the first row failed.
+  const double base = comparison.rows[0].images_per_second.median;
+  for (Row& row : comparison.rows) {
+    row.speedup = base > 0 ? row.images_per_second.median / base : std::nan("");
+    row.efficiency = row.speedup / row.combination.workers;
   }
   return comparison;
 }

@@ -12,8 +12,8 @@
 
 namespace trireme {
 
-// One run's steps after the warm-up: means over steps, as steps of one run may differ (those of local_sgd that average).
-// Seconds are of rank 0's steps; the others are means over the workers, too.
+// One run's steps after the warm-up: means over steps, as steps of one run may differ (those of local_sgd that
+// average). Seconds are of rank 0's steps; the others are means over the workers, too.
 struct RunMeasurement {
   double step_seconds = 0, data_wait_seconds = 0, peer_wait_seconds = 0, communication_seconds = 0;
   double bytes_sent_a_step = 0;              // by the worker that sent most
@@ -46,7 +46,7 @@ struct Row {
   int runs = 0;
 
   Spread images_per_second;  // over runs
-  double speedup = 0;        // against the first row
+  double speedup = 0;        // against the first row; NaN where that failed
   double efficiency = 0;     // speedup / workers
   // Of a step, by medians over runs, milliseconds.
   double step_ms = 0, data_wait_ms = 0, exposed_communication_ms = 0, compute_ms = 0;

@@ -9,7 +9,7 @@
 namespace trireme {
 
 // Adds to rank 0's log what the other ranks' have: each reads its own share of the images. Ranks of one process may
-// share a log. Collective; the communicator's faults.
+// share a log. Collective; fails as the communicator does.
 Status GatherFaults(Communicator& communicator, Device& device, FaultLog* faults);
 
 }  // namespace trireme

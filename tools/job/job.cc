@@ -12,7 +12,6 @@
 #include "core/device/device.h"
 #include "data/loader/cached_dataset.h"
 #include "parallel/launch/process_rank.h"
-#include "tools/job/check_numbers.h"
 #include "tools/job/server_ranks.h"
 
 namespace trireme {
@@ -122,7 +121,6 @@ StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config&
   job->config = config;
   job->faults = std::make_unique<FaultLog>();
   FillInDefaults(&job->config);
-  TRIREME_RETURN_IF_ERROR(CheckNumbers(config));
 
   TRIREME_ASSIGN_OR_RETURN(
       job->train_data, OpenDataset(config.train_data(), "train_data", config.loader().cache_mb(), job->faults.get()));

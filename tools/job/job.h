@@ -30,9 +30,10 @@ struct Job {
   TraceOptions trace;
 };
 
-// Fills in what the config leaves out (strategy, communicator), opens the data, builds each component once to check
-// its config, and creates the run folder. `resume` goes on with the newest checkpoint of the run. A process that does
-// not lead its job (see launcher.h) finds the folder there, in config.out, and writes nothing.
+// Of a config whose numbers CheckNumbers has passed. Fills in what it leaves out (strategy, communicator), opens the
+// data, builds each component once to check its config, and creates the run folder. `resume` goes on with the newest
+// checkpoint of the run. A process that does not lead its job (see launcher.h) finds the folder there, in config.out,
+// and writes nothing.
 StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config& config, bool resume,
                                           bool leads = true);
 

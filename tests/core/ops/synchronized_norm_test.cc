@@ -1,84 +1,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <condition_variable>
-#include <cstring>
-#include <mutex>
-#include <thread>
 
 #include "core/api/communicator.h"
 #include "core/device/device.h"
 #include "core/ops/norm.h"
 #include "tests/core/ops/gradient_check.h"
+#include "tests/core/testing/fake_job.h"
 
 namespace trireme {
 namespace {
 
 using ops::BatchNormMode;
 using testing::GradientCheck;
-
-// Workers as threads that meet at a barrier; enough of a communicator for synchronised norm.
-class Meeting {
- public:
-  explicit Meeting(int workers) : workers_(workers) {}
-  void Wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    const int64_t round = round_;
-    if (++here_ == workers_) {
-      here_ = 0;
-      ++round_;
-      all_here_.notify_all();
-      return;
-    }
-    all_here_.wait(lock, [&] { return round_ != round; });
-  }
-  std::vector<Tensor> tensors{8};
-
- private:
-  const int workers_;
-  std::mutex mutex_;
-  std::condition_variable all_here_;
-  int here_ = 0;
-  int64_t round_ = 0;
-};
-
-class ThreadsCommunicator : public Communicator {
- public:
-  ThreadsCommunicator(Meeting& meeting, int rank, int size) : meeting_(meeting), rank_(rank), size_(size) {}
-  int rank() const override { return rank_; }
-  int size() const override { return size_; }
-  Status AllGather(const Tensor& tensor, Stream&) override {
-    meeting_.tensors[rank_] = tensor;
-    meeting_.Wait();
-    const int64_t part = tensor.bytes() / size_;
-    for (int peer = 0; peer < size_; ++peer) {
-      if (peer == rank_) continue;
-      std::memcpy(static_cast<char*>(tensor.raw()) + peer * part,
-                  static_cast<char*>(meeting_.tensors[peer].raw()) + peer * part, part);
-    }
-    meeting_.Wait();
-    meeting_.tensors[rank_] = Tensor();
-    return absl::OkStatus();
-  }
-  Status AllReduce(const Tensor&, ReduceOperation, Stream&) override { return Unused(); }
-  Status ReduceScatter(const Tensor&, ReduceOperation, Stream&) override { return Unused(); }
-  Status Broadcast(const Tensor&, int, Stream&) override { return Unused(); }
-  Status Send(const Tensor&, int, Stream&) override { return Unused(); }
-  Status Receive(const Tensor&, int, Stream&) override { return Unused(); }
-  Status SendReceive(const Tensor&, int, const Tensor&, int, Stream&) override { return Unused(); }
-  Status Barrier(Stream&) override { return Unused(); }
-  StatusOr<std::unique_ptr<Communicator>> Duplicate() override { return Unused(); }
-  StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>&) override { return Unused(); }
-  Status status() const override { return absl::OkStatus(); }
-  void Abort(const Status&) override {}
-  int64_t bytes_sent() const override { return 0; }
-  double busy_seconds() const override { return 0; }
-
- private:
-  static Status Unused() { return absl::UnimplementedError("not needed by norm"); }
-  Meeting& meeting_;
-  const int rank_, size_;
-};
 
 struct NormResult {
   std::vector<float> y, dx, dgamma, dbeta, running_mean, running_variance;
@@ -124,21 +58,18 @@ TEST(SynchronizedNorm, OverWorkersEqualsOneWorkerWithTheWholeBatch) {
   const NormResult one = RunNorm(check.device(), nullptr, BatchNormMode::kSynchronized, whole, x, dy);
 
   std::vector<NormResult> shares(workers), alone(workers);
-  Meeting meeting(workers);
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < workers; ++rank) {
-    threads.emplace_back([&, rank] {
-      auto device = MakeDevice("cpu", 1).value();
-      ThreadsCommunicator communicator(meeting, rank, workers);
-      const auto part = [&](const std::vector<float>& all) {
-        return std::vector<float>(all.begin() + rank * share.size(), all.begin() + (rank + 1) * share.size());
-      };
-      shares[rank] = RunNorm(*device, &communicator, BatchNormMode::kSynchronized, share, part(x), part(dy));
-      // Does not meet anybody.
-      alone[rank] = RunNorm(*device, &communicator, BatchNormMode::kPerWorker, share, part(x), part(dy));
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
+  const std::vector<Status> outcomes = testing::RunFakeJob(workers, [&](Communicator& communicator) {
+    const int rank = communicator.rank();
+    auto device = MakeDevice("cpu", 1).value();
+    const auto part = [&](const std::vector<float>& all) {
+      return std::vector<float>(all.begin() + rank * share.size(), all.begin() + (rank + 1) * share.size());
+    };
+    shares[rank] = RunNorm(*device, &communicator, BatchNormMode::kSynchronized, share, part(x), part(dy));
+    // Does not meet anybody.
+    alone[rank] = RunNorm(*device, &communicator, BatchNormMode::kPerWorker, share, part(x), part(dy));
+    return absl::OkStatus();
+  });
+  for (const Status& outcome : outcomes) ASSERT_TRUE(outcome.ok()) << outcome;
 
   double per_worker_differs = 0;
   for (int rank = 0; rank < workers; ++rank) {
