@@ -16,6 +16,7 @@ Status SystemError(absl::string_view doing, const std::string& path) {
   const std::string message = absl::StrCat(path, ": ", doing, ": ", strerror(error));
   if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(message);
   if (error == EACCES || error == EPERM || error == EROFS) return absl::PermissionDeniedError(message);
+  if (error == ENAMETOOLONG || error == ELOOP) return absl::InvalidArgumentError(message);
   return absl::UnavailableError(message);
 }
 
@@ -36,6 +37,11 @@ class File {
 };
 
 }  // namespace
+
+bool PathExists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::status(path, error).type() != std::filesystem::file_type::not_found;
+}
 
 StatusOr<std::string> ReadFile(const std::string& path) {
   const File file(path, O_RDONLY);

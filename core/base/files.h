@@ -8,7 +8,10 @@
 
 namespace trireme {
 
-// NotFound if there is no such file; PermissionDenied or Unavailable otherwise.
+// Also true where it cannot be told: whoever opens it learns why.
+bool PathExists(const std::string& path);
+
+// NotFound if there is no such file; InvalidArgument if there can be none, PermissionDenied or Unavailable otherwise.
 StatusOr<std::string> ReadFile(const std::string& path);
 
 // Creates or replaces the file, and returns when its bytes are on the disk.

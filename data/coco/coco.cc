@@ -1,7 +1,5 @@
 #include "data/coco/coco.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <map>
 #include <set>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_join.h"
+#include "core/base/files.h"
 #include "core/base/registry.h"
 #include "data/annotations/annotated_images.h"
 #include "data/annotations/object_checks.h"
@@ -20,11 +19,6 @@ namespace {
 // Corners written with two decimals add up to a little more than the image.
 constexpr double kRounding = 0.1;
 constexpr int64_t kMostPixels = 1 << 24;  // along a side
-
-bool Exists(const std::string& path) {
-  struct stat info;
-  return stat(path.c_str(), &info) == 0;
-}
 
 std::string Corners(const CocoAnnotation& annotation) {
   return absl::StrCat("(", annotation.x, ", ", annotation.y, ") of ", annotation.width, " x ", annotation.height);
@@ -44,7 +38,7 @@ class Opener {
     if (config_.root().empty()) {
       return absl::InvalidArgumentError("root is not set: the folder that holds the annotations and the images");
     }
-    if (!Exists(config_.root())) return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
+    if (!PathExists(config_.root())) return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
     TRIREME_RETURN_IF_ERROR(CheckClassNames({config_.class_names().begin(), config_.class_names().end()}));
     TRIREME_ASSIGN_OR_RETURN(file_, ReadCocoFile(path_));
     TRIREME_RETURN_IF_ERROR(ListCategories());
@@ -138,7 +132,7 @@ class Opener {
     int64_t missing = 0;
     std::string first;
     for (const AnnotatedImage& image : images_) {
-      if (Exists(image.path)) continue;
+      if (PathExists(image.path)) continue;
       if (++missing == 1) first = image.path;
     }
     if (missing == 0) return absl::OkStatus();

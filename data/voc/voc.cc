@@ -1,7 +1,5 @@
 #include "data/voc/voc.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -18,11 +16,6 @@
 
 namespace trireme {
 namespace {
-
-bool Exists(const std::string& path) {
-  struct stat info;
-  return stat(path.c_str(), &info) == 0;
-}
 
 std::string Place(const std::string& path, int line) { return absl::StrCat(path, ":", line); }
 
@@ -68,7 +61,7 @@ class Opener {
           "root is not set: the folder that holds ImageSets, Annotations and "
           "JPEGImages");
     }
-    if (!Exists(config_.root())) return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
+    if (!PathExists(config_.root())) return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
     return CheckClassNames({config_.class_names().begin(), config_.class_names().end()});
   }
 

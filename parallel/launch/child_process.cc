@@ -80,7 +80,7 @@ std::vector<std::string> OwnCommand() {
   std::error_code error;
   const std::string program = fs::read_symlink("/proc/self/exe", error).string();
   // The file may have been replaced since: then the running program can still be had by this name.
-  command[0] = error || !fs::exists(program) ? "/proc/self/exe" : program;
+  command[0] = error || !fs::exists(program, error) ? "/proc/self/exe" : program;
   return command;
 }
 

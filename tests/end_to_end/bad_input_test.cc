@@ -42,6 +42,7 @@ INSTANTIATE_TEST_SUITE_P(
     Kinds, BadInputTest,
     testing::Values(
         BadInput{"MissingConfig", "train", {"--config=nosuch.pbtxt"}, {"nosuch.pbtxt", "no such config"}},
+        BadInput{"LongConfigName", "train", {"--config=" + std::string(300, 'x')}, {"xxx", "File name too long"}},
         BadInput{"NoCheckpoint", "eval", {"--checkpoint=/nosuch"}, {"/nosuch", "neither a checkpoint"}},
         BadInput{"NoPictures", "detect", {"--images=/nosuch/*.jpg"}, {"/nosuch/*.jpg", "matches no file"}},
         BadInput{"UnknownFlag", "train", {"--colour=red"}, {"colour"}},

@@ -272,6 +272,24 @@ TEST(Train, NamesABatchThatFitsIntoTheMemory) {
   EXPECT_EQ(smaller.exit_code, 0) << batch << "\n" << smaller.output;
 }
 
+TEST(Tools, DetectSaysThatItsMemoryIsTooLittle) {
+  const std::string run = NewFolder("run");
+  ASSERT_EQ(RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + run, "--steps=1"}).exit_code, 0);
+  int too_little = 0;
+  for (int megabytes = 1;; megabytes *= 2) {
+    ASSERT_LE(megabytes, 1024);
+    const ToolResult detect =
+        RunToolProcess("detect", {"--checkpoint=" + run, "--images=" + run + "/pictures/*.jpg",
+                                  "--out=" + NewFolder("found"), "--set", absl::StrCat("memory_limit_mb=", megabytes)});
+    if (detect.exit_code == 0) break;
+    ++too_little;
+    EXPECT_EQ(detect.exit_code, 1) << detect.output;
+    EXPECT_NE(detect.output.find(absl::StrCat("the limit is ", megabytes, " MiB")), std::string::npos)
+        << detect.output;
+  }
+  EXPECT_GT(too_little, 0);
+}
+
 TEST(Train, RefusesToOverwriteARun) {
   const std::string run = NewFolder("run"), config = TinyConfig();
   ASSERT_EQ(RunToolProcess("train", {"--config=" + config, "--out=" + run, "--steps=1"}).exit_code, 0);

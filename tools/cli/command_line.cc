@@ -18,6 +18,7 @@
 #include "core/base/plugin_loader.h"
 #include "core/base/registry.h"
 #include "core/config/config_file.h"
+#include "core/device/device.h"
 
 DECLARE_bool(help);
 DECLARE_bool(version);
@@ -94,18 +95,18 @@ std::vector<fs::path> ShippedConfigFolders() {
 
 StatusOr<std::string> FindConfig(const std::string& path) {
   if (path.empty()) return absl::InvalidArgumentError("no config: say --config=FILE, for example --config=ssd.pbtxt");
-  if (fs::exists(path)) return path;
+  if (PathExists(path)) return path;
   std::vector<std::string> shipped;
+  std::error_code error;
   for (const fs::path& folder : ShippedConfigFolders()) {
-    if (fs::exists(folder / path)) return (folder / path).lexically_normal().string();
-    std::error_code error;
+    if (fs::exists(folder / path, error)) return (folder / path).lexically_normal().string();
     if (!shipped.empty()) continue;
     for (const auto& entry : fs::directory_iterator(folder, error)) {
       if (entry.path().extension() == ".pbtxt") shipped.push_back(entry.path().filename().string());
     }
   }
   std::sort(shipped.begin(), shipped.end());
-  return absl::NotFoundError(absl::StrCat(path, ": there is no such config in ", fs::current_path().string(),
+  return absl::NotFoundError(absl::StrCat(path, ": there is no such config in ", fs::current_path(error).string(),
                                           ", and no shipped one of that name (", absl::StrJoin(shipped, ", "), ")"));
 }
 
@@ -133,7 +134,7 @@ int RunTool(int argc, char** argv, const std::string& help, const std::function<
   if (count > 1) {
     return Fail(absl::InvalidArgumentError(absl::StrCat("\"", values[1], "\" is no flag; see --help")));
   }
-  const Status status = body();
+  const Status status = CatchDeviceError(body);
   fflush(stdout);
   return status.ok() ? 0 : Fail(status);
 }

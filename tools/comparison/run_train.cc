@@ -46,7 +46,7 @@ StatusOr<std::string> FindTrainTool() {
   std::error_code error;
   const fs::path own = fs::read_symlink("/proc/self/exe", error);
   const fs::path train = own.parent_path() / "train";
-  if (fs::exists(train)) return train.string();
+  if (fs::exists(train, error)) return train.string();
   return absl::NotFoundError(absl::StrCat(train.string(), ": the train tool is not beside this one"));
 }
 

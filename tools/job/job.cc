@@ -40,9 +40,10 @@ void FillInDefaults(Config* config) {
 // runs/<name>, runs/<name>-2, ...: `newest` picks the last that exists, else the first that does not.
 std::string DefaultRunFolder(const std::string& name, bool newest) {
   std::string last;
+  std::error_code error;
   for (int number = 1;; ++number) {
     const std::string folder = absl::StrCat("runs/", name, number == 1 ? "" : absl::StrCat("-", number));
-    if (!fs::exists(folder)) return newest && !last.empty() ? last : folder;
+    if (!fs::exists(folder, error)) return newest && !last.empty() ? last : folder;
     last = folder;
   }
 }

@@ -1,6 +1,5 @@
 #include "tools/report/metrics_log.h"
 
-#include <filesystem>
 
 #include "absl/strings/str_split.h"
 #include "core/base/files.h"
@@ -10,7 +9,7 @@ namespace trireme {
 
 StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, int64_t keep_steps) {
   std::string kept;
-  if (keep_steps > 0 && std::filesystem::exists(path)) {
+  if (keep_steps > 0 && PathExists(path)) {
     TRIREME_ASSIGN_OR_RETURN(const auto events, ReadMetrics(path));
     for (const auto& event : events) {
       const std::string kind = event.value("event", "");

@@ -152,7 +152,7 @@ Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& 
   Json events = Json::array();
   int64_t first_process = 0, left_out = 0;
   for (const NamedTraceFile& file : files) {
-    if (!std::filesystem::exists(file.path)) continue;
+    if (!PathExists(file.path)) continue;
     TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(file.path));
     const Json trace = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!trace.is_object() || !trace.contains("traceEvents")) {

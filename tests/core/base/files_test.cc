@@ -44,6 +44,15 @@ TEST(FilesTest, FaultsNameThePathAndTheReason) {
   EXPECT_FALSE(SyncFolder(folder / "missing").ok());
 }
 
+TEST(FilesTest, WhatCannotBeToldMayExist) {
+  const TemporaryFolder folder;
+  EXPECT_TRUE(PathExists(folder.path()));
+  EXPECT_TRUE(PathExists(folder.Write("file", "")));
+  EXPECT_FALSE(PathExists(folder / "missing"));
+  EXPECT_FALSE(PathExists(folder / "file/below"));
+  EXPECT_TRUE(PathExists(folder / std::string(300, 'x')));
+}
+
 TEST(FilesTest, AWriteThatFailsLeavesNothingBehind) {
   const TemporaryFolder folder;
   // A folder cannot be replaced by a file.
