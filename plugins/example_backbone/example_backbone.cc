@@ -1,5 +1,6 @@
 #include "plugins/example_backbone/example_backbone.h"
 
+#include "absl/strings/str_cat.h"
 #include "core/base/registry.h"
 
 namespace example {
@@ -32,7 +33,9 @@ ExampleBackbone::ExampleBackbone(const std::vector<int64_t>& channels, const tri
     : channels_(channels) {
   int64_t inputs = 3;
   for (int64_t outputs : {kStemChannels, kStemChannels, channels[0], channels[1], channels[2]}) {
-    blocks_.push_back(&AddModule<Block>(absl::StrCat("block", blocks_.size()), inputs, outputs, norm));
+    const std::string name = absl::StrCat("block", blocks_.size());
+    blocks_.push_back(&AddModule<Block>(name, inputs, outputs, norm));
+    AddStage(name, {blocks_.back()});
     inputs = outputs;
   }
 }
@@ -47,7 +50,10 @@ StatusOr<std::unique_ptr<trireme::Backbone>> ExampleBackbone::Make(const Example
   for (int64_t count : channels) {
     if (count < 1) return absl::InvalidArgumentError(absl::StrCat("channels: ", count, " is not positive"));
   }
-  return std::unique_ptr<trireme::Backbone>(new ExampleBackbone(channels, config.norm()));
+  TRIREME_RETURN_IF_ERROR(trireme::CheckNorm(config.norm()));
+  std::unique_ptr<trireme::Backbone> backbone(new ExampleBackbone(channels, config.norm()));
+  TRIREME_RETURN_IF_ERROR(backbone->FreezeStages(config.frozen_stages()));
+  return backbone;
 }
 
 std::vector<trireme::FeatureSpec> ExampleBackbone::specs() const {

@@ -26,7 +26,8 @@ class Block : public trireme::Module {
 
 class ExampleBackbone : public trireme::Backbone {
  public:
-  // InvalidArgument for another number of channels than three, or one that is not positive.
+  // InvalidArgument for another number of channels than three, one that is not positive, a norm that cannot be, and
+  // more frozen stages than there are blocks.
   static trireme::StatusOr<std::unique_ptr<trireme::Backbone>> Make(const ExampleBackboneConfig& config,
                                                                     const BuildArgs& args);
 

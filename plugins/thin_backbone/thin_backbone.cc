@@ -1,4 +1,9 @@
 // A backbone of five depthwise separable convolutions (Howard et al.: MobileNets, 2017) of stride 2.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
 #include "core/api/backbone.h"
 #include "core/base/registry.h"
 #include "core/nn/layers.h"

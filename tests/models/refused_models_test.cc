@@ -135,6 +135,21 @@ TEST_P(RefusedModels, SayWhy) {
   }
 }
 
+TEST(Backbones, SayWhyANormCannotBe) {
+  for (const std::string& key : ComponentRegistry::Global().Keys("backbone")) {
+    // Theirs is that of the backbone inside.
+    if (key == "backbone/fpn" || key == "backbone/pan") continue;
+    Config config;
+    const Status read = ParseText(absl::StrCat("model { [model/yolo] { num_classes: 2 backbone { [", key,
+                                               "] { norm { mode: GROUP groups: 0 } } } } }"),
+                                  "refused", &config);
+    ASSERT_TRUE(read.ok()) << read;
+    const Status status = CreateComponent<Detector>(config.model(), "model", {}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << key;
+    EXPECT_NE(status.message().find("groups is 0"), absl::string_view::npos) << status;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, RefusedModels, ::testing::ValuesIn(kRefused),
                          [](const auto& info) { return std::string(info.param.name); });
 

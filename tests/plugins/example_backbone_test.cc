@@ -42,6 +42,16 @@ TEST(ExampleBackboneTest, MapsAreAsItsSpecsSay) {
   }
 }
 
+TEST(ExampleBackboneTest, FrozenStagesTakeNoGradient) {
+  const auto device = *MakeDevice("cpu", 1);
+  const auto backbone = *Make("frozen_stages: 2");
+  const auto arena = *ParameterArena::Build(backbone.get(), *device, 1, 1);
+  for (const Parameter* p : arena->parameters()) {
+    const bool frozen = p->name.rfind("block0.", 0) == 0 || p->name.rfind("block1.", 0) == 0;
+    EXPECT_EQ(p->options.trainable, !frozen) << p->name;
+  }
+}
+
 TEST(ExampleBackboneTest, GradientsReachEveryParameter) {
   const auto device = *MakeDevice("cpu", 1);
   const auto backbone = *Make("norm { mode: PER_WORKER }");
@@ -79,6 +89,16 @@ TEST(ExampleBackboneTest, RefusesWrongChannels) {
     const auto made = Make(fields);
     EXPECT_EQ(made.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(made.status().message()), HasSubstr("backbone [backbone/example]: channels"));
+  }
+}
+
+TEST(ExampleBackboneTest, RefusesWhatNoBackboneCanBe) {
+  for (const auto& [fields, words] :
+       {std::pair<const char*, const char*>{"norm { mode: GROUP groups: 0 }", "groups is 0"},
+        {"frozen_stages: 6", "frozen_stages is 6"}}) {
+    const auto made = Make(fields);
+    EXPECT_EQ(made.status().code(), absl::StatusCode::kInvalidArgument) << fields;
+    EXPECT_THAT(std::string(made.status().message()), HasSubstr(words));
   }
 }
 
