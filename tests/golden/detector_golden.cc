@@ -97,7 +97,8 @@ class OutputComparison : public FunctionObserver {
   std::set<std::string> missing_;
 };
 
-void CompareGradients(const Golden& golden, const ParameterArena& arena, Distances* distances) {
+void CompareGradients(const Golden& golden, const ParameterArena& arena, const std::string& kind,
+                      Distances* distances) {
   const std::vector<float> all = arena.gradients().ToVector<float>();
   SafetensorsContent gradients;
   for (const Parameter* parameter : arena.parameters()) {
@@ -116,7 +117,7 @@ void CompareGradients(const Golden& golden, const ParameterArena& arena, Distanc
     // Where rounding chooses, in a max-pool, the reference's own float32 is off as well.
     double most = kMostApart;
     if (golden.Has("rounding/" + name)) most = std::max<double>(most, 4 * golden.Values("rounding/" + name)[0]);
-    distances->Add("gradients", name, DistanceFrom(golden.Values(name), name, array.values, least), most);
+    distances->Add(kind, name, DistanceFrom(golden.Values(name), name, array.values, least), most);
   }
 }
 
@@ -150,11 +151,12 @@ void CompareDetections(const Golden& golden, const std::vector<Detections>& foun
   }
 }
 
-void CompareTraining(const DetectorGolden& wanted, const Golden& golden, Detector& detector,
-                     const ParameterArena& arena, const Batch& batch, Distances* distances) {
-  OutputComparison outputs(golden, arena, distances);
+// One pass forward and one backward. `observer` may be null; `how` tells the passes apart where distances are printed.
+void CompareLossesAndGradients(const DetectorGolden& wanted, const Golden& golden, Detector& detector,
+                               const ParameterArena& arena, const Batch& batch, FunctionObserver* observer,
+                               const std::string& how, Distances* distances) {
   Tape tape(arena.Vars(), nullptr);
-  tape.set_observer(&outputs);
+  tape.set_observer(observer);
   Context context(arena.device());
   context.tape = &tape;
   context.training = true;
@@ -165,13 +167,22 @@ void CompareTraining(const DetectorGolden& wanted, const Golden& golden, Detecto
   for (const auto& [name, loss] : *losses) {
     const auto renamed = wanted.loss_names.find(name);
     const double theirs = golden.Values("loss/" + (renamed == wanted.loss_names.end() ? name : renamed->second))[0];
-    distances->Add("losses", name, std::abs(loss.value().ToVector<float>()[0] - theirs) / theirs);
+    distances->Add("losses" + how, name, std::abs(loss.value().ToVector<float>()[0] - theirs) / theirs);
     scalars.push_back(loss);
   }
   losses = NamedLosses();
   tape.Backward(scalars, context.stream());
+  CompareGradients(golden, arena, "gradients" + how, distances);
+}
+
+// A convolution and its norm run one after the other where somebody looks at each function, else as one where they can
+// (core/ops/conv_norm.h). Training is the second, so both are compared.
+void CompareTraining(const DetectorGolden& wanted, const Golden& golden, Detector& detector,
+                     const ParameterArena& arena, const Batch& batch, Distances* distances) {
+  OutputComparison outputs(golden, arena, distances);
+  CompareLossesAndGradients(wanted, golden, detector, arena, batch, &outputs, "", distances);
   EXPECT_TRUE(outputs.missing().empty()) << "nothing was seen of " << *outputs.missing().begin();
-  CompareGradients(golden, arena, distances);
+  CompareLossesAndGradients(wanted, golden, detector, arena, batch, nullptr, " as trained", distances);
 }
 
 }  // namespace
