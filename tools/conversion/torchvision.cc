@@ -118,7 +118,7 @@ StatusOr<SafetensorsContent> FromTorchvisionClassifier(const SafetensorsContent&
   SafetensorsContent current;
   for (const NamedArray& array : theirs.arrays) {
     const std::string name = names.NameInModel(array.name);
-    if (in_model.count(name) > 0) {
+    if (in_model.count(name) > 0 || names.IsInStageOfModel(name)) {
       current.arrays.push_back({name, array.shape, array.values});
     } else if (!CurrentTorchvisionName(array.name).empty()) {
       left_over->of_file.push_back(array.name);

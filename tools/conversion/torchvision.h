@@ -28,7 +28,8 @@ struct LeftOver {
 };
 
 // The same for a file of a classifier: the backbone is its, the rest of the model keeps its values. Of the parts of the
-// backbone that the file has ("layer1", "features"), every array has to be there.
+// backbone that the file has ("layer1", "features"), every array has to be there. Parts that the model lacks are left
+// out; blocks that it lacks in a stage that it has ("layer3.6") are not, for the file is of a deeper network then.
 StatusOr<SafetensorsContent> FromTorchvisionClassifier(const SafetensorsContent& theirs, const std::string& file,
                                                        const SafetensorsContent& model, LeftOver* left_over);
 

@@ -136,4 +136,11 @@ std::vector<std::string> ClassifierNames::Needed(const std::vector<std::string>&
   return needed;
 }
 
+bool ClassifierNames::IsInStageOfModel(const std::string& name) const {
+  const std::string part = PartOf(name);
+  return absl::StartsWith(part, "layer") &&
+         std::any_of(model_names_.begin(), model_names_.end(),
+                     [&](const std::string& model_name) { return PartOf(model_name) == part; });
+}
+
 }  // namespace trireme

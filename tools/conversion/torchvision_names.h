@@ -36,6 +36,9 @@ class ClassifierNames {
   // The model's names that a file has to have, given some that it has: all of the same parts of the backbone, where a
   // part is what "features" and "layer1" name.
   std::vector<std::string> Needed(const std::vector<std::string>& found) const;
+  // Whether a name that NameInModel gave is of a stage of residual blocks ("layer1") that the model has. If the model
+  // has not got the name then, the file is of another depth.
+  bool IsInStageOfModel(const std::string& name) const;
 
  private:
   std::string PartOf(const std::string& name) const;

@@ -168,6 +168,15 @@ TEST(Torchvision, AClassifierFillsTheBackbone) {
   }
   EXPECT_THAT(Error(FromTorchvisionClassifier(classifier, "resnet", model, &left_over).status()),
               HasSubstr("backbone.body.layer1.0.bn1.bias [2] is missing"));
+  // As is a deeper network's, which has more blocks in the same stages.
+  for (NamedArray& array : classifier.arrays) {
+    if (array.name == "layer7.0.bn1.bias") array.name = "layer1.0.bn1.bias";
+  }
+  classifier.arrays.push_back(Numbered("layer1.1.conv1.weight", {2, 4, 1, 1}));
+  classifier.arrays.push_back({"layer1.1.bn1.num_batches_tracked", {}, {1}});
+  EXPECT_THAT(Error(FromTorchvisionClassifier(classifier, "resnet", model, &left_over).status()),
+              AllOf(HasSubstr("1 difference"),
+                    HasSubstr("backbone.body.layer1.1.conv1.weight [2, 4, 1, 1] is not in the model")));
   SafetensorsContent other;
   other.arrays.push_back(Numbered("blocks.0.weight", {1}));
   EXPECT_THAT(Error(FromTorchvisionClassifier(other, "vit", model, &left_over).status()),
