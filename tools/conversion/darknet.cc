@@ -1,6 +1,7 @@
 #include "tools/conversion/darknet.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <vector>
 
@@ -97,14 +98,31 @@ Status DoesNotFit(const std::string& path, const DarknetFile& file, const Safete
                                                  "; in their order:\n  ", absl::StrJoin(layers, "\n  ", describe)));
 }
 
+// A file without names that is of another network gives other layers' values: variances show it, being positive.
+Status CheckValues(const std::string& path, const NamedArray& array) {
+  const auto refuse = [&](const char* what) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " does not fit the model, nothing was loaded: where ",
+                                                   array.name, " belongs there are ", what,
+                                                   ": the file is of another network, or damaged"));
+  };
+  const bool are_variances = absl::EndsWith(array.name, ".running_var");
+  for (const float value : array.values) {
+    if (!std::isfinite(value)) return refuse("values that are not finite");
+    if (are_variances && value < 0) return refuse("negative values, which no variance is");
+  }
+  return absl::OkStatus();
+}
+
 // Takes the layers' values off the front of the file.
-SafetensorsContent Fill(const DarknetFile& file, const std::vector<Layer>& layers, SafetensorsContent theirs) {
+StatusOr<SafetensorsContent> Fill(const DarknetFile& file, const std::string& path, const std::vector<Layer>& layers,
+                                  SafetensorsContent theirs) {
   auto next = file.values.begin();
   for (const Layer& layer : layers) {
     for (const size_t place : layer.arrays) {
       NamedArray& array = theirs.arrays[place];
       array.values.assign(next, next + array.shape.size());
       next += array.shape.size();
+      TRIREME_RETURN_IF_ERROR(CheckValues(path, array));
     }
   }
   return theirs;
@@ -120,7 +138,8 @@ StatusOr<SafetensorsContent> FromDarknet(const DarknetFile& file, const std::str
   int64_t wanted = 0;
   for (const Layer& layer : layers) wanted += layer.values;
   if (wanted != static_cast<int64_t>(file.values.size())) return DoesNotFit(path, file, theirs, layers, wanted);
-  return FromTorchvision(Fill(file, layers, theirs), path, model);
+  TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent filled, Fill(file, path, layers, theirs));
+  return FromTorchvision(filled, path, model);
 }
 
 StatusOr<SafetensorsContent> FromDarknetBackbone(const DarknetFile& file, const std::string& path,
@@ -131,7 +150,8 @@ StatusOr<SafetensorsContent> FromDarknetBackbone(const DarknetFile& file, const 
   for (const Layer& layer : layers) wanted += layer.values;
   *left_out = static_cast<int64_t>(file.values.size()) - wanted;
   if (*left_out < 0) return DoesNotFit(path, file, theirs, layers, wanted);
-  return FromTorchvision(Fill(file, layers, theirs), path, model);
+  TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent filled, Fill(file, path, layers, theirs));
+  return FromTorchvision(filled, path, model);
 }
 
 StatusOr<DarknetFile> ToDarknet(const SafetensorsContent& model) {

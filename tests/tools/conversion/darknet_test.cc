@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace trireme {
 namespace {
 
@@ -89,6 +91,33 @@ TEST(Darknet, TheBackboneIsWhatAFileBeginsWith) {
   file.values.resize(19);
   EXPECT_THAT(std::string(FromDarknetBackbone(file, "file", model, &left_out).status().message()),
               HasSubstr("it has 19 values, the model's layers take 20"));
+}
+
+// A file has no names: one of another network gives other layers' values.
+TEST(Darknet, VariancesTellAFileOfAnotherNetwork) {
+  DarknetFile good, other, damaged;
+  good.values = kValues;
+  good.values[4] = good.values[5] = -3;  // means
+  other.values = good.values;
+  other.values.insert(other.values.begin(), 7);
+  damaged.values = good.values;
+  damaged.values[12] = std::numeric_limits<float>::quiet_NaN();
+  const auto expect = [](const DarknetFile& file, const std::string& what) {
+    DarknetFile of_the_length = file;
+    of_the_length.values.resize(kValues.size());
+    int64_t left_out = 0;
+    for (const Status& status : {FromDarknetBackbone(file, "some.conv.74", Model(), &left_out).status(),
+                                 FromDarknet(of_the_length, "some.conv.74", Model()).status()}) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("some.conv.74"), HasSubstr("nothing was loaded"),
+                                                       HasSubstr(what), HasSubstr("another network")));
+    }
+  };
+  int64_t left_out = 0;
+  EXPECT_TRUE(FromDarknetBackbone(good, "file", Model(), &left_out).ok());
+  EXPECT_TRUE(FromDarknet(good, "file", Model()).ok());
+  expect(other, "where backbone.conv0.norm.running_var belongs there are negative values");
+  expect(damaged, "where backbone.conv0.conv.weight belongs there are values that are not finite");
 }
 
 // The same in a neck, with layers of its own, under a head with dense ones.
