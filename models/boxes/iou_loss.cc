@@ -38,7 +38,7 @@ struct CompleteIouRow {
     const float diagonal = x.span * x.span + y.span * y.span;
     const float distance = x.offset * x.offset + y.offset * y.offset;
     constexpr float kFourOverPiSquared = 0.4052847345693511f;
-    const float turn = atanf(target.width() / target.height()) - atanf(x.size / y.size);
+    const float turn = atan2f(target.width(), target.height()) - atan2f(x.size, y.size);
     const float shape = kFourOverPiSquared * turn * turn;
     const float trade_off = shape > 0 ? shape / (1 - iou + shape) : 0.0f;
     if (slopes != nullptr) {
@@ -46,7 +46,9 @@ struct CompleteIouRow {
       const float by_shared = -(all + shared) / (all * all), by_area = shared / (all * all);
       const float by_span = -2 * distance / (diagonal * diagonal);
       const float by_offset = 1 / diagonal;  // of each end, half of 2 / diagonal
-      const float by_turn = -2 * trade_off * kFourOverPiSquared * turn / (x.size * x.size + y.size * y.size);
+      // A box that is narrower than its coordinates can say has no size.
+      const float size_squared = Larger(x.size * x.size + y.size * y.size, 1e-12f);
+      const float by_turn = -2 * trade_off * kFourOverPiSquared * turn / size_squared;
       const float by_width = by_area * y.size + by_turn * y.size, by_height = by_area * x.size - by_turn * x.size;
       float* slope = slopes + 4 * i;
       slope[0] =

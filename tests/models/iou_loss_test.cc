@@ -90,6 +90,34 @@ TEST_P(IouLossOnDevice, EqualsThePaperForwardAndBackward) {
   EXPECT_NEAR(loss.value().ToVector<float>()[0], expected, 1e-5 * expected);
 }
 
+// Predicted sides are exponentials, and can be less than a step between two floats.
+TEST_P(IouLossOnDevice, IsFiniteForBoxesWithoutArea) {
+  const auto device = testing::NewTestDevice(GetParam());
+  const std::vector<Box> boxes = {{5, 5, 5, 5}, {5, 5, 5, 9}, {5, 5, 9, 5}, {7, 7, 7, 7}};
+  const int64_t count = static_cast<int64_t>(boxes.size());
+  const Box target{4, 4, 10, 12};
+  const Tensor values = Tensor::Empty(*device, {count, 4}), targets = Tensor::Empty(*device, {count, 4});
+  values.CopyFromHost(boxes.data());
+  targets.CopyFromHost(std::vector<Box>(count, target).data());
+  const Var predicted = Var::Intermediate(values);
+  Tape tape({}, nullptr);
+  Context context(*device);
+  context.tape = &tape;
+  const Var loss = CompleteIouLoss(context, predicted, targets, Tensor::From<float>(*device, {count}, {1, 1, 1, 1}),
+                                   Tensor::From<float>(*device, {1}, {1}));
+  tape.Backward({loss}, context.stream());
+  double expected = 0;
+  for (const Box& box : boxes) {
+    // They share nothing with the target. Without width the angle is 0, without height a right one.
+    const double angle = box.width() == 0 ? 0 : kPi / 2;
+    const double turn = std::atan(6.0 / 8) - angle, shape = 4 / (kPi * kPi) * turn * turn;
+    const double dx = (box.x1 + box.x2) / 2.0 - 7, dy = (box.y1 + box.y2) / 2.0 - 8;
+    expected += 1 + (dx * dx + dy * dy) / 100 + shape * shape / (1 + shape);
+  }
+  EXPECT_NEAR(loss.value().ToVector<float>()[0], expected, 1e-5 * expected);
+  for (const float slope : predicted.gradient().ToVector<float>()) EXPECT_TRUE(std::isfinite(slope)) << slope;
+}
+
 TEST_P(IouLossOnDevice, OfTheTargetItselfIsNothing) {
   const auto device = testing::NewTestDevice(GetParam());
   Context context(*device);
