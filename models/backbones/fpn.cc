@@ -16,12 +16,17 @@
 namespace trireme {
 namespace {
 
+constexpr char kWhat[] = "a pyramid";  // in the words of map_order.h
+
 class Fpn : public Backbone {
  public:
   Fpn(const FpnConfig& config, std::unique_ptr<Backbone> body);
 
   std::vector<FeatureSpec> specs() const override { return specs_; }
-  Status CheckImageSize(int height, int width) const override { return body_.CheckImageSize(height, width); }
+  Status CheckImageSize(int height, int width) const override {
+    TRIREME_RETURN_IF_ERROR(body_.CheckImageSize(height, width));
+    return CheckSidesFall(kWhat, body_, height, width);
+  }
   std::vector<int64_t> MapSides(int side) const override;
   std::vector<Var> Forward(Context& context, const Var& images) override;
   Normalisation normalisation() const override { return body_.normalisation(); }
@@ -111,7 +116,7 @@ StatusOr<std::unique_ptr<Backbone>> MakeFpn(const FpnConfig& config, const Backb
   }
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> body,
                            CreateComponent<Backbone>(config.backbone(), "backbone", args));
-  TRIREME_RETURN_IF_ERROR(CheckFinestFirst("a pyramid", body->specs()));
+  TRIREME_RETURN_IF_ERROR(CheckFinestFirst(kWhat, body->specs()));
   return std::make_unique<Fpn>(config, std::move(body));
 }
 

@@ -17,6 +17,8 @@
 namespace trireme {
 namespace {
 
+constexpr char kWhat[] = "path aggregation";  // in the words of map_order.h
+
 // `map` where it is as large, else cut or stretched.
 Var Fit(Context& context, const Var& map, int64_t height, int64_t width) {
   Var fit = map;
@@ -31,7 +33,10 @@ class Pan : public Backbone {
   Pan(const PanConfig& config, std::unique_ptr<Backbone> body);
 
   std::vector<FeatureSpec> specs() const override { return specs_; }
-  Status CheckImageSize(int height, int width) const override { return body_.CheckImageSize(height, width); }
+  Status CheckImageSize(int height, int width) const override {
+    TRIREME_RETURN_IF_ERROR(body_.CheckImageSize(height, width));
+    return CheckSidesFall(kWhat, body_, height, width);
+  }
   std::vector<int64_t> MapSides(int side) const override { return body_.MapSides(side); }
   std::vector<Var> Forward(Context& context, const Var& images) override;
   Normalisation normalisation() const override { return body_.normalisation(); }
@@ -85,7 +90,7 @@ StatusOr<std::unique_ptr<Backbone>> MakePan(const PanConfig& config, const Backb
   TRIREME_RETURN_IF_ERROR(CheckNorm(config.norm()));
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> body,
                            CreateComponent<Backbone>(config.backbone(), "backbone", args));
-  TRIREME_RETURN_IF_ERROR(CheckFinestFirst("path aggregation", body->specs()));
+  TRIREME_RETURN_IF_ERROR(CheckFinestFirst(kWhat, body->specs()));
   return std::make_unique<Pan>(config, std::move(body));
 }
 

@@ -139,10 +139,11 @@ StatusOr<NamedLosses> AnchorFreeLosses(Context& context, const YoloConfig& confi
                      {"classification", ops::Scale(context, classification, config.classification_weight())}};
 }
 
-StatusOr<std::unique_ptr<YoloHead>> MakeAnchorFreeHead(const YoloConfig& config, const std::vector<FeatureSpec>& maps,
+StatusOr<std::unique_ptr<YoloHead>> MakeAnchorFreeHead(const YoloConfig& config, const Backbone& backbone,
                                                        int num_classes, const YoloExtent& image) {
   TRIREME_RETURN_IF_ERROR(CheckNumbers(config.anchor_free()));
   TRIREME_RETURN_IF_ERROR(CheckNorm(config.anchor_free().norm()));
+  const std::vector<FeatureSpec> maps = backbone.specs();
   if (maps.empty()) return absl::InvalidArgumentError("the backbone gives no feature maps");
   return std::make_unique<AnchorFreeHead>(config, maps, num_classes, image);
 }

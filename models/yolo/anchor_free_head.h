@@ -23,8 +23,8 @@
 
 namespace trireme {
 
-// On these maps. InvalidArgument where the config contradicts itself.
-StatusOr<std::unique_ptr<YoloHead>> MakeAnchorFreeHead(const YoloConfig& config, const std::vector<FeatureSpec>& maps,
+// On the maps of this backbone. InvalidArgument where the config contradicts itself.
+StatusOr<std::unique_ptr<YoloHead>> MakeAnchorFreeHead(const YoloConfig& config, const Backbone& backbone,
                                                        int num_classes, const YoloExtent& image);
 
 // The losses of predictions [N, R, 4 + C] on the places cells [R, 9]. Collective.

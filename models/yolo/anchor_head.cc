@@ -132,12 +132,15 @@ StatusOr<NamedLosses> AnchorLosses(Context& context, const YoloConfig& config, c
                      {"classification", ops::Scale(context, classification, config.classification_weight())}};
 }
 
-StatusOr<std::unique_ptr<YoloHead>> MakeAnchorHead(const YoloConfig& config, const std::vector<FeatureSpec>& maps,
-                                                   int num_classes, const YoloExtent& image) {
+StatusOr<std::unique_ptr<YoloHead>> MakeAnchorHead(const YoloConfig& config, const Backbone& backbone, int num_classes,
+                                                   const YoloExtent& image) {
   const YoloAnchorHeadConfig& head = config.anchors();
+  const std::vector<FeatureSpec> maps = backbone.specs();
   TRIREME_RETURN_IF_ERROR(CheckNumbers(head));
   TRIREME_RETURN_IF_ERROR(CheckNorm(head.norm()));
   TRIREME_RETURN_IF_ERROR(CheckFinestFirst("the head", maps));
+  TRIREME_RETURN_IF_ERROR(
+      CheckSidesFall("the head", backbone, static_cast<int>(image.height), static_cast<int>(image.width)));
   if (head.map_size() != 0 && head.map_size() != static_cast<int>(maps.size())) {
     return absl::InvalidArgumentError(
         absl::StrCat("anchors has ", head.map_size(), " `map`, but the backbone gives ", maps.size(), ": ",

@@ -25,9 +25,9 @@
 
 namespace trireme {
 
-// On these maps, finest first. InvalidArgument where the config contradicts itself or the maps.
-StatusOr<std::unique_ptr<YoloHead>> MakeAnchorHead(const YoloConfig& config, const std::vector<FeatureSpec>& maps,
-                                                   int num_classes, const YoloExtent& image);
+// On the maps of this backbone, finest first. InvalidArgument where the config contradicts itself or the maps.
+StatusOr<std::unique_ptr<YoloHead>> MakeAnchorHead(const YoloConfig& config, const Backbone& backbone, int num_classes,
+                                                   const YoloExtent& image);
 
 // The losses of predictions [N, R, 5 + C] on the places cells [R, 9], whose anchors these are. Collective.
 StatusOr<NamedLosses> AnchorLosses(Context& context, const YoloConfig& config, const Var& predictions,

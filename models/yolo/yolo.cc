@@ -94,7 +94,7 @@ StatusOr<std::unique_ptr<Detector>> MakeYolo(const YoloConfig& config, const Det
   TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));
   const YoloExtent image{static_cast<float>(image_spec.width), static_cast<float>(image_spec.height)};
   const auto make_head = config.has_anchor_free() ? MakeAnchorFreeHead : MakeAnchorHead;
-  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<YoloHead> head, make_head(config, backbone->specs(), num_classes, image));
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<YoloHead> head, make_head(config, *backbone, num_classes, image));
   return std::make_unique<Yolo>(config, image_spec, std::move(backbone), std::move(head));
 }
 

@@ -14,11 +14,15 @@ namespace {
 
 struct Refused {
   const char* name;
-  const char* model;
+  std::string model;
   std::vector<const char*> words;
 };
 
 std::ostream& operator<<(std::ostream& out, const Refused& refused) { return out << refused.name; }
+
+// Its second map is behind a padding of 2 at stride 1.
+const std::string kGrowingMaps =
+    "[backbone/resnet] { depth: 18 stages: 3 maps: 3 extra { narrow_channels: 8 channels: 8 stride: 1 padding: 2 } }";
 
 const Refused kRefused[] = {
     // Detectors on backbones.
@@ -45,6 +49,18 @@ const Refused kRefused[] = {
      "[model/ssd] { num_classes: 2 image_size: 64 backbone { [backbone/resnet] { depth: 18 stages: 3 maps: 3 "
      "extra { narrow_channels: 8 channels: 8 } extra { narrow_channels: 8 channels: 8 stride: 1 } } } }",
      {"at least", "extra1", "64 x 64"}},
+
+    {"AMapThatGrowsUnderYolo",
+     "[model/yolo] { num_classes: 2 image_size: 96 backbone { " + kGrowingMaps + " } }",
+     {"the head", "96 x 96", "extra0 has 8 x 8 places", "layer3 before it, which has 6 x 6"}},
+    {"AMapThatGrowsInAPyramid",
+     "[model/yolo] { num_classes: 2 image_size: 96 backbone { [backbone/fpn] { backbone { " + kGrowingMaps +
+         " } channels: 8 } } anchor_free {} }",
+     {"a pyramid", "extra0 has 8 x 8 places", "layer3"}},
+    {"AMapThatGrowsInAPan",
+     "[model/yolo] { num_classes: 2 image_height: 96 image_width: 64 backbone { [backbone/pan] { backbone { " +
+         kGrowingMaps + " } channels: 8 } } anchor_free {} }",
+     {"path aggregation", "64 x 96", "extra0 has 6 x 8 places", "layer3 before it, which has 4 x 6"}},
 
     // Anchors on maps.
     {"DefaultBoxesOfSsd300OnImagesOf512",
