@@ -15,6 +15,7 @@
 #include "tools/cli/command_line.h"
 #include "tools/job/check_numbers.h"
 #include "tools/job/job.h"
+#include "tools/job/own_run.h"
 #include "tools/job/server_ranks.h"
 #include "tools/job/worker.h"
 #include "tools/report/run_recorder.h"
@@ -87,17 +88,17 @@ Status ApplyFlags(const std::optional<ProcessRank>& place, Config* config) {
   return absl::OkStatus();
 }
 
-// What a cluster's launcher starts again goes on, as far as there is anything to go on with.
-bool GoesOn(int attempt, const Config& config) {
-  if (FLAGS_resume) return true;
-  return attempt > 0 && config.has_out() && FindCheckpoint(config.out()).ok();
+bool GoesOn(const std::string& name, const Config& config, const Launch& launch) {
+  return FLAGS_resume || IsRunOf(launch, RunFolderOf(name, config, /*resume=*/true));
 }
 
-Status TrainInThisProcess(const std::string& path, Config config, bool resume, Launcher& launcher) {
+Status TrainInThisProcess(const std::string& path, Config config, const Launch& launch, Launcher& launcher) {
   const std::string name = NameOf(path);
   std::unique_ptr<Job> job;
   if (launcher.leads()) {
+    const bool resume = GoesOn(name, config, launch);
     TRIREME_ASSIGN_OR_RETURN(job, Annotate(PrepareJob(name, config, resume), path));
+    if (!resume) TRIREME_RETURN_IF_ERROR(NoteLaunch(job->run_folder, launch));
     TRIREME_RETURN_IF_ERROR(launcher.FromRankZero(job->run_folder).status());
     TRIREME_RETURN_IF_ERROR(launcher.FromRankZero(resume ? "resume" : "").status());
   } else {
@@ -148,7 +149,7 @@ Status Train() {
   std::string path;
   TRIREME_RETURN_IF_ERROR(LoadConfig(FLAGS_config, &config, &path));
   TRIREME_ASSIGN_OR_RETURN(const auto place, FindProcessRank());
-  TRIREME_ASSIGN_OR_RETURN(const int attempt, FindAttempt());
+  TRIREME_ASSIGN_OR_RETURN(const Launch launch, FindLaunch());
   TRIREME_RETURN_IF_ERROR(ApplyFlags(place, &config));
   if (FLAGS_restarts < 0 || (FLAGS_restarts > 0 && place.has_value())) {
     return absl::InvalidArgumentError(
@@ -161,7 +162,7 @@ Status Train() {
   TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher, Annotate(MakeLauncher(config), path));
   TRIREME_ASSIGN_OR_RETURN(const int servers, Annotate(NumServerRanks(config), path));
   if (const auto outcome = launcher->Start(config.workers() + servers)) return *outcome;
-  return launcher->Finish(TrainInThisProcess(path, config, GoesOn(attempt, config), *launcher));
+  return launcher->Finish(TrainInThisProcess(path, config, launch, *launcher));
 }
 
 }  // namespace

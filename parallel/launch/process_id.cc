@@ -40,9 +40,11 @@ std::string ProcessStartTime(pid_t process) {
   return fields.size() > 19 ? fields[19] : "0";
 }
 
-std::string DescribeThisProcess() {
-  return absl::StrCat(NumberSpace(), " ", getpid(), " ", ProcessStartTime(getpid()));
+std::string DescribeProcess(pid_t process) {
+  return absl::StrCat(NumberSpace(), " ", process, " ", ProcessStartTime(process));
 }
+
+std::string DescribeThisProcess() { return DescribeProcess(getpid()); }
 
 bool HasSurelyEnded(const std::string& description) {
   const std::vector<std::string> parts = absl::StrSplit(description, ' ');

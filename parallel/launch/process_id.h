@@ -11,7 +11,8 @@ namespace trireme {
 // Differs between a process and the next one that gets its number. "0" if there is no such process.
 std::string ProcessStartTime(pid_t process);
 
-// This process, in a line that tells it from all others on any machine.
+// A process of this machine, in a line that tells it from all others on any machine.
+std::string DescribeProcess(pid_t process);
 std::string DescribeThisProcess();
 
 // True if `description`, as above, is of a process that would be seen here if it lived, and does not: one of another

@@ -114,9 +114,11 @@ StatusOr<ProcessRank> FromTorchrun(const Environment& environment) {
   TRIREME_ASSIGN_OR_RETURN(ProcessRank place,
                            ReadNumbers(environment, {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"}));
   const std::string host = Value(environment, "MASTER_ADDR"), port = Value(environment, "MASTER_PORT");
-  TRIREME_ASSIGN_OR_RETURN(place.attempt, AttemptOf(environment, "TORCHELASTIC_RESTART_COUNT"));
-  const std::string run = Value(environment, "TORCHELASTIC_RUN_ID");
-  place.job = Plain(absl::StrCat("torchrun-", run.empty() ? "none" : run, "-", port, "-", place.attempt));
+  TRIREME_ASSIGN_OR_RETURN(place.launch.attempt, AttemptOf(environment, "TORCHELASTIC_RESTART_COUNT"));
+  std::string run = Value(environment, "TORCHELASTIC_RUN_ID");
+  if (run.empty()) run = "none";
+  place.launch.name = absl::StrCat("torchrun ", run == "none" ? DescribeProcess(getppid()) : run);
+  place.job = Plain(absl::StrCat("torchrun-", run, "-", port, "-", place.launch.attempt));
   if (!Value(environment, "TRIREME_RENDEZVOUS").empty()) return place;
   if (HasOneHost(place)) {
     MeetInTemporaryFolder(getppid(), &place);
@@ -155,9 +157,10 @@ StatusOr<ProcessRank> FromSlurm(const Environment& environment) {
   TRIREME_RETURN_IF_ERROR(ReadNumber(environment, "SLURM_JOB_ID", &job));
   TRIREME_RETURN_IF_ERROR(ReadNumber(environment, "SLURM_STEP_ID", &step));
   TRIREME_RETURN_IF_ERROR(ReadNumber(environment, "SLURM_STEP_NUM_NODES", &num_hosts));
-  TRIREME_ASSIGN_OR_RETURN(place.attempt, AttemptOf(environment, "SLURM_RESTART_COUNT"));
-  place.job =
-      Plain(absl::StrCat("slurm-", Value(environment, "SLURM_CLUSTER_NAME"), "-", job, ".", step, "-", place.attempt));
+  TRIREME_ASSIGN_OR_RETURN(place.launch.attempt, AttemptOf(environment, "SLURM_RESTART_COUNT"));
+  const std::string cluster = Value(environment, "SLURM_CLUSTER_NAME");
+  place.launch.name = absl::StrCat("slurm ", cluster, " ", job);
+  place.job = Plain(absl::StrCat("slurm-", cluster, "-", job, ".", step, "-", place.launch.attempt));
   // SLURM_GTIDS are the ranks on this node.
   if (num_hosts > 1) {
     const std::string here = Value(environment, "SLURM_GTIDS");
@@ -232,13 +235,13 @@ StatusOr<std::optional<ProcessRank>> FindProcessRank() {
   return FindProcessRank([](const char* name) { return std::getenv(name); });
 }
 
-StatusOr<int> FindAttempt(const Environment& environment) {
+StatusOr<Launch> FindLaunch(const Environment& environment) {
   TRIREME_ASSIGN_OR_RETURN(const std::optional<ProcessRank> place, FindLauncher(environment));
-  return place.has_value() ? place->attempt : 0;
+  return place.has_value() ? place->launch : Launch();
 }
 
-StatusOr<int> FindAttempt() {
-  return FindAttempt([](const char* name) { return std::getenv(name); });
+StatusOr<Launch> FindLaunch() {
+  return FindLaunch([](const char* name) { return std::getenv(name); });
 }
 
 }  // namespace trireme

@@ -29,16 +29,23 @@
 
 namespace trireme {
 
+// A start of the job by its user, which a launcher may repeat when the job fails or has to make room.
+struct Launch {
+  // The same in all attempts, and another's is different. Empty where the launcher does not tell, or never repeats any.
+  std::string name;
+  int attempt = 0;  // how often the launcher has started the job before
+};
+
 struct ProcessRank {
   int rank = 0;
   int world_size = 1;
   int local_rank = 0;  // among the processes on this host
   int local_world_size = 1;
-  std::string rendezvous;   // a folder, or tcp://host:port
-  int num_ports = 1;        // that may be meant, from that of `rendezvous` on
-  std::string listen_on;    // an address or name of this host; over TCP known when the job is joined (rendezvous.h)
-  std::string job;          // the job's id; in a folder, the name of the job's own
-  int attempt = 0;          // how often the launcher has started the job before
+  std::string rendezvous;  // a folder, or tcp://host:port
+  int num_ports = 1;       // that may be meant, from that of `rendezvous` on
+  std::string listen_on;   // an address or name of this host; over TCP known when the job is joined (rendezvous.h)
+  std::string job;         // the job's id; in a folder, the name of the job's own
+  Launch launch;
   bool supervised = false;  // the parent watches over the job, and has made that folder
 
   bool over_tcp() const { return rendezvous.rfind("tcp://", 0) == 0; }
@@ -53,10 +60,11 @@ StatusOr<std::optional<ProcessRank>> FindProcessRank(const Environment& environm
 // Of this process.
 StatusOr<std::optional<ProcessRank>> FindProcessRank();
 
-// How often the launcher has started the job before, as far as it tells; also where one process is all of the job.
-// Fails as FindProcessRank does.
-StatusOr<int> FindAttempt(const Environment& environment);
-StatusOr<int> FindAttempt();
+// As far as the launcher tells; also where one process is all of the job. torchrun's is named by its run id, or where
+// that is left out ("none") by the process that has started this one; Slurm's by cluster and job. Fails as
+// FindProcessRank does.
+StatusOr<Launch> FindLaunch(const Environment& environment);
+StatusOr<Launch> FindLaunch();
 
 // The first host of Slurm's short form of a list: "node[08-11,20],login" begins with node08.
 StatusOr<std::string> FirstOfHostlist(const std::string& hostlist);

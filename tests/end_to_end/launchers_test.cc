@@ -4,7 +4,10 @@
 #include <signal.h>
 
 #include <chrono>
+#include <filesystem>
+#include <map>
 #include <memory>
+#include <tuple>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -87,6 +90,15 @@ int StepsDone(const std::string& run) {
   return events.empty() ? 0 : events.back().value("step", 0);
 }
 
+// All that lies in a folder and below it, by path.
+std::map<std::string, std::string> FilesIn(const std::string& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) files[entry.path().string()] = ReadAll(entry.path().string());
+  }
+  return files;
+}
+
 class Launchers : public testing::TestWithParam<Named> {};
 
 // The launcher hands it to all ranks, or, as where one pod or node is to be freed, to one.
@@ -136,6 +148,47 @@ TEST_P(Attempts, TheNextOneGoesOnWithFewerOrMoreWorkers) {
     EXPECT_EQ(StepsDone(run), steps);
     done = steps;
     ++attempt;
+  }
+}
+
+// The first is told that the folder is taken; the launcher starts it again all the same.
+TEST_P(Attempts, DoesNotGoOnWithAnEarlierRun) {
+  const std::string run = NewFolder("run"), config = TinyConfig();
+  const std::vector<std::string> arguments = {"--config=" + config, "--out=" + run, "--steps=3"};
+  LaunchedJob earlier(GetParam().environment, 2, 0, NewFolder("earlier"), arguments);
+  for (const ToolResult& result : earlier.Wait()) ASSERT_EQ(result.exit_code, 0) << result.output;
+  const auto before = FilesIn(run);
+  ASSERT_TRUE(FindCheckpoint(run).ok());
+  const std::string name = NewFolder("job");
+  std::vector<std::string> longer = arguments;
+  longer.back() = "--steps=6";
+  for (const int attempt : {0, 1}) {
+    LaunchedJob job(GetParam().environment, 2, attempt, name, longer);
+    const std::vector<ToolResult> results = job.Wait();
+    for (const ToolResult& result : results) {
+      EXPECT_EQ(result.exit_code, 2) << result.output;
+      EXPECT_TRUE(absl::StrContains(result.output, "holds a run already")) << result.output;
+    }
+    EXPECT_TRUE(FilesIn(run) == before) << "attempt " << attempt << " has changed the run";
+  }
+}
+
+// Without --out each start finds a folder of its own, but for one that goes on.
+TEST_P(Attempts, GoesOnInTheFolderThatItHasFound) {
+  const std::string name = NewFolder("job"), config = TinyConfig(), stands = NewFolder("stands");
+  for (const auto& [job, attempt, steps, folder] :
+       {std::make_tuple("one", 0, 3, "tiny"), std::make_tuple("one", 1, 5, "tiny"),
+        std::make_tuple("two", 1, 4, "tiny-2")}) {
+    std::string command = "cd " + stands + " && exec env";
+    for (const std::string& variable : GetParam().environment(0, 1, attempt, name + job)) command += " " + variable;
+    ToolProcess process("train",
+                        {"--config=" + config, absl::StrCat("--steps=", steps), "--set",
+                         "schedule={[schedule/constant] {learning_rate: 0.001}}"},
+                        {"sh", "-c", command + " \"$0\" \"$@\""});
+    const ToolResult result = process.Wait();
+    ASSERT_EQ(result.exit_code, 0) << result.output;
+    EXPECT_EQ(absl::StrContains(result.output, "resumed from"), steps == 5) << result.output;
+    EXPECT_EQ(StepsDone(absl::StrCat(stands, "/runs/", folder)), steps);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <map>
 
 #include "parallel/launch/job_secret.h"
+#include "parallel/launch/process_id.h"
 
 namespace trireme {
 namespace {
@@ -34,16 +35,54 @@ TEST(ProcessRankTest, NoneIsFoundWhereNoneIs) {
 // One process has nobody to meet, but may have been started before.
 TEST(ProcessRankTest, AnAttemptIsOneOfAnyNumberOfProcesses) {
   const std::map<std::string, std::string> none;
-  EXPECT_EQ(*FindAttempt(Of(none)), 0);
+  EXPECT_EQ(FindLaunch(Of(none))->attempt, 0);
+  EXPECT_EQ(FindLaunch(Of(none))->name, "");
   for (const char* world : {"1", "2"}) {
     std::map<std::string, std::string> variables = {{"RANK", "0"}, {"WORLD_SIZE", world}, {"LOCAL_RANK", "0"}};
-    EXPECT_EQ(*FindAttempt(Of(variables)), 0);
+    EXPECT_EQ(FindLaunch(Of(variables))->attempt, 0);
     variables["TORCHELASTIC_RESTART_COUNT"] = "2";
-    EXPECT_EQ(*FindAttempt(Of(variables)), 2);
+    EXPECT_EQ(FindLaunch(Of(variables))->attempt, 2);
     EXPECT_EQ(Find(variables)->has_value(), variables["WORLD_SIZE"] == "2");
     variables["TORCHELASTIC_RESTART_COUNT"] = "many";
-    EXPECT_FALSE(FindAttempt(Of(variables)).ok());
+    EXPECT_FALSE(FindLaunch(Of(variables)).ok());
   }
+}
+
+// What a launch is called is no attempt's business, and another launch's name is another.
+TEST(ProcessRankTest, ALaunchKeepsItsNameOverAttempts) {
+  struct {
+    std::map<std::string, std::string> variables;
+    std::string attempt, id;
+  } const kCases[] = {
+      {{{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"LOCAL_RANK", "0"}, {"TORCHELASTIC_RUN_ID", "this"}},
+       "TORCHELASTIC_RESTART_COUNT",
+       "TORCHELASTIC_RUN_ID"},
+      {{{"SLURM_PROCID", "0"},
+        {"SLURM_STEP_NUM_TASKS", "1"},
+        {"SLURM_LOCALID", "0"},
+        {"SLURM_STEP_ID", "0"},
+        {"SLURM_STEP_NUM_NODES", "1"},
+        {"SLURM_JOB_ID", "7"},
+        {"SLURM_CLUSTER_NAME", "test"}},
+       "SLURM_RESTART_COUNT",
+       "SLURM_JOB_ID"},
+  };
+  for (const auto& c : kCases) {
+    auto variables = c.variables;
+    const Launch first = *FindLaunch(Of(variables));
+    EXPECT_NE(first.name, "");
+    variables[c.attempt] = "3";
+    EXPECT_EQ(FindLaunch(Of(variables))->name, first.name);
+    EXPECT_EQ(FindLaunch(Of(variables))->attempt, 3);
+    variables[c.id] = "8";
+    EXPECT_NE(FindLaunch(Of(variables))->name, first.name);
+  }
+  // torchrun's default, which is no name.
+  auto unnamed = kCases[0].variables;
+  unnamed["TORCHELASTIC_RUN_ID"] = "none";
+  EXPECT_EQ(FindLaunch(Of(unnamed))->name, "torchrun " + DescribeProcess(getppid()));
+  unnamed.erase("TORCHELASTIC_RUN_ID");
+  EXPECT_EQ(FindLaunch(Of(unnamed))->name, "torchrun " + DescribeProcess(getppid()));
 }
 
 TEST(ProcessRankTest, OurOwnVariables) {
@@ -112,9 +151,9 @@ TEST(ProcessRankTest, TorchrunOnSeveralHostsMeetsBesideItsOwnStore) {
     EXPECT_TRUE(first > port || first + place.num_ports <= port) << first << " " << port;
   }
   // Another attempt of the same job is another job.
-  EXPECT_EQ(place.attempt, 0);
+  EXPECT_EQ(place.launch.attempt, 0);
   variables["TORCHELASTIC_RESTART_COUNT"] = "1";
-  EXPECT_EQ((*Find(variables))->attempt, 1);
+  EXPECT_EQ((*Find(variables))->launch.attempt, 1);
   EXPECT_NE((*Find(variables))->job, place.job);
   variables["TRIREME_RENDEZVOUS"] = "/shared/folder";
   place = **Find(variables);
