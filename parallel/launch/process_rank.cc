@@ -106,6 +106,8 @@ StatusOr<ProcessRank> FromOurs(const Environment& environment) {
         "listen, or to a new folder for this job that all of its processes see");
   }
   place.job = "job";
+  place.launch.name = Value(environment, "TRIREME_LAUNCH");
+  TRIREME_ASSIGN_OR_RETURN(place.launch.attempt, AttemptOf(environment, "TRIREME_ATTEMPT"));
   place.supervised = environment("TRIREME_SUPERVISED") != nullptr;
   return place;
 }

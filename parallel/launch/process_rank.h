@@ -2,7 +2,8 @@
 //
 // These are understood, the first that is there counts:
 //   * Our own (supervisor.h, or a script of the user's): TRIREME_RANK, TRIREME_WORLD_SIZE, TRIREME_LOCAL_RANK and, if
-//     the job is on several hosts, TRIREME_LOCAL_WORLD_SIZE.
+//     the job is on several hosts, TRIREME_LOCAL_WORLD_SIZE. TRIREME_LAUNCH and TRIREME_ATTEMPT if the job is started
+//     again when it fails (see Launch).
 //   * torchrun's: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
 //   * Open MPI's: OMPI_COMM_WORLD_RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE.
 //   * Slurm's, in what srun has started: SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_LOCALID, SLURM_STEP_NODELIST. (A
@@ -61,8 +62,8 @@ StatusOr<std::optional<ProcessRank>> FindProcessRank(const Environment& environm
 StatusOr<std::optional<ProcessRank>> FindProcessRank();
 
 // As far as the launcher tells; also where one process is all of the job. torchrun's is named by its run id, or where
-// that is left out ("none") by the process that has started this one; Slurm's by cluster and job. Fails as
-// FindProcessRank does.
+// that is left out ("none") by the process that has started this one; Slurm's by cluster and job; a supervisor hands
+// its own on. Fails as FindProcessRank does.
 StatusOr<Launch> FindLaunch(const Environment& environment);
 StatusOr<Launch> FindLaunch();
 

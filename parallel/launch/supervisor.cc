@@ -14,6 +14,7 @@
 #include "parallel/launch/child_process.h"
 #include "parallel/launch/file_store.h"
 #include "parallel/launch/job_folder.h"
+#include "parallel/launch/process_rank.h"
 #include "parallel/launch/signal_reader.h"
 
 namespace trireme {
@@ -78,6 +79,7 @@ class Supervisor {
 
  private:
   Status StartAll() {
+    TRIREME_ASSIGN_OR_RETURN(const Launch launch, FindLaunch());
     ChildOptions child;
     child.command = options_.command.empty() ? OwnCommand() : options_.command;
     for (int rank = 0; rank < options_.world_size; ++rank) {
@@ -87,6 +89,8 @@ class Supervisor {
                            absl::StrCat("TRIREME_LOCAL_WORLD_SIZE=", options_.world_size),
                            absl::StrCat("TRIREME_RENDEZVOUS=", folder_.path()),
                            absl::StrCat("TRIREME_JOB=", folder_.job()),
+                           absl::StrCat("TRIREME_LAUNCH=", launch.name),
+                           absl::StrCat("TRIREME_ATTEMPT=", launch.attempt),
                            "TRIREME_SUPERVISED=1"};
       child.prefix = rank == 0 ? "" : absl::StrCat("rank ", rank, ": ");
       TRIREME_ASSIGN_OR_RETURN(ChildProcess started, Annotate(ChildProcess::Start(child), absl::StrCat("rank ", rank)));

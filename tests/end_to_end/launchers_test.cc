@@ -173,6 +173,21 @@ TEST_P(Attempts, DoesNotGoOnWithAnEarlierRun) {
   }
 }
 
+// Here one process is all that the launcher starts, and it starts the others.
+TEST_P(Attempts, TheNextOneGoesOnWithWorkersOfItsOwn) {
+  const std::string run = NewFolder("run"), name = NewFolder("job"), config = TinyConfig();
+  for (const int attempt : {0, 1}) {
+    LaunchedJob job(
+        GetParam().environment, 1, attempt, name,
+        {"--config=" + config, "--out=" + run, "--workers=2", absl::StrCat("--steps=", 3 + 2 * attempt), "--set",
+         "communicator={[communicator/gloo] {}}", "--set", "schedule={[schedule/constant] {learning_rate: 0.001}}"});
+    const ToolResult result = job.Wait()[0];
+    ASSERT_EQ(result.exit_code, 0) << result.output;
+    EXPECT_EQ(absl::StrContains(result.output, "resumed from"), attempt > 0) << result.output;
+    EXPECT_EQ(StepsDone(run), 3 + 2 * attempt);
+  }
+}
+
 // Without --out each start finds a folder of its own, but for one that goes on.
 TEST_P(Attempts, GoesOnInTheFolderThatItHasFound) {
   const std::string name = NewFolder("job"), config = TinyConfig(), stands = NewFolder("stands");

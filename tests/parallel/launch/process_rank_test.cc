@@ -66,6 +66,13 @@ TEST(ProcessRankTest, ALaunchKeepsItsNameOverAttempts) {
         {"SLURM_CLUSTER_NAME", "test"}},
        "SLURM_RESTART_COUNT",
        "SLURM_JOB_ID"},
+      {{{"TRIREME_RANK", "0"},
+        {"TRIREME_WORLD_SIZE", "1"},
+        {"TRIREME_LOCAL_RANK", "0"},
+        {"TRIREME_RENDEZVOUS", "/folder"},
+        {"TRIREME_LAUNCH", "this"}},
+       "TRIREME_ATTEMPT",
+       "TRIREME_LAUNCH"},
   };
   for (const auto& c : kCases) {
     auto variables = c.variables;
