@@ -129,8 +129,11 @@ Status TrainInThisProcess(const std::string& path, Config config, const Launch& 
 }
 
 // The same command for every attempt, in one folder, and from its last checkpoint on.
-Status TrainWithRestarts(const Config& config, const std::string& name) {
-  const std::string folder = RunFolderOf(name, config, FLAGS_resume);
+Status TrainWithRestarts(const Config& config, const std::string& name, const Launch& launch) {
+  const bool resume = GoesOn(name, config, launch);
+  const std::string folder = RunFolderOf(name, config, resume);
+  // Here and not in the first attempt alone, which may end before it has looked.
+  if (!resume) TRIREME_RETURN_IF_ERROR(RefuseEarlierRun(folder));
   RestartOptions options;
   options.restarts = FLAGS_restarts;
   options.command = [&](int attempt) -> StatusOr<std::vector<std::string>> {
@@ -158,7 +161,7 @@ Status Train() {
   }
   // Before there is a process for each worker.
   TRIREME_RETURN_IF_ERROR(Annotate(CheckNumbers(config), path));
-  if (FLAGS_restarts > 0) return TrainWithRestarts(config, NameOf(path));
+  if (FLAGS_restarts > 0) return TrainWithRestarts(config, NameOf(path), launch);
   TRIREME_ASSIGN_OR_RETURN(const std::unique_ptr<Launcher> launcher, Annotate(MakeLauncher(config), path));
   TRIREME_ASSIGN_OR_RETURN(const int servers, Annotate(NumServerRanks(config), path));
   if (const auto outcome = launcher->Start(config.workers() + servers)) return *outcome;

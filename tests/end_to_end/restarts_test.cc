@@ -181,6 +181,31 @@ TEST_P(Restarts, WhatTheUserHasToMendIsNotTriedAgain) {
   EXPECT_FALSE(absl::StrContains(result.output, "restart")) << result.output;
 }
 
+// The first attempt is killed before it can see that the folder is taken: the guard has to.
+TEST_P(Restarts, ARunThatWasThereBeforeIsLeftAlone) {
+  const std::string run = NewFolder("run");
+  ASSERT_EQ(RunToolProcess("train", Command(run, {"--steps=2"})).exit_code, 0);
+  const auto checkpoint = FindCheckpoint(run);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const std::string metrics = ReadAll(run + "/metrics.jsonl");
+  ToolProcess guard("train", Command(run, {"--restarts=3"}));
+  std::vector<pid_t> killed;
+  guard.WaitUntil([&] {
+    for (pid_t process : ProcessesOf(run)) {
+      if (process == guard.pid() || !killed.empty()) continue;
+      kill(process, SIGKILL);
+      killed.push_back(process);
+    }
+    return false;
+  });
+  const ToolResult result = guard.Wait();
+  EXPECT_EQ(result.exit_code, 2) << result.output;
+  EXPECT_TRUE(absl::StrContains(result.output, "holds a run already")) << result.output;
+  EXPECT_TRUE(killed.empty()) << "the job was started";
+  EXPECT_EQ(*FindCheckpoint(run), *checkpoint);
+  EXPECT_EQ(ReadAll(run + "/metrics.jsonl"), metrics);
+}
+
 TEST_P(Restarts, AJobThatFailsOnceTooOftenEnds) {
   const std::string run = NewFolder("run");
   ToolProcess guard("train", Command(run, {"--restarts=1", "--steps=100000"}));

@@ -26,4 +26,11 @@ bool IsRunOf(const Launch& launch, const std::string& run_folder) {
   return began.ok() && *began == launch.name && FindCheckpoint(run_folder).ok();
 }
 
+Status RefuseEarlierRun(const std::string& run_folder) {
+  const StatusOr<std::string> checkpoint = FindCheckpoint(run_folder);
+  if (!checkpoint.ok()) return absl::OkStatus();
+  return absl::AlreadyExistsError(absl::StrCat(run_folder, " holds a run already (", *checkpoint,
+                                               "): go on with it by --resume, or choose another --out"));
+}
+
 }  // namespace trireme

@@ -16,6 +16,9 @@ Status NoteLaunch(const std::string& run_folder, const Launch& launch);
 // checkpoint: what a cluster's launcher starts again goes on, and does not touch a run that was there before.
 bool IsRunOf(const Launch& launch, const std::string& run_folder);
 
+// AlreadyExists if a new run has no place in this folder.
+Status RefuseEarlierRun(const std::string& run_folder);
+
 }  // namespace trireme
 
 #endif  // TRIREME_TOOLS_JOB_OWN_RUN_H_
