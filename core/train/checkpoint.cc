@@ -9,9 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "core/base/files.h"
 #include "core/base/json_text.h"
 #include "core/train/array_lookup.h"
@@ -71,12 +73,19 @@ SafetensorsContent StateContent(const ParameterArena& arena, const RunState& run
   return content;
 }
 
+// As WriteCheckpoint names them. What else lies there (a copy, a name that the user gave) is the user's: it is neither
+// the newest checkpoint nor ever removed.
+bool IsCheckpointName(absl::string_view name) {
+  constexpr size_t kLeastDigits = 8;
+  return absl::ConsumePrefix(&name, "step_") && name.size() >= kLeastDigits &&
+         std::all_of(name.begin(), name.end(), [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
+}
+
 std::vector<fs::path> ListCheckpoints(const fs::path& run_folder) {
   std::vector<fs::path> found;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(run_folder / kFolder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (absl::StartsWith(name, "step_") && name.find('.') == std::string::npos) found.push_back(entry.path());
+    if (IsCheckpointName(entry.path().filename().string())) found.push_back(entry.path());
   }
   // By number: a step of nine digits has a longer name.
   std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) {

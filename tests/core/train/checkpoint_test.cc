@@ -150,6 +150,26 @@ TEST(CheckpointTest, KeepsTheNewest) {
   EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_100000001"));
 }
 
+// Copies, and names that the user gave.
+TEST(CheckpointTest, WhatTheUserPutsBesideThemIsNeitherTheNewestNorRemoved) {
+  const TemporaryFolder run;
+  Worker worker(1);
+  ASSERT_TRUE(Save(run.path(), 1, Info(4), worker).ok());
+  const std::string folder = run / "checkpoints/";
+  const std::vector<std::string> others = {"step_00000004_backup", "step_99", "step_best", "step_bestofall"};
+  for (const std::string& name : others) {
+    std::filesystem::copy(folder + "step_00000004", folder + name, std::filesystem::copy_options::recursive);
+  }
+  EXPECT_EQ(*FindCheckpoint(run.path()), folder + "step_00000004");
+  EXPECT_EQ(*FindCheckpoint(folder + "step_best"), folder + "step_best") << "which has all files of one";
+  ASSERT_TRUE(Save(run.path(), 1, Info(5), worker).ok());
+  EXPECT_EQ(*FindCheckpoint(run.path()), folder + "step_00000005");
+  std::vector<std::string> expected = others;
+  expected.insert(expected.begin(), "step_00000005");
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(Names(folder), expected);
+}
+
 // What a process leaves when it is killed half way is never taken for a checkpoint, and goes with the next one.
 TEST(CheckpointTest, WhatIsUnfinishedIsNoCheckpoint) {
   const TemporaryFolder run;
