@@ -64,7 +64,7 @@ Status Evaluate() {
     model->device->BindToThisThread();
     TRIREME_ASSIGN_OR_RETURN(
         found, DetectAll(*model->detector, *data, model->config.evaluation(), model->config.loader().threads(),
-                         model->precision, *model->device, communicator, &faults));
+                         model->precision, *model->device, communicator, &faults, /*stop_requested=*/nullptr));
     return absl::OkStatus();
   }));
   if (!faults.empty()) absl::PrintF("%s\n", faults.Summary());

@@ -38,7 +38,8 @@ Trainer::Trainer(const Parts& parts, const TrainerOptions& options)
       clock_(*parts.communicator, *parts.strategy, lag_ == 0),
       results_(*parts.device, synchronous_ ? *parts.communicator : lone_),
       step_(parts, &results_, options.step),
-      parts_of_batch_(static_cast<size_t>(options.accumulate_steps)) {}
+      parts_of_batch_(static_cast<size_t>(options.accumulate_steps)),
+      last_saved_(options.first_step) {}
 
 Status Trainer::Run() {
   const Status status = CatchDeviceError([&] { return RunLoop(); });
@@ -77,10 +78,7 @@ Status Trainer::Interrupt(const Interruption& due) {
   TRIREME_RETURN_IF_ERROR(parts_.strategy->Settle());
   parts_.arena->RefreshRounded();
   if (due.checkpoint || due.stop) TRIREME_RETURN_IF_ERROR(Checkpoint(steps_done));
-  if (due.stop && steps_done < options_.total_steps) {
-    return absl::CancelledError(absl::StrCat("stopped after step ", steps_done, " of ", options_.total_steps,
-                                             "; the checkpoint is saved, --resume goes on from it"));
-  }
+  if (due.stop && steps_done < options_.total_steps) return Stopped(steps_done, "");
   if (due.evaluation) TRIREME_RETURN_IF_ERROR(Evaluate(steps_done));
   return absl::OkStatus();
 }
@@ -107,6 +105,7 @@ bool Trainer::OwesEvaluation(int64_t steps_done) const {
 Status Trainer::Checkpoint(int64_t steps_done) {
   const TraceSpan span(TraceKind::kCheckpoint, "checkpoint after step", steps_done - 1);
   TRIREME_RETURN_IF_ERROR(SayWhen(parts_.save_checkpoint(steps_done), "the checkpoint after step ", steps_done));
+  last_saved_ = steps_done;
   if (parts_.observer != nullptr) parts_.observer->OnCheckpoint(steps_done);
   return absl::OkStatus();
 }
@@ -114,9 +113,29 @@ Status Trainer::Checkpoint(int64_t steps_done) {
 Status Trainer::Evaluate(int64_t steps_done) {
   const TraceSpan span(TraceKind::kEvaluation, "evaluation after step", steps_done - 1);
   const StatusOr<EvaluationReport> evaluation = parts_.evaluate(steps_done);
+  if (absl::IsCancelled(evaluation.status())) return StopInEvaluation(steps_done);
   TRIREME_RETURN_IF_ERROR(SayWhen(evaluation.status(), "the evaluation after step ", steps_done));
   if (parts_.observer != nullptr) parts_.observer->OnEvaluation(steps_done, *evaluation);
   return absl::OkStatus();
+}
+
+Status Trainer::StopInEvaluation(int64_t steps_done) {
+  // Nothing has changed since the strategy settled, but ranks that only serve wait for the next step. After the last
+  // one they have ended.
+  if (steps_done < options_.total_steps) {
+    Interruption stop;
+    stop.steps_done = steps_done;
+    stop.stop = true;
+    parts_.strategy->Announce(stop);
+    TRIREME_RETURN_IF_ERROR(parts_.strategy->Settle());
+  }
+  if (last_saved_ != steps_done) TRIREME_RETURN_IF_ERROR(Checkpoint(steps_done));
+  return Stopped(steps_done, ", in its evaluation");
+}
+
+Status Trainer::Stopped(int64_t steps_done, const char* where) const {
+  return absl::CancelledError(absl::StrCat("stopped after step ", steps_done, " of ", options_.total_steps, where,
+                                           "; the checkpoint is saved, --resume goes on from it"));
 }
 
 Status Trainer::EnqueueStep(int64_t step) {

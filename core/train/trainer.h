@@ -81,7 +81,7 @@ class Trainer {
     Schedule* schedule = nullptr;
     BatchSource* batches = nullptr;
     TrainObserver* observer = nullptr;  // null on all ranks but 0
-    // Empty: no evaluation. Collective.
+    // Empty: no evaluation. Collective. Cancelled, on every rank, where one was asked to stop before it was done.
     std::function<StatusOr<EvaluationReport>(int64_t steps_done)> evaluate;
     // Collective.
     std::function<Status(int64_t steps_done)> save_checkpoint;
@@ -92,7 +92,8 @@ class Trainer {
   Trainer(const Parts& parts, const TrainerOptions& options);
 
   // Trains from first_step to total_steps; a resumed run begins with the evaluation that is due at first_step, if any.
-  // Cancelled if it was asked to stop: a checkpoint of where it stopped was saved. A loss that is not finite stops the
+  // Cancelled if it was asked to stop: a checkpoint of where it stopped was saved; an evaluation that was under way is
+  // made up for when the run is resumed. A loss that is not finite stops the
   // job, before it reaches the weights, with a sentence that names the loss, the rank, the images and the function.
   // Memory that does not suffice ends in one that names who took it, and a batch size that would fit.
   Status Run();
@@ -124,6 +125,9 @@ class Trainer {
   // Of a run that goes on from here: one that is due, or was due before and had to wait for the strategy to be settled.
   bool OwesEvaluation(int64_t steps_done) const;
   Status Evaluate(int64_t steps_done);
+  // Asked to stop in the evaluation after this step, which a run that goes on makes up for.
+  Status StopInEvaluation(int64_t steps_done);
+  Status Stopped(int64_t steps_done, const char* where) const;
   Status Checkpoint(int64_t steps_done);
   Status EnqueueStep(int64_t step);
   Status NextBatch(int64_t step);
@@ -153,6 +157,7 @@ class Trainer {
   std::deque<PendingStep> pending_;
   std::vector<FinishedStep> finished_;     // since the last meeting
   std::vector<StepOutcome> own_outcomes_;  // theirs, of this worker
+  int64_t last_saved_;                     // steps done in the newest checkpoint
   double last_read_ = 0;
   int overflowed_in_a_row_ = 0;
   int not_finite_in_a_row_ = 0;

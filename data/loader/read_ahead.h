@@ -8,6 +8,7 @@
 
 #include <glog/logging.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -44,15 +45,31 @@ class ReadAhead {
     std::unique_lock<std::mutex> lock(mutex_);
     if (taken_ == count_) return false;
     changed_.wait(lock, [this] { return made_.count(taken_) > 0; });
+    Take(value);
+    return true;
+  }
+  // False when all have been taken, and where the next one is not there within `seconds`.
+  bool NextWithin(double seconds, T* value) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (taken_ == count_) return false;
+    const auto is_there = [this] { return made_.count(taken_) > 0; };
+    if (!changed_.wait_for(lock, std::chrono::duration<double>(seconds), is_there)) return false;
+    Take(value);
+    return true;
+  }
+  // All have been taken. For the thread that takes.
+  bool done() const { return taken_ == count_; }
+
+ private:
+  // It is there. Locked.
+  void Take(T* value) {
     const auto found = made_.find(taken_);
     *value = std::move(found->second);
     made_.erase(found);
     ++taken_;
     changed_.notify_all();
-    return true;
   }
 
- private:
   void Work() {
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {

@@ -41,6 +41,25 @@ TEST(ReadAhead, GoesNoFurtherThanItIsTold) {
   EXPECT_GE(furthest, 9);
 }
 
+TEST(ReadAhead, WaitsNoLongerThanItIsTold) {
+  std::atomic<bool> may_go{false};
+  ReadAhead<int> reader(2, 1, 1, [&may_go](int64_t index) {
+    while (index == 1 && !may_go) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return static_cast<int>(index);
+  });
+  int value = -1;
+  ASSERT_TRUE(reader.NextWithin(60, &value));
+  EXPECT_EQ(value, 0);
+  EXPECT_FALSE(reader.NextWithin(0, &value));
+  EXPECT_FALSE(reader.NextWithin(0.01, &value));
+  EXPECT_FALSE(reader.done());
+  may_go = true;
+  ASSERT_TRUE(reader.NextWithin(60, &value));
+  EXPECT_EQ(value, 1);
+  EXPECT_TRUE(reader.done());
+  EXPECT_FALSE(reader.NextWithin(60, &value));
+}
+
 TEST(ReadAhead, StopsWhereverItIs) {
   for (int i = 0; i < 50; ++i) {
     ReadAhead<int> reader(i, 1 + i % 3, 3, [](int64_t index) { return static_cast<int>(index); });

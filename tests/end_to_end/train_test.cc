@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <chrono>
 #include <filesystem>
 #include <regex>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "core/train/checkpoint.h"
@@ -219,6 +221,56 @@ INSTANTIATE_TEST_SUITE_P(
                     Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP32", kYolo}, Interruption{"gloo", SIGTERM},
                     Interruption{"gloo", SIGKILL}, Interruption{"gloo", SIGINT, "PER_WORKER"}));
 
+class StopInEvaluation : public testing::TestWithParam<std::string> {};
+
+// Of far more images than the time suffices for.
+TEST_P(StopInEvaluation, SavesSoonAndResumedEqualsNeverInterrupted) {
+  const std::string config = TinyConfig(), whole = NewFolder("whole"), broken = NewFolder("broken");
+  const auto arguments = [&](const std::string& out, const std::string& images, std::vector<std::string> more = {}) {
+    more.insert(more.end(), {"--config=" + config, "--out=" + out, "--workers=2", "--steps=6", "--set",
+                             "evaluation.every_steps=3", "--set", "eval_data.num_images=" + images});
+    if (!GetParam().empty()) more.insert(more.end(), {"--set", GetParam(), "--set", CommunicatorOf("gloo")});
+    return more;
+  };
+  ASSERT_EQ(RunToolProcess("train", arguments(whole, "4")).exit_code, 0);
+  {
+    ToolProcess process("train", arguments(broken, "1000000"));
+    ASSERT_TRUE(process.WaitUntil([&] {
+      const auto events = ReadEvents(broken);
+      return !events.empty() && events.back().value("step", 0) == 3;
+    }));
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    const auto start = std::chrono::steady_clock::now();
+    process.Signal(SIGTERM);
+    const ToolResult result = process.Wait();
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+    EXPECT_EQ(result.exit_code, 1) << result.output;
+    EXPECT_NE(result.output.find("stopped after step 3 of 6, in its evaluation"), std::string::npos) << result.output;
+  }
+  const auto checkpoint = FindCheckpoint(broken);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(ReadCheckpointInfo(*checkpoint)->step, 3);
+  const ToolResult resumed = RunToolProcess("train", arguments(broken, "4", {"--resume"}));
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
+  EXPECT_TRUE(ReadAll(Model(whole)) == ReadAll(Model(broken)));
+  EXPECT_TRUE(ReadAll(*FindCheckpoint(whole) + "/state.safetensors") ==
+              ReadAll(*FindCheckpoint(broken) + "/state.safetensors"));
+  const auto evaluations = [](const std::string& run) {
+    std::vector<nlohmann::json> found;
+    for (const auto& event : ReadEvents(run)) {
+      if (event["event"] == "eval") found.push_back(event);
+    }
+    return found;
+  };
+  EXPECT_EQ(evaluations(broken), evaluations(whole));
+  EXPECT_EQ(evaluations(broken).size(), 2u);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Strategies, StopInEvaluation,
+    testing::Values("", "strategy={[strategy/sharded] {}}",
+                    "strategy={[strategy/parameter_server] {num_servers: 1 placement: OWN_RANKS}}"));
+
 class Narrow : public testing::TestWithParam<std::string> {};
 
 TEST_P(Narrow, TrainsEvaluatesAndDetects) {
@@ -284,8 +336,7 @@ TEST(Tools, DetectSaysThatItsMemoryIsTooLittle) {
     if (detect.exit_code == 0) break;
     ++too_little;
     EXPECT_EQ(detect.exit_code, 1) << detect.output;
-    EXPECT_NE(detect.output.find(absl::StrCat("the limit is ", megabytes, " MiB")), std::string::npos)
-        << detect.output;
+    EXPECT_NE(detect.output.find(absl::StrCat("the limit is ", megabytes, " MiB")), std::string::npos) << detect.output;
   }
   EXPECT_GT(too_little, 0);
 }

@@ -1,6 +1,7 @@
 #include "tools/job/evaluate.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "absl/strings/str_format.h"
@@ -70,63 +71,116 @@ struct Read {
   Prepared prepared;
 };
 
-// This rank's images, added to `evaluator`.
-Status EvaluateShare(Detector& detector, const Dataset& data, int64_t batch_size, int threads, Precision precision,
-                     Device& device, int rank, int world, DetectionEvaluator* evaluator, FaultLog* faults) {
-  std::vector<Read> batch;
-  const auto flush = [&]() -> Status {
-    if (batch.empty()) return absl::OkStatus();
-    std::vector<const Prepared*> images;
-    for (const Read& read : batch) images.push_back(&read.prepared);
-    TRIREME_ASSIGN_OR_RETURN(const std::vector<Detections> detections,
-                             DetectImages(detector, images, precision, device));
-    for (size_t i = 0; i < batch.size(); ++i) {
-      evaluator->Add(batch[i].sample.id, batch[i].sample.objects, detections[i]);
-    }
-    batch.clear();
-    return absl::OkStatus();
-  };
-  const int64_t share = (data.size() - rank + world - 1) / world;
-  const ImageSpec spec = detector.image_spec();
-  ReadAhead<Read> reader(share, threads, 2 * batch_size, [&data, &spec, rank, world](int64_t i) {
-    Read read;
-    read.status = data.Get(rank + i * world, &read.sample);
-    if (read.status.ok()) read.prepared = Prepare(read.sample.source, spec);
-    read.sample.source = nullptr;
-    return read;
-  });
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// This rank's images, in rounds.
+class Share {
+ public:
+  Share(Detector& detector, const Dataset& data, int64_t batch_size, int threads, Precision precision, Device& device,
+        int rank, int world, FaultLog* faults)
+      : detector_(detector),
+        batch_size_(batch_size),
+        precision_(precision),
+        device_(device),
+        rank_(rank),
+        world_(world),
+        faults_(*faults),
+        evaluator_(static_cast<int>(data.class_names().size())),
+        reader_((data.size() - rank + world - 1) / world, threads, 2 * batch_size,
+                [&data, spec = detector.image_spec(), rank, world](int64_t i) {
+                  Read read;
+                  read.status = data.Get(rank + i * world, &read.sample);
+                  if (read.status.ok()) read.prepared = Prepare(read.sample.source, spec);
+                  read.sample.source = nullptr;
+                  return read;
+                }) {}
+
+  // Goes on until a batch is done, or `seconds` have passed without one.
+  Status Work(double seconds);
+  bool done() const { return reader_.done() && batch_.empty(); }
+  DetectionEvaluator& evaluator() { return evaluator_; }
+
+ private:
+  Status DetectBatch();
+
+  Detector& detector_;
+  const int64_t batch_size_;
+  const Precision precision_;
+  Device& device_;
+  const int rank_, world_;
+  FaultLog& faults_;
+  DetectionEvaluator evaluator_;
+  std::vector<Read> batch_;
+  int64_t taken_ = 0;
+  ReadAhead<Read> reader_;  // the last: its threads end first
+};
+
+Status Share::Work(double seconds) {
+  const double end = Now() + seconds;
   Read read;
-  for (int64_t index = rank; reader.Next(&read); index += world) {
-    if (!read.status.ok()) {
-      faults->Add("image does not decode", read.sample.name.empty() ? absl::StrCat("image ", index) : read.sample.name,
+  while (static_cast<int64_t>(batch_.size()) < batch_size_ && !reader_.done()) {
+    if (!reader_.NextWithin(std::max(0.0, end - Now()), &read)) return absl::OkStatus();
+    const int64_t index = rank_ + world_ * taken_++;
+    if (read.status.ok()) {
+      batch_.push_back(std::move(read));
+    } else {
+      faults_.Add("image does not decode", read.sample.name.empty() ? absl::StrCat("image ", index) : read.sample.name,
                   absl::StrCat(read.status.message(), "; left out of the evaluation"));
-      continue;
     }
-    batch.push_back(std::move(read));
-    if (static_cast<int64_t>(batch.size()) == batch_size) TRIREME_RETURN_IF_ERROR(flush());
   }
-  return flush();
+  return batch_.empty() ? absl::OkStatus() : DetectBatch();
+}
+
+Status Share::DetectBatch() {
+  std::vector<const Prepared*> images;
+  for (const Read& read : batch_) images.push_back(&read.prepared);
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<Detections> detections,
+                           DetectImages(detector_, images, precision_, device_));
+  for (size_t i = 0; i < batch_.size(); ++i) {
+    evaluator_.Add(batch_[i].sample.id, batch_[i].sample.objects, detections[i]);
+  }
+  batch_.clear();
+  return absl::OkStatus();
+}
+
+// What the ranks tell one another after each round.
+struct Round {
+  bool stop = false;       // one was asked to
+  bool unfinished = true;  // one is not done
+};
+
+StatusOr<Round> Meet(const Round& mine, Communicator& communicator, Device& device) {
+  const Tensor of_all = Tensor::From(device, {2}, std::vector<int32_t>{mine.stop, mine.unfinished});
+  TRIREME_RETURN_IF_ERROR(communicator.AllReduce(of_all, ReduceOperation::kMax, device.compute_stream()));
+  const std::vector<int32_t> flags = of_all.ToVector<int32_t>();
+  if (!device.compute_stream().is_inline()) TRIREME_RETURN_IF_ERROR(communicator.status());
+  return Round{flags[0] != 0, flags[1] != 0};
 }
 
 }  // namespace
 
 StatusOr<DetectionEvaluator> DetectAll(Detector& detector, const Dataset& data, const EvaluationConfig& config,
                                        int threads, Precision precision, Device& device, Communicator& communicator,
-                                       FaultLog* faults) {
-  DetectionEvaluator evaluator(static_cast<int>(data.class_names().size()));
-  // A rank that fails still takes part in the exchange, so that its peers hear of it.
-  const Status mine = EvaluateShare(detector, data, config.batch_size(), threads, precision, device,
-                                    communicator.rank(), communicator.size(), &evaluator, faults);
-  if (!mine.ok()) {
-    communicator.Abort(mine);
-    return mine;
+                                       FaultLog* faults, const std::atomic<bool>* stop_requested) {
+  const double round_seconds = std::min(1.0, communicator.timeout_seconds() / 10);
+  Share share(detector, data, config.batch_size(), threads, precision, device, communicator.rank(), communicator.size(),
+              faults);
+  for (Round round; round.unfinished;) {
+    if (const Status worked = share.Work(round_seconds); !worked.ok()) {
+      communicator.Abort(worked);
+      return worked;
+    }
+    const Round mine = {stop_requested != nullptr && stop_requested->load(), !share.done()};
+    TRIREME_ASSIGN_OR_RETURN(round, Meet(mine, communicator, device));
+    if (round.stop) return absl::CancelledError("stopped in an evaluation");
   }
+  DetectionEvaluator& evaluator = share.evaluator();
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> shares,
                            AllGatherStrings(communicator, evaluator.Serialize(), device));
   for (int rank = 0; rank < communicator.size(); ++rank) {
     if (rank != communicator.rank()) TRIREME_RETURN_IF_ERROR(evaluator.Merge(shares[static_cast<size_t>(rank)]));
   }
-  return evaluator;
+  return std::move(evaluator);
 }
 
 EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vector<std::string>& class_names,
@@ -143,9 +197,10 @@ EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vect
 
 StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
                                             int threads, Precision precision, Device& device,
-                                            Communicator& communicator, FaultLog* faults) {
-  TRIREME_ASSIGN_OR_RETURN(const DetectionEvaluator evaluator,
-                           DetectAll(detector, data, config, threads, precision, device, communicator, faults));
+                                            Communicator& communicator, FaultLog* faults,
+                                            const std::atomic<bool>* stop_requested) {
+  TRIREME_ASSIGN_OR_RETURN(const DetectionEvaluator evaluator, DetectAll(detector, data, config, threads, precision,
+                                                                         device, communicator, faults, stop_requested));
   return MakeReport(evaluator, data.class_names(), config);
 }
 

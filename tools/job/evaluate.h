@@ -2,6 +2,7 @@
 #ifndef TRIREME_TOOLS_JOB_EVALUATE_H_
 #define TRIREME_TOOLS_JOB_EVALUATE_H_
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -18,14 +19,19 @@ namespace trireme {
 //
 // Collective: rank r takes the images i with i mod size = r, and all get the same report, which does not depend on the
 // number of workers. An image that cannot be read is counted in `faults` and left out. `threads` threads read ahead.
+//
+// The ranks meet after every batch, or after a second where images come slowly: so none waits longer for a slower one
+// than that takes, hears soon of one that is gone, and all end in the same round with Cancelled where `stop_requested`
+// (null: nobody can ask) is set on one of them.
 StatusOr<EvaluationReport> EvaluateDetector(Detector& detector, const Dataset& data, const EvaluationConfig& config,
                                             int threads, Precision precision, Device& device,
-                                            Communicator& communicator, FaultLog* faults);
+                                            Communicator& communicator, FaultLog* faults,
+                                            const std::atomic<bool>* stop_requested);
 
 // The first half of it: the detections of all images beside what is annotated.
 StatusOr<DetectionEvaluator> DetectAll(Detector& detector, const Dataset& data, const EvaluationConfig& config,
                                        int threads, Precision precision, Device& device, Communicator& communicator,
-                                       FaultLog* faults);
+                                       FaultLog* faults, const std::atomic<bool>* stop_requested);
 // And the second.
 EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vector<std::string>& class_names,
                             const EvaluationConfig& config);

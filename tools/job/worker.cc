@@ -181,7 +181,7 @@ Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* obser
       TRIREME_RETURN_IF_ERROR(WithBuffersOfRankZero(*rank.arena, communicator, [&]() -> Status {
         TRIREME_ASSIGN_OR_RETURN(
             report, EvaluateDetector(*rank.detector, *job.eval_data, config.evaluation(), config.loader().threads(),
-                                     precision, device, communicator, job.faults.get()));
+                                     precision, device, communicator, job.faults.get(), stop_requested));
         return absl::OkStatus();
       }));
       return report;

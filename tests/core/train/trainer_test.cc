@@ -148,6 +148,40 @@ TEST(TrainerTest, AStopInTheLastStepIsNoStop) {
   EXPECT_THAT(outcome.notes.events, ElementsAre("checkpoint 4", "evaluation 4 mAP50"));
 }
 
+// Which a run that goes on makes up for. One checkpoint of the step will do.
+TEST(TrainerTest, AStopInAnEvaluationSavesWhatTheStepHasCome) {
+  for (const int world_size : {1, 2}) {
+    for (const int64_t checkpoint_every : {0, 3}) {
+      const TemporaryFolder run;
+      Plan plan = Steps(9, world_size);
+      plan.run_folder = run.path();
+      plan.options.evaluate_every = 3;
+      plan.options.checkpoint_every = checkpoint_every;
+      plan.evaluation = absl::CancelledError("stopped");
+      const Outcome outcome = Train(plan);
+      for (const Status& status : outcome.statuses) {
+        EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+        EXPECT_THAT(std::string(status.message()), HasSubstr("stopped after step 3 of 9, in its evaluation"));
+      }
+      EXPECT_THAT(outcome.notes.events, ElementsAre("checkpoint 3"));
+      plan.evaluation = absl::OkStatus();
+      plan.resume = *FindCheckpoint(run.path());
+      plan.options.first_step = 3;
+      const Outcome resumed = Train(plan);
+      EXPECT_EQ(resumed.notes.events[0], "evaluation 3 mAP50");
+      EXPECT_EQ(resumed.values, Train(Steps(9, world_size)).values);
+    }
+  }
+  Plan last = Steps(3);
+  last.evaluation = absl::CancelledError("stopped");
+  const Outcome outcome = Train(last);
+  EXPECT_EQ(outcome.statuses[0].code(), absl::StatusCode::kCancelled);
+  EXPECT_THAT(outcome.notes.events, ElementsAre("checkpoint 3"));
+  last.options.first_step = 3;
+  EXPECT_EQ(Train(last).statuses[0].code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(Train(last).notes.events.empty()) << "the checkpoint is the one that it was resumed from";
+}
+
 TEST(TrainerTest, ResumedEqualsNeverInterrupted) {
   for (int world_size : {1, 2}) {
     const Outcome whole = Train(Steps(9, world_size));

@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <thread>
+
 #include "data/shapes/shapes.h"
 #include "tests/parallel/testing/jobs.h"
 
@@ -37,7 +42,7 @@ class PixelDetector : public Detector {
   }
 };
 
-EvaluationReport Evaluate(int world, int64_t num_images, int batch_size) {
+ShapesDatasetConfig Scenes(int64_t num_images) {
   ShapesDatasetConfig scenes;
   scenes.set_num_images(num_images);
   scenes.set_width(kSize);
@@ -45,18 +50,35 @@ EvaluationReport Evaluate(int world, int64_t num_images, int batch_size) {
   scenes.set_max_objects(2);
   scenes.add_class_names("circle");
   scenes.add_class_names("square");
+  return scenes;
+}
+
+// Evaluates on `num_images` scenes with `detectors`, one for each rank.
+Status EvaluateWith(const std::vector<Detector*>& detectors, int64_t num_images, int batch_size,
+                    std::vector<EvaluationReport>* reports, double timeout_seconds = 60,
+                    const std::atomic<bool>* stop_requested = nullptr) {
   FaultLog faults;
-  const auto data = MakeShapes(scenes, {&faults}).value();
+  const auto data = MakeShapes(Scenes(num_images), {&faults}).value();
   EvaluationConfig config;
   config.set_batch_size(batch_size);
-  std::vector<EvaluationReport> reports(world);
-  const Status status = RunJob(world, [&](Communicator& communicator, Device& device) -> Status {
-    PixelDetector detector;
-    TRIREME_ASSIGN_OR_RETURN(
-        reports[communicator.rank()],
-        EvaluateDetector(detector, *data, config, 2, Precision::kFloat32, device, communicator, &faults));
-    return absl::OkStatus();
-  });
+  reports->resize(detectors.size());
+  return RunJob(
+      static_cast<int>(detectors.size()),
+      [&](Communicator& communicator, Device& device) -> Status {
+        const size_t rank = static_cast<size_t>(communicator.rank());
+        TRIREME_ASSIGN_OR_RETURN((*reports)[rank],
+                                 EvaluateDetector(*detectors[rank], *data, config, 2, Precision::kFloat32, device,
+                                                  communicator, &faults, stop_requested));
+        return absl::OkStatus();
+      },
+      timeout_seconds);
+}
+
+EvaluationReport Evaluate(int world, int64_t num_images, int batch_size) {
+  PixelDetector detector;  // has no state
+  std::vector<EvaluationReport> reports;
+  const Status status =
+      EvaluateWith(std::vector<Detector*>(static_cast<size_t>(world), &detector), num_images, batch_size, &reports);
   EXPECT_TRUE(status.ok()) << status;
   for (const EvaluationReport& report : reports) EXPECT_EQ(report, reports[0]);
   return reports[0];
@@ -78,6 +100,99 @@ TEST(EvaluateTest, FewerImagesThanWorkersWillDo) {
       EXPECT_EQ(Evaluate(world, num_images, 8), one) << num_images << " images, " << world << " workers";
     }
   }
+}
+
+// Takes its time with each image, counts batches, and may fail in the first.
+class SlowDetector : public PixelDetector {
+ public:
+  explicit SlowDetector(double seconds, Status status = absl::OkStatus())
+      : seconds_(seconds), status_(std::move(status)) {}
+  StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images, const Tensor& sizes) override {
+    ++batches;
+    TRIREME_RETURN_IF_ERROR(status_);
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds_ * static_cast<double>(images.dim(0))));
+    if (on_batch) on_batch();
+    return PixelDetector::Detect(context, images, sizes);
+  }
+
+  int batches = 0;
+  std::function<void()> on_batch;
+
+ private:
+  const double seconds_;
+  const Status status_;
+};
+
+// 30 images of 50 ms each, by one of them alone, are longer than any may wait.
+TEST(EvaluateTest, AWorkerThatIsSlowerIsNoFault) {
+  PixelDetector fast;
+  SlowDetector slow(0.05);
+  std::vector<EvaluationReport> reports;
+  const Status status = EvaluateWith({&fast, &slow}, 60, 8, &reports, /*timeout_seconds=*/1);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(slow.batches, 4);
+  EXPECT_EQ(reports[0], Evaluate(1, 60, 8));
+}
+
+// A data set whose images take long to be read, on one of the ranks.
+class SlowData : public Dataset {
+ public:
+  SlowData(const Dataset& data, int64_t slow_from, double seconds)
+      : data_(data), slow_from_(slow_from), seconds_(seconds) {}
+  int64_t size() const override { return data_.size(); }
+  const std::vector<std::string>& class_names() const override { return data_.class_names(); }
+  int max_objects() const override { return data_.max_objects(); }
+  Status Get(int64_t index, Sample* sample) const override {
+    if (index % 2 == 1 && index >= slow_from_) {
+      std::this_thread::sleep_for(std::chrono::duration<double>(seconds_));
+    }
+    return data_.Get(index, sample);
+  }
+
+ private:
+  const Dataset& data_;
+  const int64_t slow_from_;
+  const double seconds_;
+};
+
+// One image takes longer than any may wait.
+TEST(EvaluateTest, AnImageThatIsSlowToReadIsNoFault) {
+  FaultLog faults;
+  const auto data = MakeShapes(Scenes(20), {&faults}).value();
+  const SlowData slow(*data, 19, 1.5);
+  EvaluationConfig config;
+  EvaluationReport report;
+  const Status status = RunJob(
+      2,
+      [&](Communicator& communicator, Device& device) -> Status {
+        PixelDetector detector;
+        TRIREME_ASSIGN_OR_RETURN(
+            const EvaluationReport mine,
+            EvaluateDetector(detector, slow, config, 2, Precision::kFloat32, device, communicator, &faults, nullptr));
+        if (communicator.rank() == 0) report = mine;
+        return absl::OkStatus();
+      },
+      /*timeout_seconds=*/0.5);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(report, Evaluate(1, 20, 8));
+}
+
+TEST(EvaluateTest, WhoFailsEndsThePeersEvaluationSoon) {
+  SlowDetector failing(0, absl::InternalError("it is broken")), other(0.002);
+  std::vector<EvaluationReport> reports;
+  const Status status = EvaluateWith({&failing, &other}, 400, 4, &reports);
+  EXPECT_NE(std::string(status.message()).find("it is broken"), std::string::npos) << status;
+  EXPECT_LT(other.batches, 3);
+}
+
+TEST(EvaluateTest, AStopEndsItOnAllRanksInTheSameRound) {
+  std::atomic<bool> stop{false};
+  SlowDetector first(0), second(0.002), third(0);
+  second.on_batch = [&] { stop = second.batches >= 3; };
+  std::vector<EvaluationReport> reports;
+  const Status status = EvaluateWith({&first, &second, &third}, 600, 4, &reports, 60, &stop);
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
+  for (const SlowDetector* detector : {&first, &second, &third}) EXPECT_EQ(detector->batches, 3);
 }
 
 // Finds the whole of each image, and its left half.
