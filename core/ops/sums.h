@@ -164,6 +164,10 @@ struct BlockOfSums {
   }
 };
 
+// Each file its own: nvcc and g++ compile the same template to different functions of one name, of which the linker
+// keeps one.
+namespace {
+
 // The partial sums of blocks, for a last pass over them: rows of doubles.
 struct SumPartials {
   const double* partial;
@@ -174,6 +178,8 @@ struct SumPartials {
     for (int l = 0; l < kLanes; ++l) sums[l] += partial[row * width + c + l];
   }
 };
+
+}  // namespace
 
 // CUDA's half of ColumnSums; runs on CPU too, for tests.
 template <int kSums, int kLanes, class Short, class Body>

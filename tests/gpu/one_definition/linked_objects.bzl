@@ -1,0 +1,14 @@
+"""linked_objects: the object files that a program is linked from, its libraries' included."""
+
+def _linked_objects_impl(ctx):
+    objects = []
+    for dep in ctx.attr.deps:
+        for linker_input in dep[CcInfo].linking_context.linker_inputs.to_list():
+            for library in linker_input.libraries:
+                objects += library.pic_objects or library.objects or []
+    return [DefaultInfo(runfiles = ctx.runfiles(files = objects))]
+
+linked_objects = rule(
+    implementation = _linked_objects_impl,
+    attrs = {"deps": attr.label_list(providers = [CcInfo])},
+)
