@@ -91,7 +91,7 @@ ConvPlan::ConvPlan(const ConvProblem& problem)
     : graph_(problem), plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR), has_bias_(problem.bias) {}
 
 StatusOr<std::unique_ptr<ConvPlan>> ConvPlan::Make(const ConvProblem& problem, const EngineChoice& choice,
-                                                   const Descriptor& device) {
+                                                   const Descriptor& device, cudnnHandle_t handle) {
   std::unique_ptr<ConvPlan> made;
   TRIREME_RETURN_IF_ERROR(CatchDeviceError([&] {
     std::unique_ptr<ConvPlan> plan(new ConvPlan(Posed(problem, choice.fused)));
@@ -118,6 +118,7 @@ StatusOr<std::unique_ptr<ConvPlan>> ConvPlan::Make(const ConvProblem& problem, c
     TRIREME_RETURN_IF_ERROR(config.TryFinalize());
     plan->plan_.Refer(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config)
         .Refer(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device);
+    if (handle != nullptr) plan->plan_.Set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handle);
     TRIREME_RETURN_IF_ERROR(plan->plan_.TryFinalize());
     plan->workspace_bytes_ = plan->plan_.Get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
     plan->parts_ = std::move(knobs);

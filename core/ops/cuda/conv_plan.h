@@ -25,9 +25,10 @@ StatusOr<Descriptor> DevicePropertiesFromJson(const std::string& json);
 
 class ConvPlan {
  public:
-  // With this engine and these settings. Unimplemented if this cuDNN or this GPU has no such thing.
+  // With this engine and these settings. Unimplemented if this cuDNN or this GPU has no such thing. `handle` is of a
+  // GPU that is there; null: the plan cannot be executed.
   static StatusOr<std::unique_ptr<ConvPlan>> Make(const ConvProblem& problem, const EngineChoice& choice,
-                                                  const Descriptor& device);
+                                                  const Descriptor& device, cudnnHandle_t handle = nullptr);
 
   int64_t workspace_bytes() const { return workspace_bytes_; }
   // What cuDNN notes of the engine's arithmetic.

@@ -12,24 +12,24 @@ ConvPlans::ConvPlans(Descriptor device, std::string device_name, std::shared_ptr
       environment_(absl::StrCat(device_name, ", cuDNN ", cudnnGetVersion())),
       choices_(std::move(choices)) {}
 
-const ConvPlan& ConvPlans::Find(const ConvProblem& problem) {
+const ConvPlan& ConvPlans::Find(const ConvProblem& problem, cudnnHandle_t handle) {
   std::unique_ptr<ConvPlan>& plan = plans_[KeyOf(problem)];
-  if (plan == nullptr) plan = MakePlan(problem);
+  if (plan == nullptr) plan = MakePlan(problem, handle);
   return *plan;
 }
 
-std::unique_ptr<ConvPlan> ConvPlans::MakePlan(const ConvProblem& problem) {
+std::unique_ptr<ConvPlan> ConvPlans::MakePlan(const ConvProblem& problem, cudnnHandle_t handle) {
   const std::string key = absl::StrCat(environment_, ", ", Describe(problem));
   const std::optional<EngineChoice> known = choices_->Find(key);
   if (known.has_value()) {
-    StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, *known, device_);
+    StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, *known, device_, handle);
     if (plan.ok()) return *std::move(plan);
     LOG(WARNING) << "the engine that was chosen earlier cannot be used, and is chosen anew: " << key << ": "
                  << plan.status().message();
   }
   StatusOr<EngineChoice> choice = ChooseEngine(problem, device_);
   if (!choice.ok()) throw DeviceError(choice.status());
-  StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, *choice, device_);
+  StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, *choice, device_, handle);
   if (!plan.ok()) throw DeviceError(plan.status());
   choices_->Insert(key, *choice);
   return *std::move(plan);

@@ -17,11 +17,12 @@ class ConvPlans {
   // `device_name` is what choices are kept under, beside cuDNN's version.
   ConvPlans(Descriptor device, std::string device_name, std::shared_ptr<EngineCache> choices);
 
-  // Lives as long as this. Throws DeviceError (Unimplemented) if cuDNN has no engine.
-  const ConvPlan& Find(const ConvProblem& problem);
+  // Lives as long as this, for executions with `handle` (see ConvPlan::Make). Throws DeviceError (Unimplemented) if
+  // cuDNN has no engine.
+  const ConvPlan& Find(const ConvProblem& problem, cudnnHandle_t handle = nullptr);
 
  private:
-  std::unique_ptr<ConvPlan> MakePlan(const ConvProblem& problem);
+  std::unique_ptr<ConvPlan> MakePlan(const ConvProblem& problem, cudnnHandle_t handle);
 
   const Descriptor device_;
   const std::string environment_;
