@@ -103,6 +103,9 @@ class CudaDevice : public Device {
     if (stream_state_->IsCapturing()) {
       throw DeviceError(absl::FailedPreconditionError("a capture began within another"));
     }
+    // What is recorded has memory of its own. That of the steps before it would lie idle from now on.
+    CheckCuda(cudaStreamSynchronize(compute_.get()), "waiting before a capture");
+    pool_.ReleaseFreeSegments();
     // Other threads (input, other workers) go on as they do.
     CheckCuda(cudaStreamBeginCapture(compute_.get(), cudaStreamCaptureModeThreadLocal), "beginning a capture");
     stream_state_->BeginCapture();
