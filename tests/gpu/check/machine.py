@@ -24,8 +24,19 @@ LIBRARIES = {
     "libcudnn.so.9": "nvidia-cudnn-cu13",
     "libnccl.so.2": "nvidia-nccl-cu13",
 }
-# cuDNN 9 compiles some of its engines when it needs them; nothing is linked with it.
-OPTIONAL_LIBRARIES = ["libnvrtc.so.13"]
+# cuDNN 9 compiles some of its engines when it needs them, and pictures may be decoded on the GPU; nothing is linked
+# with these.
+OPTIONAL_LIBRARIES = ["libnvrtc.so.13", "libnvjpeg.so.13"]
+
+
+def _folder_of_loaded(name):
+    """Where a library lies that this process has loaded."""
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            path = line.split(maxsplit=5)[-1].strip()
+            if os.path.basename(path).startswith(name):
+                return os.path.dirname(path)
+    return None
 
 
 class Gpu:
@@ -37,11 +48,13 @@ class Gpu:
         self.capability = None
         self.memory_bytes = 0
         self.driver_cuda = None  # (major, minor) of the CUDA that the driver serves
+        self.driver_folder = None
         try:
             driver = ctypes.CDLL("libcuda.so.1")
         except OSError:
             self.absence = "no NVIDIA driver"
             return
+        self.driver_folder = _folder_of_loaded("libcuda.so")
         version = ctypes.c_int()
         if driver.cuDriverGetVersion(ctypes.byref(version)) == 0:
             self.driver_cuda = (version.value // 1000, version.value % 1000 // 10)
@@ -142,6 +155,11 @@ class Machine:
         order = [own] + [os.path.dirname(entry["path"]) for entry in self.libraries.values()]
         if self._lacks_standard_library(known):
             order.insert(1, f"{pack}/lib/fallback")
+        # Whoever set the path did so for the driver, perhaps.
+        self.inherited_library_path = os.environ.get("LD_LIBRARY_PATH", "")
+        order += [folder for folder in self.inherited_library_path.split(":") if folder]
+        if self.gpu.driver_folder:
+            order.append(self.gpu.driver_folder)
         self.environment = dict(os.environ)
         self.environment["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(order))
         self.environment.setdefault("OMP_WAIT_POLICY", "passive")

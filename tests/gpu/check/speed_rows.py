@@ -40,8 +40,8 @@ def peer(check, model, classes, batch, seconds, side):
         command.append(f"--side={side}")
     if check.rehearse:
         command += ["--device=cpu", "--warmup=1", "--steps=1", "--ways=eager", "--seconds=0.1"]
-    # Not with the libraries of the programs: PyTorch brings its own.
-    process = check.start(f"torch_{model}_{batch}", command, {"LD_LIBRARY_PATH": ""})
+    # Not with the programs' libraries: PyTorch brings its own.
+    process = check.start(f"torch_{model}_{batch}", command, {"LD_LIBRARY_PATH": check.machine.inherited_library_path})
     outcome = check.wait(process, check.seconds_left() - 20)
     results = [json.loads(text) for text in outcome.output.splitlines() if text.startswith("{")]
     check.numbers["torch"] = results
@@ -133,7 +133,7 @@ def matrix_rate(check):
     command = [sys.executable, "-B", check.pack / "check" / "torch_matmul.py"]
     if check.rehearse:
         command += ["--device=cpu", "--sizes=128", "--seconds=0.1"]
-    process = check.start("matrix_rate", command, {"LD_LIBRARY_PATH": ""})
+    process = check.start("matrix_rate", command, {"LD_LIBRARY_PATH": check.machine.inherited_library_path})
     output = check.must_succeed("matrix_rate", check.wait(process))
     result = last_json(output)
     check.numbers.update(result)

@@ -106,9 +106,9 @@ def time_way(name, args):
             lambda _, inputs: (inputs[0].contiguous(memory_format=torch.channels_last),))
     if compiled:
         for path in parts_to_compile:
-            parent, _, name = path.rpartition(".")
+            parent, _, part = path.rpartition(".")
             owner = model.get_submodule(parent)
-            setattr(owner, name, torch.compile(getattr(owner, name)))
+            setattr(owner, part, torch.compile(getattr(owner, part)))
     images = list(torch.rand(args.batch, 3, side, side, device=args.device))
     targets = random_targets(args.batch, args.classes, args.objects, side, args.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
