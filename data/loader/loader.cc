@@ -157,24 +157,19 @@ Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& jo
 }
 
 void Loader::PutObjects(const Sample& sample, const ImageExtent& extent, float* boxes, int32_t* labels) {
-  const int width = extent.width, height = extent.height;
   std::fill(boxes, boxes + 4 * max_objects_, 0.0f);
   std::fill(labels, labels + max_objects_, -1);
-  const float scale_x = static_cast<float>(width) / static_cast<float>(sample.width());
-  const float scale_y = static_cast<float>(height) / static_cast<float>(sample.height());
   int count = 0;
   for (const Object& object : sample.objects) {
     if (object.crowd) continue;
-    const float x1 = std::max(0.0f, object.box.x1 * scale_x), y1 = std::max(0.0f, object.box.y1 * scale_y);
-    const float x2 = std::min(static_cast<float>(width), object.box.x2 * scale_x);
-    const float y2 = std::min(static_cast<float>(height), object.box.y2 * scale_y);
-    if (!(x2 > x1 && y2 > y1)) continue;
+    const Box box = BoxToExtent(object.box, sample.width(), sample.height(), extent);
+    if (!(box.x2 > box.x1 && box.y2 > box.y1)) continue;
     if (count == max_objects_) {
       faults_.Add("more objects than the batch has room for", sample.name,
                   absl::StrCat(sample.objects.size(), " objects, room for ", max_objects_, "; the last are left out"));
       break;
     }
-    const float corners[] = {x1, y1, x2, y2};
+    const float corners[] = {box.x1, box.y1, box.x2, box.y2};
     std::copy(corners, corners + 4, boxes + 4 * count);
     labels[count++] = object.label;
   }

@@ -87,7 +87,8 @@ Status CheckNumbers(const YoloConfig& config) {
 
 StatusOr<std::unique_ptr<Detector>> MakeYolo(const YoloConfig& config, const Detector::BuildArgs& args) {
   TRIREME_ASSIGN_OR_RETURN(const int num_classes, NumClassesOf(config, args.class_names));
-  TRIREME_ASSIGN_OR_RETURN(const ImageSpec image_spec, ResolveImageSpec(config));
+  TRIREME_ASSIGN_OR_RETURN(ImageSpec image_spec, ResolveImageSpec(config));
+  image_spec.letterbox = config.letterbox();
   TRIREME_RETURN_IF_ERROR(CheckNumbers(config));
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
                            CreateComponent<Backbone>(config.backbone(), "backbone", {}));

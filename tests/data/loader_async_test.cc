@@ -193,6 +193,18 @@ TEST_F(LoaderBesideHost, GivesTheBatchesOfTheCpuWhereImagesKeepTheirAspect) {
   }
 }
 
+TEST_F(LoaderBesideHost, GivesTheBatchesOfTheCpuInALetterbox) {
+  const NoiseDataset dataset(23);
+  options_.image = {40, 30};
+  options_.image.letterbox = true;
+  const std::vector<int64_t> steps = {0, 1, 2, 3};
+  const std::vector<Taken> expected = RunOnCpu(dataset, steps);
+  options_.threads = 2;
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    EXPECT_TRUE(Run(dataset, *NewAsyncDevice(seed), steps) == expected) << "seed " << seed;
+  }
+}
+
 // A resumed run begins anywhere, and a trainer may ask for any step: what was made in vain disturbs nothing.
 TEST_F(LoaderBesideHost, StartsAnewAtAnyStep) {
   const NoiseDataset dataset(23);

@@ -74,6 +74,33 @@ TEST_F(LoaderBatchTest, KeepsTheAspectAndSaysHowLargeEachImageIs) {
   EXPECT_EQ(seen, (std::set<std::pair<float, float>>{{3, 8}, {6, 16}, {8, 22}}));
 }
 
+// Images of 16 x 6 are 22 x 8 in 22 x 20, from row 6 on.
+TEST_F(LoaderBatchTest, PutsALetterboxsBoxesWhereTheImageIs) {
+  const PlainDataset dataset(11);
+  options_.image.height = 20;
+  options_.image.width = 22;
+  options_.image.letterbox = true;
+  options_.global_batch_size = 11;
+  options_.shuffle = false;
+  Loader loader(&dataset, {}, &faults_, device_.get(), options_);
+  Batch batch;
+  ASSERT_TRUE(loader.Next(0, &batch).ok());
+  EXPECT_FALSE(batch.image_sizes.defined());
+  const std::vector<uint8_t> pixels = batch.images.ToVector<uint8_t>();
+  const std::vector<float> boxes = batch.boxes.ToVector<float>();
+  for (int n = 0; n < 11; ++n) {
+    for (int i = 0; i < 20 * 22; ++i) {
+      ASSERT_EQ(pixels[3 * (n * 20 * 22 + i)], i / 22 >= 6 && i / 22 < 14 ? n : 127) << "pixel " << i << " of " << n;
+    }
+    if (n % 4 < 2) continue;
+    const float* box = &boxes[(n * 3 + 1) * 4];  // (1, 1)-(3, 4) before
+    EXPECT_FLOAT_EQ(box[0], 22.0f / 16);
+    EXPECT_FLOAT_EQ(box[1], 6 + 8.0f / 6);
+    EXPECT_FLOAT_EQ(box[2], 3 * 22.0f / 16);
+    EXPECT_FLOAT_EQ(box[3], 6 + 4 * 8.0f / 6);
+  }
+}
+
 TEST_F(LoaderBatchTest, CrowdsAreNotTrainedOn) {
   class Crowds : public PlainDataset {
    public:

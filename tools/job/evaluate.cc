@@ -11,6 +11,7 @@
 #include "data/image/codec.h"
 #include "data/image/draw.h"
 #include "data/loader/read_ahead.h"
+#include "models/boxes/box_geometry.h"
 
 namespace trireme {
 namespace {
@@ -55,11 +56,14 @@ StatusOr<std::vector<Detections>> DetectImages(Detector& detector, const std::ve
   const TraceSpan span(TraceKind::kForward, "detect");
   TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, detector.Detect(context, batch, sizes));
   for (size_t i = 0; i < images.size(); ++i) {
-    const float x = static_cast<float>(images[i]->width) / static_cast<float>(images[i]->extent.width);
-    const float y = static_cast<float>(images[i]->height) / static_cast<float>(images[i]->extent.height);
-    for (Detection& detection : detections[i]) {
-      detection.box = {detection.box.x1 * x, detection.box.y1 * y, detection.box.x2 * x, detection.box.y2 * y};
+    Detections& found = detections[i];
+    for (Detection& detection : found) {
+      detection.box = BoxFromExtent(detection.box, images[i]->width, images[i]->height, images[i]->extent);
     }
+    // What lies beside the image, in the grey of a letterbox.
+    found.erase(
+        std::remove_if(found.begin(), found.end(), [](const Detection& detection) { return !HasArea(detection.box); }),
+        found.end());
   }
   return detections;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "core/base/random.h"
 #include "core/image/render.h"
 
 namespace trireme {
@@ -65,8 +66,80 @@ TEST(ImageSpec, WhatDoesNotFitIsMadeSmaller) {
   }
 }
 
+// What Darknet's letterbox_image makes of images of these sizes: theirs in a network's input of 416 x 416, and where.
+TEST(ImageSpec, LetterboxIsDarknets) {
+  ImageSpec spec;
+  spec.width = spec.height = 416;
+  spec.letterbox = true;
+  EXPECT_FALSE(spec.keeps_aspect()) << "the grey is a part of the image";
+  for (const auto& [width, height, to_width, to_height, left, top] : {
+           std::tuple{640, 480, 416, 312, 0, 52},
+           {480, 640, 312, 416, 52, 0},
+           {640, 427, 416, 277, 0, 69},
+           {333, 500, 277, 416, 69, 0},
+           {100, 100, 416, 416, 0, 0},
+           {2000, 10, 416, 2, 0, 207},
+           {1, 1000, 1, 416, 207, 0},  // where Darknet has none left
+       }) {
+    const ImageExtent extent = spec.ExtentOf(width, height, 0);
+    EXPECT_EQ(extent.width, to_width) << width << " x " << height;
+    EXPECT_EQ(extent.height, to_height) << width << " x " << height;
+    EXPECT_EQ(extent.left, left) << width << " x " << height;
+    EXPECT_EQ(extent.top, top) << width << " x " << height;
+  }
+  spec.width = 608;
+  EXPECT_EQ(spec.ExtentOf(640, 480, 0).width, 554) << "as high as there is room for";
+}
+
+// A box goes where its pixels go, and comes back.
+TEST(ImageSpec, BoxesMoveWithTheImage) {
+  Random random(1, RandomUse::kSampling);
+  for (int i = 0; i < 300; ++i) {
+    ImageSpec spec;
+    spec.width = 32 + static_cast<int>(random.Below(300));
+    spec.height = 32 + static_cast<int>(random.Below(300));
+    spec.letterbox = i % 3 == 0;
+    if (i % 3 == 1) {
+      spec.shorter_sides = {24};
+      spec.longer_side = 40;
+    }
+    const int width = 20 + static_cast<int>(random.Below(500)), height = 20 + static_cast<int>(random.Below(500));
+    const ImageExtent extent = spec.ExtentOf(width, height, 24);
+    Box box;
+    box.x1 = random.Uniform(0, static_cast<float>(width) - 2);
+    box.y1 = random.Uniform(0, static_cast<float>(height) - 2);
+    box.x2 = random.Uniform(box.x1 + 1, static_cast<float>(width));
+    box.y2 = random.Uniform(box.y1 + 1, static_cast<float>(height));
+    const Box shown = BoxToExtent(box, width, height, extent);
+    const double x = static_cast<double>(extent.width) / width, y = static_cast<double>(extent.height) / height;
+    EXPECT_NEAR(shown.x1, extent.left + box.x1 * x, 1e-3);
+    EXPECT_NEAR(shown.y1, extent.top + box.y1 * y, 1e-3);
+    EXPECT_NEAR(shown.x2, extent.left + box.x2 * x, 1e-3);
+    EXPECT_NEAR(shown.y2, extent.top + box.y2 * y, 1e-3);
+    const Box back = BoxFromExtent(shown, width, height, extent);
+    const float tolerance = 1e-4f * static_cast<float>(width + height);
+    EXPECT_NEAR(back.x1, box.x1, tolerance);
+    EXPECT_NEAR(back.y1, box.y1, tolerance);
+    EXPECT_NEAR(back.x2, box.x2, tolerance);
+    EXPECT_NEAR(back.y2, box.y2, tolerance);
+    // What reaches beyond the image is cut, what lies beside it has no area.
+    const Box whole = BoxFromExtent({-9, -9, 400, 400}, width, height, extent);
+    EXPECT_EQ(whole.x1, 0);
+    EXPECT_EQ(whole.y1, 0);
+    EXPECT_EQ(whole.x2, static_cast<float>(width));
+    EXPECT_EQ(whole.y2, static_cast<float>(height));
+    const float right = static_cast<float>(extent.left + extent.width);
+    EXPECT_LE(BoxFromExtent({right + 1, 0, right + 5, 30}, width, height, extent).width(), 0);
+  }
+}
+
 // An image whose colours are linear in the position: so is what is shown of it, up to the outermost pixels.
-TEST(ImageSpec, ShowsTheImageInTheCornerAndPaddingBeyond) {
+class ImageSpecShows : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Corner, ImageSpecShows, ::testing::Values(false));
+INSTANTIATE_TEST_SUITE_P(Letterbox, ImageSpecShows, ::testing::Values(true));
+
+TEST_P(ImageSpecShows, TheImageAndPaddingBeyond) {
+  const bool letterbox = GetParam();
   Image image(40, 20);
   for (int y = 0; y < image.height; ++y) {
     for (int x = 0; x < image.width; ++x) {
@@ -76,28 +149,34 @@ TEST(ImageSpec, ShowsTheImageInTheCornerAndPaddingBeyond) {
     }
   }
   ImageSpec spec;
-  spec.width = 100;
+  spec.width = letterbox ? 60 : 100;
   spec.height = 90;
-  spec.shorter_sides = {30};
-  spec.longer_side = 80;
+  spec.letterbox = letterbox;
+  if (!letterbox) {
+    spec.shorter_sides = {30};
+    spec.longer_side = 80;
+  }
   const ImageExtent extent = spec.ExtentOf(40, 20, 30);
   ASSERT_EQ(extent.width, 60);
   ASSERT_EQ(extent.height, 30);
+  ASSERT_EQ(extent.left, 0);
+  ASSERT_EQ(extent.top, letterbox ? 30 : 0);
   Sample sample;
   sample.SetImage(image);
   ShowWithin(spec, extent, &sample);
-  EXPECT_EQ(sample.width(), 100);
+  EXPECT_EQ(sample.width(), spec.width);
   EXPECT_EQ(sample.height(), 90);
-  Image shown(100, 90);
-  RenderImage(*sample.source, sample.plan, 100, 90, shown.data.data());
+  Image shown(spec.width, 90);
+  RenderImage(*sample.source, sample.plan, spec.width, 90, shown.data.data());
   for (int y = 0; y < 90; ++y) {
-    for (int x = 0; x < 100; ++x) {
+    for (int x = 0; x < spec.width; ++x) {
       const uint8_t* pixel = shown.pixel(x, y);
-      const bool inside = x < 60 && y < 30;
-      ASSERT_EQ(pixel[2], inside ? 77 : 0) << x << ", " << y;
+      const int row = y - extent.top;
+      const bool inside = x < 60 && row >= 0 && row < 30;
+      ASSERT_EQ(pixel[2], inside ? 77 : letterbox ? 127 : 0) << x << ", " << y;
       if (!inside) continue;
       const double at_x = std::clamp((x + 0.5) / 1.5 - 0.5, 0.0, 39.0),
-                   at_y = std::clamp((y + 0.5) / 1.5 - 0.5, 0.0, 19.0);
+                   at_y = std::clamp((row + 0.5) / 1.5 - 0.5, 0.0, 19.0);
       ASSERT_NEAR(pixel[0], 5 * at_x + 10, 1) << x << ", " << y;
       ASSERT_NEAR(pixel[1], 10 * at_y + 10, 1) << x << ", " << y;
     }

@@ -9,6 +9,8 @@
 #include <thread>
 
 #include "data/shapes/shapes.h"
+#include "models/yolo/yolo.h"
+#include "tests/models/tiny_detectors.h"
 #include "tests/parallel/testing/jobs.h"
 
 namespace trireme {
@@ -233,6 +235,44 @@ TEST(DetectImageTest, GivesThePixelsOfTheImageThatWasPadded) {
     EXPECT_FLOAT_EQ((*found)[0].box.x2, static_cast<float>(width));
     EXPECT_FLOAT_EQ((*found)[0].box.y2, static_cast<float>(height));
     EXPECT_FLOAT_EQ((*found)[1].box.x2, static_cast<float>(width) / 2);
+  }
+}
+
+// At scale 1 nothing is resampled, so the letterbox can be made by hand.
+TEST(DetectImageTest, GivesThePixelsOfTheImageInALetterbox) {
+  const auto device = MakeDevice("cpu", 1).value();
+  device->BindToThisThread();
+  YoloConfig config = TinyYolo();
+  config.set_letterbox(true);
+  config.mutable_anchors()->mutable_map(0)->set_sizes(1, 3);  // so low that some lie in the grey alone
+  const auto detector = MakeYolo(config, {}).value();
+  const auto arena = ParameterArena::Build(detector.get(), *device, 1, 1).value();
+  Image image(64, 48);
+  Random random(1, RandomUse::kSynthesis);
+  for (uint8_t& value : image.data) value = static_cast<uint8_t>(random.Below(256));
+  std::vector<uint8_t> by_hand(64 * 64 * 3, 127);
+  std::copy(image.data.begin(), image.data.end(), by_hand.begin() + 8 * 64 * 3);
+  Context context(*device);
+  const auto boxed = detector->Detect(context, Tensor::From(*device, {1, 64, 64, 3}, by_hand));
+  ASSERT_TRUE(boxed.ok()) << boxed.status();
+  Detections expected;
+  for (Detection detection : (*boxed)[0]) {
+    detection.box.y1 = std::max(0.0f, detection.box.y1 - 8);
+    detection.box.y2 = std::min(48.0f, detection.box.y2 - 8);
+    if (detection.box.y2 > detection.box.y1) expected.push_back(detection);
+  }
+  ASSERT_GT(expected.size(), 10u);
+  EXPECT_LT(expected.size(), (*boxed)[0].size()) << "or nothing lay in the grey";
+  const auto found = DetectImage(*detector, image, Precision::kFloat32, *device);
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_EQ(found->size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ((*found)[i].label, expected[i].label);
+    EXPECT_EQ((*found)[i].score, expected[i].score);
+    EXPECT_FLOAT_EQ((*found)[i].box.x1, expected[i].box.x1);
+    EXPECT_FLOAT_EQ((*found)[i].box.y1, expected[i].box.y1);
+    EXPECT_FLOAT_EQ((*found)[i].box.x2, expected[i].box.x2);
+    EXPECT_FLOAT_EQ((*found)[i].box.y2, expected[i].box.y2);
   }
 }
 
