@@ -29,7 +29,7 @@ class MinIouCrop : public Transform {
   }
 
   void Apply(Sample* sample, Random* random) const override {
-    if (sample->objects.empty()) return;
+    if (std::none_of(sample->objects.begin(), sample->objects.end(), IsTrained)) return;
     // A drawn overlap may be out of reach; another is drawn then, and in the end the image stays whole.
     constexpr int kRounds = 5;
     const uint32_t choices = static_cast<uint32_t>(min_iou_.size()) + (config_.keep_whole() ? 1 : 0);
@@ -62,12 +62,17 @@ class MinIouCrop : public Transform {
     return true;
   }
 
+  // A crowd goes along, but what a crop holds has to be more.
+  static bool IsTrained(const Object& object) { return !object.crowd; }
+
   // One object overlaps enough, and one keeps its centre.
   static bool Suits(const Box& crop, float min_iou, const std::vector<Object>& objects) {
-    return std::any_of(objects.begin(), objects.end(),
-                       [&](const Object& object) { return Overlap(object.box, crop) >= min_iou; }) &&
-           std::any_of(objects.begin(), objects.end(),
-                       [&](const Object& object) { return CentreInside(object.box, crop); });
+    const auto has_one = [&objects](const auto& suits) {
+      return std::any_of(objects.begin(), objects.end(),
+                         [&](const Object& object) { return IsTrained(object) && suits(object.box); });
+    };
+    return has_one([&](const Box& box) { return Overlap(box, crop) >= min_iou; }) &&
+           has_one([&](const Box& box) { return CentreInside(box, crop); });
   }
 
   static void Crop(const Box& crop, Sample* sample) {

@@ -304,10 +304,39 @@ TEST(MinIouCrop, CropsOverlapAnObjectAndKeepThoseWithTheirCentreInside) {
 }
 
 TEST(MinIouCrop, LeavesAnImageWithoutObjectsAlone) {
-  Sample sample = Scene(30, 30, 0, 1);
-  Random random(1, RandomUse::kAugmentation);
-  Made(MakeMinIouCrop)->Apply(&sample, &random);
-  EXPECT_EQ(sample.width(), 30);
+  for (const int crowds : {0, 1, 3}) {
+    Sample sample = Scene(30, 30, crowds, 1);
+    for (Object& object : sample.objects) object.crowd = true;
+    Random random(1, RandomUse::kAugmentation);
+    MinIouCropConfig config;
+    config.set_keep_whole(false);
+    Made(MakeMinIouCrop, config)->Apply(&sample, &random);
+    EXPECT_EQ(sample.width(), 30);
+    EXPECT_EQ(sample.objects.size(), static_cast<size_t>(crowds));
+  }
+}
+
+// A crowd over all of the image overlaps any crop.
+TEST(MinIouCrop, CrowdsDoNotSteerIt) {
+  Object crowd, object;
+  crowd.box = {0, 0, 60, 50};
+  crowd.crowd = crowd.difficult = true;
+  object.box = {40, 30, 50, 42};
+  object.label = 1;
+  MinIouCropConfig config;
+  config.add_min_iou(0.05f);
+  config.set_keep_whole(false);
+  const auto transform = Made(MakeMinIouCrop, config);
+  int cropped = 0;
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    Sample sample = Scene(60, 50, 0, seed);
+    sample.objects = {crowd, object};
+    Random random(seed, RandomUse::kAugmentation);
+    transform->Apply(&sample, &random);
+    cropped += sample.width() < 60 || sample.height() < 50;
+    EXPECT_TRUE(std::any_of(sample.objects.begin(), sample.objects.end(), [](const Object& o) { return o.label == 1; }));
+  }
+  EXPECT_GT(cropped, 50);
 }
 
 TEST(Flip, TwiceIsNothing) {
