@@ -24,15 +24,19 @@ bool ClipToImage(double x1, double y1, double x2, double y2, const ImageSize& si
 }
 
 void AddObject(const Object& object, const ObjectPlace& place, FaultLog* faults, std::vector<Object>* objects) {
-  const bool twice = std::any_of(objects->begin(), objects->end(), [&](const Object& other) {
-    return other.label == object.label && other.box.x1 == object.box.x1 && other.box.y1 == object.box.y1 &&
-           other.box.x2 == object.box.x2 && other.box.y2 == object.box.y2;
+  const auto twin = std::find_if(objects->begin(), objects->end(), [&](const Object& other) {
+    return other.label == object.label && other.crowd == object.crowd && other.box.x1 == object.box.x1 &&
+           other.box.y1 == object.box.y1 && other.box.x2 == object.box.x2 && other.box.y2 == object.box.y2;
   });
-  if (twice) {
-    faults->Add("object given twice", place.where, absl::StrCat(place.what, " is there already; one is kept"));
+  if (twin == objects->end()) {
+    objects->push_back(object);
     return;
   }
-  objects->push_back(object);
+  const bool differ = twin->difficult != object.difficult;
+  twin->difficult = twin->difficult && object.difficult;
+  faults->Add(
+      "object given twice", place.where,
+      absl::StrCat(place.what, " is there already; one is kept", differ ? ", the one that is not difficult" : ""));
 }
 
 void ReportClassesWithoutObjects(const std::vector<std::string>& class_names, const std::set<int>& labels_seen,

@@ -25,7 +25,8 @@ struct ObjectPlace {
 bool ClipToImage(double x1, double y1, double x2, double y2, const ImageSize& size, double tolerance,
                  const ObjectPlace& place, FaultLog* faults, Box* box);
 
-// Appends, unless an object of the same class and box is there: that is counted.
+// Appends, unless an object of the same class and box is there: that is counted. Of one that is difficult and one that
+// is not the latter is kept. A crowd and an object are two things, also on one box.
 void AddObject(const Object& object, const ObjectPlace& place, FaultLog* faults, std::vector<Object>* objects);
 
 // Counts the classes that no object has; `source` is the list that was read.
