@@ -120,10 +120,20 @@ class Opener {
       return absl::OkStatus();
     }
     const VocAnnotation& annotation = draft.annotation;
+    const std::string size_at = Place(draft.annotation_path, annotation.size_line);
+    if (annotation.width != annotation.height && annotation.width == draft.size.height &&
+        annotation.height == draft.size.width) {
+      faults_.Add("annotation of a turned image", size_at,
+                  absl::StrCat("says ", annotation.width, " x ", annotation.height, ", the image is stored as ",
+                               draft.size.width, " x ", draft.size.height,
+                               ", and its EXIF orientation is not applied; the image is left out: store its pixels as "
+                               "they are annotated"));
+      return absl::OkStatus();
+    }
     if (annotation.width != draft.size.width || annotation.height != draft.size.height) {
       const bool missing = annotation.width == 0 || annotation.height == 0;
       faults_.Add(missing ? "annotation without the image's size" : "annotation with another size than its image",
-                  Place(draft.annotation_path, annotation.size_line),
+                  size_at,
                   absl::StrCat("says ", annotation.width, " x ", annotation.height, ", the image is ", draft.size.width,
                                " x ", draft.size.height, "; the image's own size is used"));
     }

@@ -167,6 +167,17 @@ TEST_F(VocTest, TheImagesOwnSizeCounts) {
                           Pair("annotation without the image's size", 2), Pair("box partly outside of its image", 2)));
 }
 
+// Some tools annotate a photo as its EXIF orientation shows it; its boxes are not those of its pixels.
+TEST_F(VocTest, AnAnnotationOfATurnedImageIsLeftOut) {
+  AddImage("a", ObjectXml("dog", "1", "2", "10", "20"));
+  AddImage("turned", ObjectXml("dog", "1", "2", "10", "38"), 30, 40);
+  const auto dataset = Opened();
+  ASSERT_EQ(dataset->size(), 1);
+  EXPECT_EQ(Get(*dataset, 0).objects[0].box.x2, 10);
+  EXPECT_THAT(Places(), ElementsAre("annotation of a turned image @ Annotations/turned.xml:2"));
+  EXPECT_THAT(faults_.faults()[0].message, HasSubstr("says 30 x 40, the image is stored as 40 x 30"));
+}
+
 TEST_F(VocTest, MalformedXmlIsLeftOutWithItsLine) {
   AddImage("a", ObjectXml("dog", "1", "2", "10", "20"));
   AddXml("cut", "<annotation>\n<object>\n<name>dog</na");
