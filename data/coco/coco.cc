@@ -47,6 +47,7 @@ class Opener {
     TRIREME_RETURN_IF_ERROR(CheckImagesAreThere());
     for (size_t i = 0; i < file_.annotations.size(); ++i) AddAnnotation(i);
     file_ = CocoFile();
+    ReportLeftOut();
     ReportClassesWithoutObjects(class_names_, labels_seen_, path_, &faults_);
     ReportEmptyImages();
     if (images_.empty()) return NothingUsable();
@@ -59,6 +60,12 @@ class Opener {
   }
 
  private:
+  // A category that the config does not name.
+  struct LeftOut {
+    std::string name;
+    int64_t objects = 0;
+  };
+
   std::string Place(const char* list, size_t index) const { return absl::StrCat(path_, " ", list, "[", index, "]"); }
 
   Status NothingUsable() const {
@@ -92,6 +99,7 @@ class Opener {
         class_names_.push_back(name);
       } else {
         labels_[id] = -1;
+        left_out_[id].name = name;
       }
     }
     for (const std::string& name : config_.class_names()) {
@@ -160,9 +168,7 @@ class Opener {
       return;
     }
     if (label->second < 0) {
-      faults_.Add("class that the config does not name", where,
-                  absl::StrCat("category_id ", annotation.category_id, " is none of ",
-                               absl::StrJoin(class_names_, ", "), "; the object is dropped"));
+      ++left_out_[annotation.category_id].objects;
       return;
     }
     AnnotatedImage& to = images_[image->second];
@@ -180,6 +186,17 @@ class Opener {
     }
     AddObject(object, place, &faults_, &to.objects);
     labels_seen_.insert(object.label);
+  }
+
+  // A category a fault: with one class of many, nearly all objects are of others.
+  void ReportLeftOut() {
+    for (const auto& [id, category] : left_out_) {
+      if (category.objects == 0) continue;
+      const char* dropped = category.objects == 1 ? " object is dropped" : " objects are dropped";
+      faults_.Add("class that the config does not name", absl::StrCat(path_, " category ", id),
+                  absl::StrCat(category.name, " is none of ", absl::StrJoin(class_names_, ", "), "; its ",
+                               category.objects, dropped));
+    }
   }
 
   void ReportEmptyImages() {
@@ -203,6 +220,7 @@ class Opener {
   std::vector<AnnotatedImage> images_;
   std::map<int64_t, size_t> place_of_image_;  // by id
   std::set<int> labels_seen_;
+  std::map<int64_t, LeftOut> left_out_;  // by category id
 };
 
 }  // namespace

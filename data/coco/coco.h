@@ -8,9 +8,10 @@
 // What stops the opening: a missing root, file or image (NotFound), JSON that is malformed (with line and column), a
 // file without usable images or categories, a class name of the config that no category has. What does not, but is
 // counted in the fault log with its place in the file ("instances.json annotations[17]"): an entry without what it
-// needs, an id given twice, an annotation of an image or a category that is not there or not named by the config, a box
-// without area or outside of its image (dropped), a box partly outside (clipped; less than a tenth of a pixel is
-// rounding), an object given twice, an image without objects (kept, if the config says so), a class without any.
+// needs, an id given twice, an annotation of an image or a category that is not there, a category that the config does
+// not name (once for all its objects), a box without area or outside of its image (dropped), a box partly outside
+// (clipped; less than a tenth of a pixel is rounding), an object given twice, an image without objects (kept, if the
+// config says so), a class without any.
 //
 // The sizes of images are the file's; an image that is of another is a fault when it is read, and left out then.
 // Sample.id is the image's id in the file. A Dataset is immutable: Get is safe from any thread.

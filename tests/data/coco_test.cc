@@ -126,6 +126,7 @@ TEST_F(CocoTest, ClassNamesOfTheConfigGiveTheLabels) {
   AddImage(1);
   AddObject(1, 3, {1, 2, 10, 20});
   AddObject(1, 90, {1, 2, 10, 20});
+  AddObject(1, 3, {5, 2, 10, 20});
   config_.add_class_names("brush");
   config_.add_class_names("cat");
   const auto dataset = Opened();
@@ -133,7 +134,8 @@ TEST_F(CocoTest, ClassNamesOfTheConfigGiveTheLabels) {
   EXPECT_THAT(dataset->category_ids(), ElementsAre(90, 17));
   ASSERT_EQ(Get(*dataset, 0).objects.size(), 1u);
   EXPECT_EQ(Get(*dataset, 0).objects[0].label, 0);
-  EXPECT_THAT(Places(), ElementsAre("class that the config does not name @ annotations[0]"));
+  EXPECT_THAT(Places(), ElementsAre("class that the config does not name @ category 3")) << "once for all objects";
+  EXPECT_THAT(faults_.faults()[0].message, HasSubstr("dog is none of brush, cat; its 2 objects are dropped"));
   EXPECT_EQ(faults_.counts()["class without objects"], 1) << faults_.Summary();
 
   config_.add_class_names("horse");
