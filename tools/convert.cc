@@ -12,6 +12,7 @@
 #include "core/base/registry.h"
 #include "tools/cli/command_line.h"
 #include "tools/conversion/darknet.h"
+#include "tools/conversion/pixel_scale.h"
 #include "tools/conversion/torchvision.h"
 #include "tools/job/trained_model.h"
 
@@ -48,6 +49,7 @@ To
   --to=FORMAT          trireme (what initial_weights takes; if left out), torchvision or darknet
 
 A .pth file becomes .safetensors in Python: safetensors.torch.save_file(torch.load("a.pth"), "a.safetensors").
+backbone/vgg16 as it is fits VGG16_Weights.IMAGENET1K_FEATURES; the DEFAULT, IMAGENET1K_V1, wants pixel_deviation: 57.6.
 A name or a shape that does not fit is listed, with all others, and nothing is written. Ends with 0 when done, 1 when
 the world failed, 2 when the input was wrong.
 )";
@@ -91,7 +93,7 @@ Status ReadDarknet(ParameterArena* arena) {
   return SetWeights(ours, FLAGS_weights, arena);
 }
 
-Status ReadTorchvision(ParameterArena* arena) {
+Status ReadTorchvision(const Config& config, ParameterArena* arena) {
   TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(FLAGS_weights));
   if (FLAGS_part.empty()) {
     if (IsOwnFormat(content)) return SetWeights(content, FLAGS_weights, arena);
@@ -101,6 +103,8 @@ Status ReadTorchvision(ParameterArena* arena) {
   LeftOver left_over;
   TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent ours,
                            FromTorchvisionClassifier(content, FLAGS_weights, WeightsOf(*arena), &left_over));
+  const std::string warning = PixelScaleWarning(content, config);
+  if (!warning.empty()) absl::PrintF("%s\n", warning);
   if (!left_over.of_file.empty()) absl::PrintF("left out of the file: %s\n", Summary(left_over.of_file));
   if (!left_over.of_model.empty()) absl::PrintF("not in the file, so at random: %s\n", Summary(left_over.of_model));
   return SetWeights(ours, FLAGS_weights, arena);
@@ -132,7 +136,7 @@ Status Convert() {
     TRIREME_ASSIGN_OR_RETURN(model, MakeModel());
     const bool darknet = absl::EndsWith(FLAGS_weights, ".weights") ||
                          absl::StrContains(std::filesystem::path(FLAGS_weights).filename().string(), ".conv.");
-    TRIREME_RETURN_IF_ERROR(darknet ? ReadDarknet(model->arena.get()) : ReadTorchvision(model->arena.get()));
+    TRIREME_RETURN_IF_ERROR(darknet ? ReadDarknet(model->arena.get()) : ReadTorchvision(model->config, model->arena.get()));
   } else {
     TRIREME_ASSIGN_OR_RETURN(model, LoadTrainedModel(FLAGS_checkpoint, "cpu"));
   }
