@@ -14,6 +14,7 @@
 #include "tools/conversion/darknet.h"
 #include "tools/conversion/pixel_scale.h"
 #include "tools/conversion/torchvision.h"
+#include "tools/conversion/torchvision_names.h"
 #include "tools/job/trained_model.h"
 
 DEFINE_string(config, "", "");
@@ -32,7 +33,7 @@ constexpr char kHelp[] =
 
   convert --config=ssd300_vgg16_voc.pbtxt --weights=ssd300_vgg16.safetensors --out=start.safetensors
   convert --config=yolov3_coco.pbtxt --weights=yolov3.weights --out=start.safetensors
-  convert --checkpoint=runs/ssd --to=torchvision --out=ssd.safetensors
+  convert --checkpoint=runs/ssd300_vgg16_voc --to=torchvision --out=ssd.safetensors
 
 From
   --config=FILE        the model, as train takes it; looked for where you stand, then among the shipped configs
@@ -46,7 +47,8 @@ From
 
 To
   --out=FILE           what to write
-  --to=FORMAT          trireme (what initial_weights takes; if left out), torchvision or darknet
+  --to=FORMAT          trireme (what initial_weights takes; if left out), torchvision or darknet, of models that these
+                       have
 
 A .pth file becomes .safetensors in Python: safetensors.torch.save_file(torch.load("a.pth"), "a.safetensors").
 backbone/vgg16 as it is fits VGG16_Weights.IMAGENET1K_FEATURES; the DEFAULT, IMAGENET1K_V1, wants pixel_deviation: 57.6.
@@ -136,7 +138,8 @@ Status Convert() {
     TRIREME_ASSIGN_OR_RETURN(model, MakeModel());
     const bool darknet = absl::EndsWith(FLAGS_weights, ".weights") ||
                          absl::StrContains(std::filesystem::path(FLAGS_weights).filename().string(), ".conv.");
-    TRIREME_RETURN_IF_ERROR(darknet ? ReadDarknet(model->arena.get()) : ReadTorchvision(model->config, model->arena.get()));
+    TRIREME_RETURN_IF_ERROR(darknet ? ReadDarknet(model->arena.get())
+                                    : ReadTorchvision(model->config, model->arena.get()));
   } else {
     TRIREME_ASSIGN_OR_RETURN(model, LoadTrainedModel(FLAGS_checkpoint, "cpu"));
   }
@@ -146,6 +149,7 @@ Status Convert() {
     TRIREME_ASSIGN_OR_RETURN(const DarknetFile file, ToDarknet(content));
     bytes = DarknetFileBytes(file);
   } else {
+    if (FLAGS_to == "torchvision") TRIREME_RETURN_IF_ERROR(CheckIsOfTorchvision(content));
     bytes = SafetensorsBytes(FLAGS_to == "torchvision" ? ToTorchvision(content) : content);
   }
   TRIREME_RETURN_IF_ERROR(WriteFileAtomically(FLAGS_out, bytes));

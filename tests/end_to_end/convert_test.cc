@@ -16,9 +16,27 @@ using ::testing::HasSubstr;
 
 ToolResult Convert(const std::vector<std::string>& arguments) { return RunToolProcess("convert", arguments); }
 
+// RetinaNet as torchvision has it, but small.
+std::string TorchvisionConfig() {
+  const std::string path = TinyConfig(), text = ReadAll(path);
+  const size_t begin = text.find("model {"), end = text.find("train_data");
+  WriteAll(path, text.substr(0, begin) + R"(model {
+      [model/retinanet] {
+        num_classes: 6
+        image_size: 64
+        backbone {
+          [backbone/fpn] { channels: 16 extra: P6_P7 backbone { [backbone/resnet] { depth: 18 stages: 2 } } }
+        }
+      }
+    }
+    )" + text.substr(end));
+  return path;
+}
+
 // A run of one step, and its weights as torchvision would have them.
 struct Trained {
-  std::string config = TinyConfig(), run = NewFolder("run"), file = NewFolder("file") + "/torchvision.safetensors";
+  std::string config = TorchvisionConfig(), run = NewFolder("run"),
+              file = NewFolder("file") + "/torchvision.safetensors";
   std::string model;
 
   Trained() {
@@ -69,8 +87,8 @@ TEST(Convert, WhatDoesNotFitIsListedAndNothingIsWritten) {
   };
   const std::string config = "--config=" + trained.config, weights = "--weights=" + trained.file;
   expect({config, weights, "--set", "model.num_classes=7"}, 2,
-         {trained.file, "nothing was loaded", "classification_head.module_list.0.weight is",
-          "classification_head.module_list.0.bias is"});
+         {trained.file, "nothing was loaded", "classification_head.cls_logits.weight is",
+          "classification_head.cls_logits.bias is"});
   expect({config, "--weights=/nosuch.safetensors"}, 2, {"/nosuch.safetensors"});
   const std::string cut = NewFolder("cut") + "/cut.safetensors";
   WriteAll(cut, ReadAll(trained.file).substr(0, 100000));
@@ -80,6 +98,9 @@ TEST(Convert, WhatDoesNotFitIsListedAndNothingIsWritten) {
   WriteAll(cut + ".weights", std::string(20 + 4 * 7, '\0'));
   expect({config, "--weights=" + cut + ".weights"}, 2, {"none of Darknet's"});
   expect({config, weights, "--to=darknet"}, 2, {"none of Darknet's"});
+  const std::string run = NewFolder("no torchvision's");
+  ASSERT_EQ(RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + run, "--steps=1"}).exit_code, 0);
+  expect({"--checkpoint=" + run, "--to=torchvision"}, 2, {"torchvision has no such detector"});
   expect({config, weights, "--to=caffe"}, 2, {"--to=caffe", "torchvision"});
   expect({config}, 2, {"--weights=FILE"});
   expect({config, weights, "--part=neck"}, 2, {"--part=neck"});

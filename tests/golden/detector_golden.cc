@@ -20,6 +20,7 @@
 #include "tests/golden/golden.h"
 #include "tools/conversion/darknet.h"
 #include "tools/conversion/torchvision.h"
+#include "tools/conversion/torchvision_names.h"
 
 namespace trireme {
 namespace {
@@ -198,6 +199,8 @@ void ExpectAgrees(const DetectorGolden& wanted) {
   ASSERT_TRUE(detector.ok()) << detector.status();
   const auto arena = *ParameterArena::Build(detector->get(), *device, 1, 1);
   const SafetensorsContent model = WeightsOf(*arena);
+  EXPECT_EQ(CheckIsOfTorchvision(model).ok(), !golden.is_of_darknet()) << CheckIsOfTorchvision(model);
+  EXPECT_EQ(ToDarknet(model).ok(), golden.is_of_darknet());
   const auto weights = golden.is_of_darknet() ? FromDarknet(golden.DarknetWeights(), "Darknet's file", model)
                                               : FromTorchvision(golden.Weights(), "torchvision's file", model);
   ASSERT_TRUE(weights.ok()) << weights.status();

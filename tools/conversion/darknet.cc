@@ -61,11 +61,31 @@ Status IsNoneOfDarknets(const char* what, const std::vector<std::string>& others
       absl::StrJoin(others, "\n  ")));
 }
 
+// A cfg has the backbone's convolutions and then the head's, each of which reads the one before or one that it names.
+// Pyramids around a backbone and heads of other kinds have convolutions like these, and no cfg of Darknet's.
+Status CheckNames(const std::vector<Layer>& layers) {
+  size_t backbone = 0;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const bool has_norm = layers[i].arrays.size() > 2;
+    const std::string name = has_norm ? Parent(layers[i].name) : layers[i].name;
+    if (backbone == i && name == absl::StrCat("backbone.conv", i)) {
+      ++backbone;
+    } else if (name != absl::StrCat("head.network.conv", i - backbone)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("Darknet has no such network: the model has ", layers[i].name, " where ",
+                       backbone == i ? absl::StrCat("backbone.conv", i, " or ") : "", "head.network.conv", i - backbone,
+                       " would be; it has what model/yolo is with anchors on backbone/darknet without a neck"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Of a model that is one of Darknet's.
 StatusOr<std::vector<Layer>> AllLayersOf(const SafetensorsContent& model) {
   std::vector<std::string> others;
   std::vector<Layer> layers = LayersOf(model, &others);
   if (!others.empty()) return IsNoneOfDarknets("model", others);
+  TRIREME_RETURN_IF_ERROR(CheckNames(layers));
   return layers;
 }
 

@@ -18,7 +18,8 @@ namespace trireme {
 
 // All arrays of the model with the values of the file, which `path` names in messages. InvalidArgument if the file has
 // more or fewer values than the model's layers take, with a list of these, if it has negative ones where variances
-// belong, or any that are not finite, or if the model holds arrays that are of no layer of Darknet's, with all of them.
+// belong, or any that are not finite, or if the model holds arrays that are of no layer of Darknet's, with all of them,
+// or layers in an order that no cfg has (those of a neck, of a head without anchors).
 StatusOr<SafetensorsContent> FromDarknet(const DarknetFile& file, const std::string& path,
                                          const SafetensorsContent& model);
 

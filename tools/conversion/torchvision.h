@@ -33,7 +33,8 @@ struct LeftOver {
 StatusOr<SafetensorsContent> FromTorchvisionClassifier(const SafetensorsContent& theirs, const std::string& file,
                                                        const SafetensorsContent& model, LeftOver* left_over);
 
-// What torchvision's load_state_dict takes: all of the model's arrays, in its layouts.
+// All of the model's arrays in torch's layouts: what torchvision's load_state_dict takes, if torchvision has the model
+// (CheckIsOfTorchvision in torchvision_names.h).
 SafetensorsContent ToTorchvision(const SafetensorsContent& model);
 
 }  // namespace trireme

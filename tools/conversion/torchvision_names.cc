@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
 namespace trireme {
@@ -32,6 +33,35 @@ const std::vector<Rename>& Renames() {
   return *renames;
 }
 
+struct Family {
+  const char* name;
+  std::regex arrays;
+};
+
+#define TRIREME_RESNET_FPN                                                         \
+  R"(backbone\.body\.(layer[1-4]\.\d+\.)?((conv|bn)[1-3]|downsample\.[01])\.\w+|)" \
+  R"(backbone\.fpn\.(inner|layer)_blocks\.\d\.0\.\w+|)"
+
+const std::vector<Family>& Families() {
+  static const auto* const families = new std::vector<Family>{
+      {"ssd300_vgg16", std::regex(R"(backbone\.scale_weight|backbone\.features\.\d+\.(weight|bias)|)"
+                                  R"(backbone\.extra(\.\d+){2,3}\.(weight|bias)|)"
+                                  R"(head\.(classification|regression)_head\.module_list\.\d+\.(weight|bias))")},
+      {"ssdlite320_mobilenet_v3_large",
+       std::regex(R"(backbone\.features\.\d+\.\d+(\.block)?(\.\d+)+(\.fc[12])?\.\w+|backbone\.extra(\.\d+){3}\.\w+|)"
+                  R"(head\.(classification|regression)_head\.module_list(\.\d+){2,3}\.\w+)")},
+      {"fasterrcnn_resnet*_fpn",
+       std::regex(TRIREME_RESNET_FPN R"(rpn\.head\.(conv\.\d\.0|cls_logits|bbox_pred)\.\w+|)"
+                                     R"(roi_heads\.(box_head\.fc[67]|box_predictor\.(cls_score|bbox_pred))\.\w+)")},
+      {"retinanet_resnet*_fpn", std::regex(TRIREME_RESNET_FPN R"(backbone\.fpn\.extra_blocks\.p[67]\.\w+|)"
+                                                              R"(head\.(classification_head\.(conv\.\d\.0|cls_logits)|)"
+                                                              R"(regression_head\.(conv\.\d\.0|bbox_reg))\.\w+)")},
+  };
+  return *families;
+}
+
+#undef TRIREME_RESNET_FPN
+
 // "features.24.weight": 24; -1 for other names.
 int FeatureNumber(const std::string& name) {
   const std::vector<std::string> parts = absl::StrSplit(name, '.');
@@ -47,6 +77,34 @@ std::string CurrentTorchvisionName(const std::string& name) {
     if (std::regex_match(name, rename.old)) return std::regex_replace(name, rename.old, rename.now);
   }
   return name;
+}
+
+Status CheckIsOfTorchvision(const SafetensorsContent& model) {
+  std::set<std::string> names;
+  for (const NamedArray& array : model.arrays) names.insert(array.name);
+  const Family* nearest = nullptr;
+  std::vector<std::string> unknown;
+  for (const Family& family : Families()) {
+    std::vector<std::string> here;
+    for (const NamedArray& array : model.arrays) {
+      if (!std::regex_match(array.name, family.arrays)) {
+        here.push_back(array.name);
+      } else if (array.shape.rank() == 1 && absl::EndsWith(array.name, ".weight")) {
+        // Of a norm, which in torchvision's detectors has running statistics.
+        const std::string norm = array.name.substr(0, array.name.size() - std::string("weight").size());
+        if (names.count(norm + "running_mean") == 0) here.push_back(array.name + " without running_mean");
+      }
+    }
+    if (nearest == nullptr || here.size() < unknown.size()) {
+      nearest = &family;
+      unknown = std::move(here);
+    }
+  }
+  if (unknown.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "torchvision has no such detector; of its ",
+      absl::StrJoin(Families(), ", ", [](std::string* out, const Family& family) { out->append(family.name); }),
+      " the nearest is ", nearest->name, ", which has not\n  ", absl::StrJoin(unknown, "\n  ")));
 }
 
 ClassifierNames::ClassifierNames(std::vector<std::string> model_names) : model_names_(std::move(model_names)) {

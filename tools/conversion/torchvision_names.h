@@ -20,11 +20,18 @@
 #include <string>
 #include <vector>
 
+#include "core/base/status.h"
+#include "core/train/safetensors.h"
+
 namespace trireme {
 
 // The name of today for one of an older file; else the same. Empty for what no model of ours has: the counters
 // "num_batches_tracked".
 std::string CurrentTorchvisionName(const std::string& name);
+
+// OK for a model that is of one of the families above by the names of its arrays. Else InvalidArgument, with all that
+// the nearest of them has not.
+Status CheckIsOfTorchvision(const SafetensorsContent& model);
 
 // For a file of a classifier (resnet*, vgg16*, mobilenet_*), whose arrays have a place in the backbone of a model with
 // these names.

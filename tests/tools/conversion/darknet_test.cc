@@ -20,13 +20,11 @@ NamedArray Numbered(const std::string& name, const Shape& shape, float first) {
 // A convolution with a norm, then one with a bias. Parameters come before buffers, as in an arena.
 SafetensorsContent Model() {
   SafetensorsContent model;
-  model.arrays = {Numbered("backbone.conv0.conv.weight", {2, 1, 2, 3}, 0),
-                  Numbered("backbone.conv0.norm.weight", {2}, 100),
-                  Numbered("backbone.conv0.norm.bias", {2}, 200),
-                  Numbered("head.conv0.weight", {3, 1, 1, 2}, 300),
-                  Numbered("head.conv0.bias", {3}, 400),
-                  Numbered("backbone.conv0.norm.running_mean", {2}, 500),
-                  Numbered("backbone.conv0.norm.running_var", {2}, 600)};
+  model.arrays = {
+      Numbered("backbone.conv0.conv.weight", {2, 1, 2, 3}, 0), Numbered("backbone.conv0.norm.weight", {2}, 100),
+      Numbered("backbone.conv0.norm.bias", {2}, 200),          Numbered("head.network.conv0.weight", {3, 1, 1, 2}, 300),
+      Numbered("head.network.conv0.bias", {3}, 400),           Numbered("backbone.conv0.norm.running_mean", {2}, 500),
+      Numbered("backbone.conv0.norm.running_var", {2}, 600)};
   model.metadata["filter_layout"] = "OHWI";
   return model;
 }
@@ -67,11 +65,11 @@ TEST(Darknet, AFileOfAnotherModelIsRefusedWithAllLayers) {
     file.values.resize(size);
     const Status status = FromDarknet(file, "some.weights", Model()).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(
-        std::string(status.message()),
-        AllOf(HasSubstr("some.weights does not fit the model, nothing was loaded"),
-              HasSubstr(absl::StrCat("it has ", size, " values, the model's layers take 29")),
-              HasSubstr("backbone.conv0.conv [2, 3, 1, 2] with a norm: 20"), HasSubstr("head.conv0 [3, 2, 1, 1]: 9")));
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("some.weights does not fit the model, nothing was loaded"),
+                      HasSubstr(absl::StrCat("it has ", size, " values, the model's layers take 29")),
+                      HasSubstr("backbone.conv0.conv [2, 3, 1, 2] with a norm: 20"),
+                      HasSubstr("head.network.conv0 [3, 2, 1, 1]: 9")));
   }
 }
 
@@ -169,6 +167,24 @@ TEST(Darknet, OtherModelsAreRefusedWithAllThatDoesNotFit) {
   DarknetFile file;
   file.values = kValues;
   expect(FromDarknet(file, "file", model).status());
+}
+
+TEST(Darknet, NecksAndOtherHeadsHaveNoCfg) {
+  const auto expect = [](const std::string& from, const std::string& to, const std::string& what) {
+    SafetensorsContent model = Model();
+    for (NamedArray& array : model.arrays) {
+      if (array.name.rfind(from, 0) == 0) array.name = to + array.name.substr(from.size());
+    }
+    DarknetFile file;
+    file.values = kValues;
+    for (const Status& status : {ToDarknet(model).status(), FromDarknet(file, "file", model).status()}) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("Darknet has no such network"), HasSubstr(what)));
+    }
+  };
+  expect("backbone.", "backbone.body.", "has backbone.body.conv0.conv where backbone.conv0 or head.network.conv0");
+  expect("head.network.", "head.classification.", "has head.classification.conv0 where backbone.conv1 or head.network");
+  expect("head.network.conv0", "head.network.conv1", "has head.network.conv1 where backbone.conv1 or head.network.c");
 }
 
 }  // namespace

@@ -183,6 +183,37 @@ TEST(Torchvision, AClassifierFillsTheBackbone) {
               AllOf(HasSubstr("vit has no array that the model's backbone has"), HasSubstr("blocks.0.weight")));
 }
 
+// The goldens' models are of torchvision (tests/golden); models near these are not.
+TEST(Torchvision, OtherModelsAreNotItsOwn) {
+  const auto expect = [](const std::string& near, const std::vector<std::string>& names,
+                         const std::vector<std::string>& strangers) {
+    SafetensorsContent model;
+    for (const std::string& name : names) model.arrays.push_back(Numbered(name, {1, 1, 1, 1}));
+    EXPECT_TRUE(CheckIsOfTorchvision(model).ok()) << CheckIsOfTorchvision(model);
+    for (const std::string& stranger : strangers) {
+      SafetensorsContent other = model;
+      other.arrays.push_back(Numbered(stranger, {2}));
+      EXPECT_THAT(Error(CheckIsOfTorchvision(other)), AllOf(HasSubstr("the nearest is " + near), HasSubstr(stranger)));
+    }
+  };
+  expect("ssd300_vgg16",
+         {"backbone.scale_weight", "backbone.features.0.weight", "backbone.extra.0.7.1.bias", "backbone.extra.1.0.bias",
+          "head.classification_head.module_list.0.weight"},
+         {"backbone.features.1.running_mean", "backbone.layer1.0.conv1.weight", "backbone.body.conv1.weight"});
+  expect("ssdlite320_mobilenet_v3_large",
+         {"backbone.features.0.1.block.2.fc1.weight", "backbone.features.0.0.0.weight",
+          "head.regression_head.module_list.0.1.bias"},
+         {"backbone.features.0.1.conv.0.0.bias", "backbone.scale_weight"});
+  expect("fasterrcnn_resnet*_fpn",
+         {"backbone.body.conv1.weight", "backbone.body.layer4.2.bn3.running_var", "backbone.fpn.inner_blocks.3.0.bias",
+          "rpn.head.conv.0.0.bias", "roi_heads.box_head.fc6.weight"},
+         {"backbone.fpn.extra_blocks.p6.bias", "backbone.body.layer1.0.bn1.weight", "backbone.conv1.bias"});
+  expect("retinanet_resnet*_fpn",
+         {"backbone.fpn.extra_blocks.p6.weight", "backbone.fpn.layer_blocks.0.0.bias",
+          "head.classification_head.cls_logits.weight", "head.regression_head.conv.3.0.bias"},
+         {"backbone.body.features.0.bias", "backbone.body.conv0.conv.weight", "head.network.conv0.bias"});
+}
+
 // SSD keeps the layers behind the fourth pool under another name; with norms the pool is elsewhere.
 TEST(Torchvision, KnowsWhereSsdKeepsVgg16) {
   const ClassifierNames plain({"backbone.scale_weight", "backbone.features.0.weight", "backbone.features.21.weight",
