@@ -1,6 +1,7 @@
 // Brings weights from other frameworks, and back. See kHelp.
 #include <gflags/gflags.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -10,16 +11,20 @@
 #include "absl/strings/str_split.h"
 #include "core/base/files.h"
 #include "core/base/registry.h"
+#include "core/config/config_file.h"
 #include "tools/cli/command_line.h"
+#include "tools/conversion/coco_classes.h"
 #include "tools/conversion/darknet.h"
 #include "tools/conversion/pixel_scale.h"
 #include "tools/conversion/torchvision.h"
 #include "tools/conversion/torchvision_names.h"
+#include "tools/job/check_numbers.h"
 #include "tools/job/trained_model.h"
 
 DEFINE_string(config, "", "");
 DEFINE_string(weights, "", "");
 DEFINE_string(part, "", "");
+DEFINE_string(classes, "", "");
 DEFINE_string(checkpoint, "", "");
 DEFINE_string(out, "", "");
 DEFINE_string(to, "", "");
@@ -33,6 +38,7 @@ constexpr char kHelp[] =
 
   convert --config=ssd300_vgg16_voc.pbtxt --weights=ssd300_vgg16.safetensors --out=start.safetensors
   convert --config=yolov3_coco.pbtxt --weights=yolov3.weights --out=start.safetensors
+  convert --config=yolov3_coco.pbtxt --weights=yolov3.weights --classes=coco80 --to=checkpoint --out=runs/yolov3
   convert --checkpoint=runs/ssd300_vgg16_voc --to=torchvision --out=ssd.safetensors
 
 From
@@ -41,14 +47,16 @@ From
                        Darknet's
   --part=backbone      the file is a classifier's, or the first layers of one: it fills the backbone, the rest starts as
                        training would start it
+  --classes=NAMES      in the order of the labels, with commas; or coco80, COCO's: where a file of torchvision's has
+                       outputs for all of COCO's numbers from 0 to 90, those of its 80 categories are taken
   --checkpoint=DIR     instead of these: a run (its newest checkpoint) or a checkpoint
   --set PATH=VALUE     overrides a field of the config: --set model.num_classes=90; any number
   --plugin=A.so,B.so   shared objects with further components
 
 To
-  --out=FILE           what to write
+  --out=PATH           what to write
   --to=FORMAT          trireme (what initial_weights takes; if left out), torchvision or darknet, of models that these
-                       have
+                       have; or checkpoint: PATH is a folder then, which eval and detect take, and needs --classes
 
 A .pth file becomes .safetensors in Python: safetensors.torch.save_file(torch.load("a.pth"), "a.safetensors").
 backbone/vgg16 as it is fits VGG16_Weights.IMAGENET1K_FEATURES; the DEFAULT, IMAGENET1K_V1, wants pixel_deviation: 57.6.
@@ -69,14 +77,27 @@ std::string Summary(const std::vector<std::string>& names) {
                       names.size(), " arrays)");
 }
 
+bool ClassesAreCocos() { return FLAGS_classes == "coco80"; }
+
 StatusOr<std::unique_ptr<TrainedModel>> MakeModel() {
   auto model = std::make_unique<TrainedModel>();
   std::string path;
   TRIREME_RETURN_IF_ERROR(LoadConfig(FLAGS_config, &model->config, &path));
+  TRIREME_RETURN_IF_ERROR(Annotate(CheckNumbers(model->config), path));
+  model->info.seed = model->config.seed();
+  model->info.global_batch_size = model->config.global_batch_size();
+  model->info.config_text = PrintText(model->config);
+  if (ClassesAreCocos()) {
+    model->info.class_names = CocoNames();
+    model->info.category_ids = CocoIds();
+  } else {
+    model->info.class_names = absl::StrSplit(FLAGS_classes, ',', absl::SkipEmpty());
+  }
   TRIREME_ASSIGN_OR_RETURN(model->device, MakeDevice("cpu", 1));
   model->device->BindToThisThread();
-  TRIREME_ASSIGN_OR_RETURN(model->detector,
-                           Annotate(CreateComponent<Detector>(model->config.model(), "model", {}), path));
+  TRIREME_ASSIGN_OR_RETURN(
+      model->detector,
+      Annotate(CreateComponent<Detector>(model->config.model(), "model", {model->info.class_names}), path));
   TRIREME_ASSIGN_OR_RETURN(model->arena,
                            ParameterArena::Build(model->detector.get(), *model->device, 1, model->config.seed()));
   return model;
@@ -99,7 +120,8 @@ Status ReadTorchvision(const Config& config, ParameterArena* arena) {
   TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(FLAGS_weights));
   if (FLAGS_part.empty()) {
     if (IsOwnFormat(content)) return SetWeights(content, FLAGS_weights, arena);
-    TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent ours, FromTorchvision(content, FLAGS_weights, WeightsOf(*arena)));
+    const SafetensorsContent theirs = ClassesAreCocos() ? KeepCocoCategories(content) : content;
+    TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent ours, FromTorchvision(theirs, FLAGS_weights, WeightsOf(*arena)));
     return SetWeights(ours, FLAGS_weights, arena);
   }
   LeftOver left_over;
@@ -116,18 +138,41 @@ Status CheckFlags() {
   if (FLAGS_checkpoint.empty() == FLAGS_weights.empty()) {
     return absl::InvalidArgumentError("say --config=FILE and --weights=FILE, or --checkpoint=DIR alone");
   }
-  if (!FLAGS_checkpoint.empty() && !(FLAGS_config.empty() && FLAGS_part.empty())) {
+  if (!FLAGS_checkpoint.empty() && !(FLAGS_config.empty() && FLAGS_part.empty() && FLAGS_classes.empty())) {
     return absl::InvalidArgumentError(
-        "--checkpoint has its own config, and is converted as a whole: leave out --config and --part");
+        "--checkpoint has its own config and classes, and is converted as a whole: leave out --config, --part and "
+        "--classes");
   }
-  if (FLAGS_out.empty()) return absl::InvalidArgumentError("nowhere to write: say --out=FILE");
+  if (FLAGS_out.empty()) return absl::InvalidArgumentError("nowhere to write: say --out=PATH");
   if (FLAGS_part != "" && FLAGS_part != "backbone") {
     return absl::InvalidArgumentError(absl::StrCat("--part=", FLAGS_part, ": there is only --part=backbone"));
   }
-  if (FLAGS_to != "" && FLAGS_to != "trireme" && FLAGS_to != "torchvision" && FLAGS_to != "darknet") {
-    return absl::InvalidArgumentError(absl::StrCat("--to=", FLAGS_to, ": there are trireme, torchvision and darknet"));
+  const std::string formats[] = {"", "trireme", "torchvision", "darknet", "checkpoint"};
+  if (std::find(std::begin(formats), std::end(formats), FLAGS_to) == std::end(formats)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--to=", FLAGS_to, ": there are trireme, torchvision, darknet and checkpoint"));
+  }
+  if (FLAGS_to == "checkpoint" && !FLAGS_checkpoint.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(FLAGS_checkpoint, " is a checkpoint as it is"));
+  }
+  if (FLAGS_to == "checkpoint" && FLAGS_part != "") {
+    return absl::InvalidArgumentError("a backbone alone detects nothing: leave out --part or --to=checkpoint");
+  }
+  if (FLAGS_to == "checkpoint" && FLAGS_classes.empty()) {
+    return absl::InvalidArgumentError("a checkpoint names its classes: say --classes=coco80, or all names with commas");
   }
   return absl::OkStatus();
+}
+
+Status Write(const TrainedModel& model, const SafetensorsContent& content) {
+  if (FLAGS_to == "checkpoint") return SaveModel(FLAGS_out, model.info, *model.arena);
+  if (FLAGS_to == "darknet") {
+    TRIREME_ASSIGN_OR_RETURN(const DarknetFile file, ToDarknet(content));
+    return WriteFileAtomically(FLAGS_out, DarknetFileBytes(file));
+  }
+  if (FLAGS_to != "torchvision") return WriteFileAtomically(FLAGS_out, SafetensorsBytes(content));
+  TRIREME_RETURN_IF_ERROR(CheckIsOfTorchvision(content));
+  return WriteFileAtomically(FLAGS_out, SafetensorsBytes(ToTorchvision(content)));
 }
 
 Status Convert() {
@@ -144,15 +189,7 @@ Status Convert() {
     TRIREME_ASSIGN_OR_RETURN(model, LoadTrainedModel(FLAGS_checkpoint, "cpu"));
   }
   const SafetensorsContent content = WeightsOf(*model->arena);
-  std::string bytes;
-  if (FLAGS_to == "darknet") {
-    TRIREME_ASSIGN_OR_RETURN(const DarknetFile file, ToDarknet(content));
-    bytes = DarknetFileBytes(file);
-  } else {
-    if (FLAGS_to == "torchvision") TRIREME_RETURN_IF_ERROR(CheckIsOfTorchvision(content));
-    bytes = SafetensorsBytes(FLAGS_to == "torchvision" ? ToTorchvision(content) : content);
-  }
-  TRIREME_RETURN_IF_ERROR(WriteFileAtomically(FLAGS_out, bytes));
+  TRIREME_RETURN_IF_ERROR(Write(*model, content));
   int64_t values = 0;
   for (const NamedArray& array : content.arrays) values += array.shape.size();
   absl::PrintF("%s: %d arrays, %d values\n", FLAGS_out, content.arrays.size(), values);

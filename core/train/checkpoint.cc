@@ -38,6 +38,8 @@ constexpr char kRunPrefix[] = "run/";
 constexpr char kBuffersPrefix[] = "buffers/";
 constexpr char kStrategyPrefix[] = "strategy/";
 
+std::string CheckpointName(int64_t step) { return absl::StrFormat("step_%08d", step); }
+
 std::string BuffersName(int rank) { return absl::StrCat(kBuffersPrefix, "rank", rank); }
 
 std::string StrategyName(int rank, const std::string& name) {
@@ -107,7 +109,7 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
                        const SafetensorsContent& model, const SafetensorsContent& state) {
   const fs::path folder = fs::path(run_folder) / kFolder;
   TRIREME_RETURN_IF_ERROR(MakeFolder(folder.string()));
-  const fs::path target = folder / absl::StrFormat("step_%08d", info.step);
+  const fs::path target = folder / CheckpointName(info.step);
   const fs::path temporary = absl::StrCat(target.string(), ".tmp", getpid());
   RemoveUnfinishedCheckpoints(run_folder);
   TRIREME_RETURN_IF_ERROR(MakeFolder(temporary.string()));
@@ -135,18 +137,24 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   return absl::OkStatus();
 }
 
+// Null if all are finite.
+const NamedArray* FindNotFinite(const SafetensorsContent& model) {
+  for (const NamedArray& array : model.arrays) {
+    if (!std::all_of(array.values.begin(), array.values.end(), [](float value) { return std::isfinite(value); })) {
+      return &array;
+    }
+  }
+  return nullptr;
+}
+
 // A network may have diverged behind losses that are finite: a relu can make 0 of what is no number.
 Status CheckFinite(const SafetensorsContent& model, int64_t step) {
-  for (const NamedArray& array : model.arrays) {
-    if (std::all_of(array.values.begin(), array.values.end(), [](float value) { return std::isfinite(value); })) {
-      continue;
-    }
-    return absl::FailedPreconditionError(absl::StrCat(
-        "after step ", step, " ", array.name,
-        " holds values that are not finite, so no checkpoint is written and the ones before stay; go on from the last "
-        "one (--resume) at a lower rate, or with clip_gradient_norm"));
-  }
-  return absl::OkStatus();
+  const NamedArray* const array = FindNotFinite(model);
+  if (array == nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "after step ", step, " ", array->name,
+      " holds values that are not finite, so no checkpoint is written and the ones before stay; go on from the last "
+      "one (--resume) at a lower rate, or with clip_gradient_norm"));
 }
 
 struct Copy {
@@ -219,6 +227,20 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
                            AllGatherStrings(communicator, std::string(written.message()), device));
   if (messages[0].empty()) return absl::OkStatus();
   return rank == 0 ? written : absl::UnavailableError(messages[0]);
+}
+
+Status SaveModel(const std::string& run_folder, const CheckpointInfo& info, const ParameterArena& arena) {
+  CHECK_EQ(info.step, 0);
+  const std::vector<fs::path> all = ListCheckpoints(run_folder);
+  if (!all.empty() && all.back().filename() != CheckpointName(info.step)) {
+    return absl::InvalidArgumentError(absl::StrCat(run_folder, " holds a run with ", all.back().filename().string(),
+                                                   ", which would be taken instead; name another folder"));
+  }
+  const SafetensorsContent model = WeightsOf(arena);
+  if (const NamedArray* const array = FindNotFinite(model)) {
+    return absl::InvalidArgumentError(absl::StrCat(array->name, " holds values that are not finite"));
+  }
+  return WriteCheckpoint(run_folder, 1, info, model, SafetensorsContent());
 }
 
 StatusOr<std::string> FindCheckpoint(const std::string& path) {

@@ -52,6 +52,11 @@ struct CheckpointParts {
 Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const CheckpointParts& parts,
                       Communicator& communicator);
 
+// A run's folder with one checkpoint of a model that was not trained here: of step 0, and without the state that a run
+// would go on from, so it is evaluated, detected with and started from, and not resumed. InvalidArgument where the
+// folder has a checkpoint of a later step, and where values are not finite.
+Status SaveModel(const std::string& run_folder, const CheckpointInfo& info, const ParameterArena& arena);
+
 // What was left in a run's folder by a process that was killed while it wrote a checkpoint, or removed one. The next
 // SaveCheckpoint does so, too; for a run that goes on, but has nothing to save.
 void RemoveUnfinishedCheckpoints(const std::string& run_folder);
