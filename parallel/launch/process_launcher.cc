@@ -15,6 +15,8 @@ namespace {
 // For the others to read the last of the store; those that were killed are not waited for any longer.
 constexpr auto kFarewell = std::chrono::seconds(5);
 
+std::string PreparedKey(int rank) { return absl::StrCat("prepared.", rank); }
+
 class ProcessLauncher : public Launcher {
  public:
   ProcessLauncher(const ProcessLauncherOptions& options, ConnectFunction connect)
@@ -66,6 +68,7 @@ class ProcessLauncher : public Launcher {
     CHECK_EQ(world_size, place_.world_size);
     std::unique_ptr<Communicator> communicator;
     const Status result = CatchDeviceError([&]() -> Status {
+      TRIREME_RETURN_IF_ERROR(AwaitAllPrepared());
       TRIREME_ASSIGN_OR_RETURN(communicator, connect_(place_, store_));
       return worker(*communicator);
     });
@@ -100,6 +103,18 @@ class ProcessLauncher : public Launcher {
     place_ = ProcessRank();
     store_ = std::make_shared<MemoryStore>();
     return std::nullopt;
+  }
+
+  // Who connects waits for the others no longer than for a call, and they may have read their data in turn.
+  Status AwaitAllPrepared() {
+    TRIREME_RETURN_IF_ERROR(store_->Set(PreparedKey(place_.rank), ""));
+    for (int rank = 0; rank < place_.world_size; ++rank) {
+      TRIREME_RETURN_IF_ERROR(store_
+                                  ->Wait(PreparedKey(rank), absl::StrCat("rank ", rank, " to open its data"),
+                                         options_.prepare_timeout_seconds)
+                                  .status());
+    }
+    return absl::OkStatus();
   }
 
   // Once: with the last one's word rank 0 removes the folder, and who wrote into it after that would keep it there.

@@ -22,7 +22,7 @@ namespace trireme {
 struct ProcessLauncherOptions {
   std::string communicator;     // "communicator/nccl", for messages
   double timeout_seconds = 60;  // that a process waits for the others to come
-  // Rank 0's process may have a data set to read before it says anything.
+  // Each process may have a data set to read, rank 0's before it says anything, and then the others.
   double prepare_timeout_seconds = 1800;
   double grace_seconds = 10;  // see SupervisorOptions
 };

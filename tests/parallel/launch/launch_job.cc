@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "parallel/launch/process_launcher.h"
+#include "parallel/launch/process_rank.h"
 
 namespace trireme {
 namespace {
@@ -64,6 +65,23 @@ class StoreCommunicator : public Communicator {
   const std::shared_ptr<Store> store_;
   int meetings_ = 0;
 };
+
+// Waits for all, as Gloo and NCCL do.
+StatusOr<std::unique_ptr<Communicator>> Connect(const ProcessRank& place, std::shared_ptr<Store> store,
+                                                double timeout_seconds) {
+  TRIREME_RETURN_IF_ERROR(store->Set(absl::StrCat("connects.", place.rank), ""));
+  for (int peer = 0; peer < place.world_size; ++peer) {
+    TRIREME_RETURN_IF_ERROR(
+        store->Wait(absl::StrCat("connects.", peer), absl::StrCat("rank ", peer, " to connect"), timeout_seconds)
+            .status());
+  }
+  return std::unique_ptr<Communicator>(std::make_unique<StoreCommunicator>(place, std::move(store)));
+}
+
+int Rank() {
+  const auto place = FindProcessRank();
+  return place.ok() && place->has_value() ? (*place)->rank : 0;
+}
 
 struct Act {
   std::string name;
@@ -114,8 +132,8 @@ Status Run(int workers, const std::string& folder, const Act& act) {
   options.communicator = "communicator/store";
   options.timeout_seconds = 2;
   options.grace_seconds = 1;
-  const auto launcher = MakeProcessLauncher(options, [](const ProcessRank& place, std::shared_ptr<Store> store) {
-    return std::unique_ptr<Communicator>(std::make_unique<StoreCommunicator>(place, std::move(store)));
+  const auto launcher = MakeProcessLauncher(options, [&](const ProcessRank& place, std::shared_ptr<Store> store) {
+    return Connect(place, std::move(store), options.timeout_seconds);
   });
   if (const auto outcome = launcher->Start(workers)) return *outcome;
   signal(SIGTERM, [](int) { stop = true; });
@@ -124,6 +142,7 @@ Status Run(int workers, const std::string& folder, const Act& act) {
     TRIREME_ASSIGN_OR_RETURN(const std::string told, launcher->FromRankZero(launcher->leads() ? "the folder" : ""));
     if (told != "the folder") return absl::InternalError("rank 0 said " + told);
     if (act.name == "prepare" && !launcher->leads()) return absl::InvalidArgumentError("no such image");
+    if (act.name == "slow" && act.rank == Rank()) std::this_thread::sleep_for(std::chrono::seconds(4));
     return launcher->Run(workers, [&](Communicator& communicator) { return Work(act, folder, communicator); });
   }());
 }

@@ -175,6 +175,14 @@ TEST(LaunchTest, AFaultBeforeTheWorkersRunIsToldOnceToo) {
   }
 }
 
+// Longer than the others wait for one that is to connect.
+TEST(LaunchTest, ARankMayTakeItsTimeToOpenItsData) {
+  for (const char* act : {"slow:1", "slow:0"}) {
+    Job job(3, act);
+    EXPECT_EQ(job.Wait(), 0) << job.output();
+  }
+}
+
 TEST(LaunchTest, RanksThatDoNotEndByThemselvesAreKilled) {
   Job job(3, "stubborn:1");
   const std::vector<pid_t> ranks = job.Ranks(3);
