@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "parallel/launch/process_id.h"
 #include "parallel/launch/rendezvous.h"
 #include "parallel/launch/supervisor.h"
 
@@ -15,6 +16,7 @@ namespace {
 // For the others to read the last of the store; those that were killed are not waited for any longer.
 constexpr auto kFarewell = std::chrono::seconds(5);
 
+std::string ProcessKey(int rank) { return absl::StrCat("process.", rank); }
 std::string PreparedKey(int rank) { return absl::StrCat("prepared.", rank); }
 
 class ProcessLauncher : public Launcher {
@@ -48,6 +50,8 @@ class ProcessLauncher : public Launcher {
     auto store = JoinJob(&place_, options_.timeout_seconds);
     if (!store.ok()) return store.status();
     store_ = *std::move(store);
+    const Status told = store_->Set(ProcessKey(place_.rank), DescribeThisProcess());
+    if (!told.ok()) return told;
     return std::nullopt;
   }
 
@@ -56,7 +60,7 @@ class ProcessLauncher : public Launcher {
   StatusOr<std::string> FromRankZero(const std::string& mine) override {
     CHECK(store_ != nullptr) << "before Start";
     const std::string key = absl::StrCat("from_rank_zero.", num_shared_++);
-    if (!leads()) return store_->Wait(key, "rank 0 to be ready", options_.prepare_timeout_seconds);
+    if (!leads()) return AwaitRank(0, key, "rank 0 to be ready");
     TRIREME_RETURN_IF_ERROR(store_->Set(key, mine));
     return mine;
   }
@@ -109,12 +113,24 @@ class ProcessLauncher : public Launcher {
   Status AwaitAllPrepared() {
     TRIREME_RETURN_IF_ERROR(store_->Set(PreparedKey(place_.rank), ""));
     for (int rank = 0; rank < place_.world_size; ++rank) {
-      TRIREME_RETURN_IF_ERROR(store_
-                                  ->Wait(PreparedKey(rank), absl::StrCat("rank ", rank, " to open its data"),
-                                         options_.prepare_timeout_seconds)
-                                  .status());
+      TRIREME_RETURN_IF_ERROR(
+          AwaitRank(rank, PreparedKey(rank), absl::StrCat("rank ", rank, " to open its data")).status());
     }
     return absl::OkStatus();
+  }
+
+  // What rank `rank` is to set under `key`.
+  StatusOr<std::string> AwaitRank(int rank, const std::string& key, const std::string& what) const {
+    return store_->Wait(key, what, options_.prepare_timeout_seconds, [&]() -> Status {
+      // The supervisor says more of one that has ended.
+      if (place_.supervised || !IsSurelyGone(rank)) return absl::OkStatus();
+      return absl::UnavailableError(absl::StrCat("rank ", rank, "'s process has ended"));
+    });
+  }
+
+  bool IsSurelyGone(int rank) const {
+    const auto process = store_->Find(ProcessKey(rank));
+    return process.ok() && process->has_value() && HasSurelyEnded(**process);
   }
 
   // Once: with the last one's word rank 0 removes the folder, and who wrote into it after that would keep it there.
@@ -130,7 +146,7 @@ class ProcessLauncher : public Launcher {
     for (int rank = 1; rank < place_.world_size; ++rank) {
       while (std::chrono::steady_clock::now() < deadline) {
         const auto ended = store_->Find(EndedKey(rank));
-        if (!ended.ok() || ended->has_value()) break;
+        if (!ended.ok() || ended->has_value() || IsSurelyGone(rank)) break;
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
       }
     }

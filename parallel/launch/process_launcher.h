@@ -5,7 +5,8 @@
 //
 // Faults: what goes wrong in one process, from Start to Finish, is in the store at once, where the others find it; the
 // job's outcome is the first fault in the words of the rank that had it. A stop that all ranks have agreed on
-// (Cancelled) is no fault.
+// (Cancelled) is no fault. Until there is a communicator, a process that has ended without a word is seen by the others
+// of its host, also where nobody watches over it.
 #ifndef TRIREME_PARALLEL_LAUNCH_PROCESS_LAUNCHER_H_
 #define TRIREME_PARALLEL_LAUNCH_PROCESS_LAUNCHER_H_
 

@@ -32,16 +32,27 @@ std::optional<JobFault> Decode(const std::string& text) {
 
 }  // namespace
 
-StatusOr<std::string> Store::Wait(const std::string& key, const std::string& what, double seconds) const {
+StatusOr<std::string> Store::Wait(const std::string& key, const std::string& what, double seconds,
+                                  const std::function<Status()>& look) const {
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
+  auto looked_at = start;
   auto pause = std::chrono::microseconds(200);
+  Status seen;
   while (true) {
     TRIREME_ASSIGN_OR_RETURN(const std::optional<std::string> value, Find(key));
     if (value.has_value()) return *value;
     if (const auto found = fault()) return DescribeFault(*found);
-    if (std::chrono::duration<double>(Clock::now() - start).count() > seconds) {
+    TRIREME_RETURN_IF_ERROR(seen);
+    const auto now = Clock::now();
+    if (std::chrono::duration<double>(now - start).count() > seconds) {
       return absl::DeadlineExceededError(absl::StrCat("waited ", seconds, " s for ", what));
+    }
+    if (look != nullptr && now - looked_at > std::chrono::seconds(1)) {
+      looked_at = now;
+      seen = look();
+      // Its last word may be there by now.
+      if (!seen.ok()) continue;
     }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::microseconds(20000));

@@ -6,6 +6,7 @@
 #ifndef TRIREME_PARALLEL_LAUNCH_STORE_H_
 #define TRIREME_PARALLEL_LAUNCH_STORE_H_
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -32,8 +33,9 @@ class Store {
   virtual StatusOr<std::optional<std::string>> Find(const std::string& key) const = 0;
 
   // The value, once it is there. The job's fault if that comes first; DeadlineExceeded after `seconds`, saying
-  // "waited 60 s for WHAT".
-  StatusOr<std::string> Wait(const std::string& key, const std::string& what, double seconds) const;
+  // "waited 60 s for WHAT". `look`, once a second, may see that it will not come any more: then what it says.
+  StatusOr<std::string> Wait(const std::string& key, const std::string& what, double seconds,
+                             const std::function<Status()>& look = nullptr) const;
 
   // Only the first fault counts; returns it. `status` is not OK. The rank that had it may report it again with more
   // words around its own: the step, the bucket.

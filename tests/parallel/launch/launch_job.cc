@@ -138,10 +138,12 @@ Status Run(int workers, const std::string& folder, const Act& act) {
   if (const auto outcome = launcher->Start(workers)) return *outcome;
   signal(SIGTERM, [](int) { stop = true; });
   return launcher->Finish([&]() -> Status {
+    if (act.name == "die" && act.rank == Rank() && launcher->leads()) raise(SIGKILL);
     if (act.name == "prepare" && act.rank == 0 && launcher->leads()) return absl::InvalidArgumentError("steps is -1");
     TRIREME_ASSIGN_OR_RETURN(const std::string told, launcher->FromRankZero(launcher->leads() ? "the folder" : ""));
     if (told != "the folder") return absl::InternalError("rank 0 said " + told);
     if (act.name == "prepare" && !launcher->leads()) return absl::InvalidArgumentError("no such image");
+    if (act.name == "die" && act.rank == Rank()) raise(SIGKILL);
     if (act.name == "slow" && act.rank == Rank()) std::this_thread::sleep_for(std::chrono::seconds(4));
     return launcher->Run(workers, [&](Communicator& communicator) { return Work(act, folder, communicator); });
   }());

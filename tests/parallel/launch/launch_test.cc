@@ -249,6 +249,32 @@ TEST(LaunchTest, TheFolderOfADeadRankZeroIsTakenOver) {
   }
 }
 
+// As a script starts them, with nobody to tell of it. Rank 0 dies before it has said anything, the others before they
+// connect.
+TEST(LaunchTest, ARankThatDiesWhileItPreparesEndsTheOthers) {
+  for (const int victim : {0, 1, 2}) {
+    const std::string rendezvous = NewFolder(), folder = NewFolder();
+    std::vector<std::unique_ptr<Job>> jobs;
+    for (int rank = 0; rank < 3; ++rank) {
+      jobs.push_back(std::make_unique<Job>(3, "die:" + std::to_string(victim),
+                                           Job::Environment{{"TRIREME_WORLD_SIZE", "3"},
+                                                            {"TRIREME_RENDEZVOUS", rendezvous},
+                                                            {"TRIREME_RANK", std::to_string(rank)},
+                                                            {"TRIREME_LOCAL_RANK", std::to_string(rank)}},
+                                           folder));
+    }
+    EXPECT_EQ(jobs[victim]->Wait(), 128 + SIGKILL);
+    const auto start = Clock::now();
+    for (int rank = 0; rank < 3; ++rank) {
+      if (rank == victim) continue;
+      EXPECT_EQ(jobs[rank]->Wait(), 1) << jobs[rank]->output();
+      EXPECT_EQ(Count(jobs[rank]->output(), "rank " + std::to_string(victim) + "'s process has ended"), 1)
+          << jobs[rank]->output();
+    }
+    EXPECT_LT(SecondsSince(start), 5);
+  }
+}
+
 TEST(LaunchTest, ASupervisorThatIsKilledAtAnyMomentLeavesNobody) {
   for (int round = 0; round < 25; ++round) {
     const std::string folder = NewFolder();
