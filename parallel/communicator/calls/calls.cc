@@ -14,6 +14,12 @@ std::string DescribeCall(const char* operation, const Tensor& tensor, ReduceOper
   return absl::StrCat(DescribeCall(operation, tensor), " by ", by == ReduceOperation::kSum ? "sum" : "max");
 }
 
+Status CheckTimeout(double timeout_seconds) {
+  if (timeout_seconds > 0 && timeout_seconds <= 1e6) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("timeout_seconds is ", timeout_seconds, "; it has to be more than 0 and at most 1000000"));
+}
+
 void CheckReducible(const Tensor& tensor) {
   CHECK(tensor.type() != DataType::kUint8) << "a tensor of " << DataTypeName(tensor.type()) << " cannot be reduced";
 }

@@ -1,5 +1,6 @@
 // Registers "communicator/gloo".
 #include "core/base/registry.h"
+#include "parallel/communicator/calls/calls.h"
 #include "parallel/communicator/gloo/gloo_communicator.h"
 #include "parallel/communicator/gloo/gloo_communicator.pb.h"
 #include "parallel/launch/process_launcher.h"
@@ -11,10 +12,7 @@ StatusOr<std::unique_ptr<Launcher>> MakeGloo(const GlooCommunicatorConfig& confi
   GlooJobOptions job;
   job.timeout_seconds = config.timeout_seconds();
   job.listen_on = config.listen_on();
-  if (!(job.timeout_seconds > 0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("timeout_seconds is ", job.timeout_seconds, "; it has to be more than 0"));
-  }
+  TRIREME_RETURN_IF_ERROR(CheckTimeout(job.timeout_seconds));
   ProcessLauncherOptions options;
   options.communicator = "communicator/gloo";
   options.timeout_seconds = job.timeout_seconds;

@@ -1,5 +1,6 @@
 // Registers "communicator/nccl".
 #include "core/base/registry.h"
+#include "parallel/communicator/calls/calls.h"
 #include "parallel/communicator/nccl/nccl_communicator.h"
 #include "parallel/communicator/nccl/nccl_communicator.pb.h"
 #include "parallel/launch/process_launcher.h"
@@ -9,10 +10,7 @@ namespace {
 
 StatusOr<std::unique_ptr<Launcher>> MakeNccl(const NcclCommunicatorConfig& config, const Launcher::BuildArgs&) {
   const double timeout_seconds = config.timeout_seconds();
-  if (!(timeout_seconds > 0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("timeout_seconds is ", timeout_seconds, "; it has to be more than 0"));
-  }
+  TRIREME_RETURN_IF_ERROR(CheckTimeout(timeout_seconds));
   TRIREME_ASSIGN_OR_RETURN(NcclLibrary* const library, SystemNccl());
   ProcessLauncherOptions options;
   options.communicator = "communicator/nccl";

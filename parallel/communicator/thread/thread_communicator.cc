@@ -348,10 +348,7 @@ class ThreadLauncher : public Launcher {
 };
 
 StatusOr<std::unique_ptr<Launcher>> MakeThreads(const ThreadsConfig& config, const Launcher::BuildArgs&) {
-  if (!(config.timeout_seconds() > 0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("timeout_seconds is ", config.timeout_seconds(), "; it has to be more than 0"));
-  }
+  TRIREME_RETURN_IF_ERROR(CheckTimeout(config.timeout_seconds()));
   return MakeThreadLauncher(config.timeout_seconds());
 }
 
@@ -360,7 +357,7 @@ TRIREME_REGISTER_COMPONENT("communicator/threads", Launcher, ThreadsConfig, Make
 }  // namespace
 
 std::unique_ptr<Launcher> MakeThreadLauncher(double timeout_seconds) {
-  CHECK_GT(timeout_seconds, 0);
+  CHECK(CheckTimeout(timeout_seconds).ok()) << timeout_seconds;
   return std::make_unique<ThreadLauncher>(timeout_seconds);
 }
 
