@@ -15,6 +15,7 @@
 #include "data/loader/nvjpeg/nvjpeg_decoder.h"
 #include "parallel/communicator/traced/traced_communicator.h"
 #include "parallel/launch/process_rank.h"
+#include "tools/job/abort_on_fault.h"
 #include "tools/job/evaluate.h"
 #include "tools/job/gather_faults.h"
 #include "tools/job/job_facts.h"
@@ -250,15 +251,14 @@ Status WorkOrServe(const Job& job, Device& device, const Rank& rank, JobObserver
 Status Train(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
              const std::atomic<bool>* stop_requested, JobClock* clock) {
   Rank rank;
-  TRIREME_RETURN_IF_ERROR(Build(job, device, communicator, &rank));
-  if (clock != nullptr) {
-    TRIREME_ASSIGN_OR_RETURN(*clock, AgreeOnClock(communicator, device, ThisClockId(), TraceClock));
-  }
-  // What a device throws as well, so that peers hear of it.
-  const Status status = CatchDeviceError([&] { return WorkOrServe(job, device, rank, observer, stop_requested); });
-  // Before the strategy ends, whose threads may wait for peers that wait for this rank.
-  if (!status.ok() && !absl::IsCancelled(status)) communicator.Abort(status);
-  return status;
+  // A strategy that is half set up may have threads already.
+  return AbortOnFault(communicator, [&]() -> Status {
+    TRIREME_RETURN_IF_ERROR(Build(job, device, communicator, &rank));
+    if (clock != nullptr) {
+      TRIREME_ASSIGN_OR_RETURN(*clock, AgreeOnClock(communicator, device, ThisClockId(), TraceClock));
+    }
+    return WorkOrServe(job, device, rank, observer, stop_requested);
+  });
 }
 
 // For people: who is in a trace, and what it is of.
