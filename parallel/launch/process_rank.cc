@@ -228,7 +228,7 @@ StatusOr<std::optional<ProcessRank>> FindProcessRank(const Environment& environm
   if (!rendezvous.empty()) place->rendezvous = rendezvous;
   if (!job.empty()) place->job = Plain(job);
   place->listen_on = Value(environment, "TRIREME_LISTEN_ON");
-  if (place->listen_on.empty() && !place->over_tcp()) place->listen_on = "127.0.0.1";
+  if (place->listen_on.empty() && !place->over_tcp() && HasOneHost(*place)) place->listen_on = "127.0.0.1";
   if (place->world_size == 1 && !place->supervised) return std::optional<ProcessRank>();
   return place;
 }

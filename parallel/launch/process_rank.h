@@ -17,7 +17,8 @@
 //     MASTER_PORT (that one is of torchrun's own store), under Slurm the first node of the step and one of eight ports
 //     that follow from the job's number. mpirun does not tell where rank 0 is: there it has to be set.
 // TRIREME_LISTEN_ON is the address of this host where its processes listen for others of the job; left out, over TCP
-// the one that rank 0 is reached at or reached from, in a folder the loopback. Nothing listens on any other address.
+// the one that rank 0 is reached at or reached from, in a folder on one host the loopback. In a folder that several
+// hosts share it has to be said, if anything is to listen. Nothing listens on any other address.
 // TRIREME_JOB is the job's id, by which two jobs that meet by mistake know it; left out, the launcher's own.
 #ifndef TRIREME_PARALLEL_LAUNCH_PROCESS_RANK_H_
 #define TRIREME_PARALLEL_LAUNCH_PROCESS_RANK_H_
@@ -44,8 +45,10 @@ struct ProcessRank {
   int local_world_size = 1;
   std::string rendezvous;  // a folder, or tcp://host:port
   int num_ports = 1;       // that may be meant, from that of `rendezvous` on
-  std::string listen_on;   // an address or name of this host; over TCP known when the job is joined (rendezvous.h)
-  std::string job;         // the job's id; in a folder, the name of the job's own
+  // An address or name of this host. Over TCP known when the job is joined (rendezvous.h); in a folder of several hosts
+  // empty if nobody has said it.
+  std::string listen_on;
+  std::string job;  // the job's id; in a folder, the name of the job's own
   Launch launch;
   bool supervised = false;  // the parent watches over the job, and has made that folder
 

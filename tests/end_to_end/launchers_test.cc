@@ -126,6 +126,28 @@ INSTANTIATE_TEST_SUITE_P(All, Launchers,
                                          Named{"srun", Srun}),
                          [](const auto& info) { return info.param.name; });
 
+// Two hosts, as far as the processes are told, that share a folder: on the loopback they would not find one another.
+TEST(LaunchersTest, InAFolderOfSeveralHostsEachHasToSayWhereItListens) {
+  const std::string config = TinyConfig();
+  for (const bool says : {false, true}) {
+    const std::string run = NewFolder("run"), folder = NewFolder("job");
+    std::vector<std::unique_ptr<ToolProcess>> ranks;
+    for (const int rank : {0, 1}) {
+      std::vector<std::string> before = {"env", "TRIREME_LOCAL_WORLD_SIZE=1"};
+      for (const std::string& variable : Script(rank, 2, 0, folder)) before.push_back(variable);
+      before.push_back("TRIREME_LOCAL_RANK=0");
+      if (says) before.push_back("TRIREME_LISTEN_ON=127.0.0.1");
+      ranks.push_back(std::make_unique<ToolProcess>(
+          "train", std::vector<std::string>{"--config=" + config, "--out=" + run, "--steps=2"}, before));
+    }
+    for (const auto& rank : ranks) {
+      const ToolResult result = rank->Wait();
+      EXPECT_EQ(result.exit_code, says ? 0 : 2) << result.output;
+      EXPECT_EQ(absl::StrContains(result.output, "set TRIREME_LISTEN_ON to an address"), !says) << result.output;
+    }
+  }
+}
+
 // Of launchers that start a failed job again.
 class Attempts : public testing::TestWithParam<Named> {};
 

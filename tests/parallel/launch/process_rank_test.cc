@@ -133,6 +133,18 @@ TEST(ProcessRankTest, OurOwnVariables) {
   }
 }
 
+TEST(ProcessRankTest, WhereToListenIsClearOnOneHostAlone) {
+  std::map<std::string, std::string> variables = {{"TRIREME_RANK", "1"},
+                                                  {"TRIREME_WORLD_SIZE", "2"},
+                                                  {"TRIREME_LOCAL_RANK", "0"},
+                                                  {"TRIREME_RENDEZVOUS", "/shared/folder"}};
+  EXPECT_EQ((*Find(variables))->listen_on, "127.0.0.1");
+  variables["TRIREME_LOCAL_WORLD_SIZE"] = "1";
+  EXPECT_EQ((*Find(variables))->listen_on, "");
+  variables["TRIREME_LISTEN_ON"] = "10.0.0.7";
+  EXPECT_EQ((*Find(variables))->listen_on, "10.0.0.7");
+}
+
 TEST(ProcessRankTest, OneProcessAloneHasNobodyToMeet) {
   EXPECT_FALSE(Find({{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"LOCAL_RANK", "0"}})->has_value());
   EXPECT_FALSE(Find({{"OMPI_COMM_WORLD_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "1"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "0"}})
