@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -20,6 +21,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kPollMilliseconds = 200;
+
+Clock::duration Seconds(double seconds) {
+  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
 
 class Guard {
  public:
@@ -36,15 +41,23 @@ class Guard {
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
       return absl::UnavailableError(absl::StrCat("this process cannot adopt others: ", strerror(errno)));
     }
+    double wait_seconds = options_.first_wait_seconds;
     for (int attempt = 0;; ++attempt) {
+      const auto start = Clock::now();
       TRIREME_RETURN_IF_ERROR(RunOnce(attempt));
+      const bool was_short = Clock::now() - start < Seconds(options_.short_seconds);
       TRIREME_RETURN_IF_ERROR(AwaitOrphans());
-      while (const int number = signals_.Next()) asked_to_end_ = asked_to_end_ || number != SIGCHLD;
+      TakeSignals();
       const Status& outcome = child_.outcome();
       if (outcome.ok()) return outcome;
       if (asked_to_end_ || ExitCode(outcome) == 2 || attempt == options_.restarts) return AsTold(outcome);
-      fprintf(stderr, "the job failed (%s); restart %d of %d\n", std::string(outcome.message()).c_str(), attempt + 1,
-              options_.restarts);
+      if (!was_short) wait_seconds = options_.first_wait_seconds;
+      fprintf(stderr, "the job failed (%s); restart %d of %d%s\n", std::string(outcome.message()).c_str(), attempt + 1,
+              options_.restarts, was_short ? absl::StrCat(" in ", wait_seconds, " s").c_str() : "");
+      if (!was_short) continue;
+      WaitBeforeRestart(wait_seconds);
+      if (asked_to_end_) return AsTold(outcome);
+      wait_seconds = std::min(2 * wait_seconds, options_.longest_wait_seconds);
     }
   }
 
@@ -56,18 +69,33 @@ class Guard {
     while (!child_.Reap()) {
       pollfd file = {signals_.file(), POLLIN, 0};
       poll(&file, 1, kPollMilliseconds);
-      while (const int number = signals_.Next()) {
-        if (number == SIGCHLD) continue;
-        asked_to_end_ = true;
-        kill(child_.pid(), number);
-      }
+      TakeSignals();
     }
     return absl::OkStatus();
   }
 
+  // The child hears of them too, while it runs.
+  void TakeSignals() {
+    while (const int number = signals_.Next()) {
+      if (number == SIGCHLD) continue;
+      asked_to_end_ = true;
+      if (!child_.ended()) kill(child_.pid(), number);
+    }
+  }
+
+  void WaitBeforeRestart(double seconds) {
+    const auto deadline = Clock::now() + Seconds(seconds);
+    while (!asked_to_end_ && Clock::now() < deadline) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count() + 1;
+      pollfd file = {signals_.file(), POLLIN, 0};
+      poll(&file, 1, static_cast<int>(std::min<int64_t>(left, kPollMilliseconds)));
+      TakeSignals();
+    }
+  }
+
   // What the child has left is dying, as its parent has died, but may still be at a file.
   Status AwaitOrphans() {
-    const auto deadline = Clock::now() + std::chrono::duration<double>(options_.seconds_to_end);
+    const auto deadline = Clock::now() + Seconds(options_.seconds_to_end);
     while (true) {
       const pid_t ended = waitpid(-1, nullptr, WNOHANG);
       if (ended < 0 && errno == ECHILD) return absl::OkStatus();
