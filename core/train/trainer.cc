@@ -194,8 +194,11 @@ Status Trainer::ReadResults(size_t unread, bool* stop) {
 
 Status Trainer::ReadOldest(bool* stop) {
   StepOutcome outcome = results_.Read();
-  // Where the stream is inline, each call has told what it met: what a peer does by now is no fault of this step.
-  if (lag_ > 0) TRIREME_RETURN_IF_ERROR(SayWhen(parts_.communicator->status(), "step ", pending_.front().step));
+  // Where the stream is inline, each call has told what it met: what a peer does by now is no fault of this step. But a
+  // worker by itself may make no call for many steps.
+  if (lag_ > 0 || !synchronous_) {
+    TRIREME_RETURN_IF_ERROR(SayWhen(parts_.communicator->status(), "step ", pending_.front().step));
+  }
   FinishedStep finished;
   finished.step = std::move(pending_.front());
   pending_.pop_front();

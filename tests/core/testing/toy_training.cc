@@ -141,6 +141,7 @@ Status ToyStrategy::Step(GradientGuard& guard) {
 }
 
 Status ToyBatches::Next(int64_t step, Batch* batch) {
+  if (options_.before != nullptr) TRIREME_RETURN_IF_ERROR(options_.before(step));
   const bool other = options_.other_images > 0 && step % 2 == 1;
   const int images = other ? options_.other_images : options_.images;
   Batch& mine = batches_[other ? 1 : 0];

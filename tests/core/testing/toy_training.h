@@ -4,6 +4,7 @@
 #ifndef TRIREME_TESTS_CORE_TESTING_TOY_TRAINING_H_
 #define TRIREME_TESTS_CORE_TESTING_TOY_TRAINING_H_
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -103,6 +104,8 @@ struct ToyBatchOptions {
   int64_t bad_until = -1;  // and so have those between
   int64_t huge_step = -1;  // has boxes whose gradients overflow float16 (from a loss scale of 2^10)
   int64_t moves_at = -1;   // from this step on the tensors are others
+  // What else happens when a step asks for its batch; null: nothing.
+  std::function<Status(int64_t step)> before;
 };
 
 // One box an image, made from the step and the rank alone, always in the same tensors.

@@ -2,6 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "core/train/checkpoint.h"
 #include "core/train/meeting.h"
 #include "tests/core/testing/fake_job.h"
@@ -14,11 +18,13 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::Empty;
 using testing::Outcome;
 using testing::Plan;
 using testing::Steps;
 using testing::TemporaryFolder;
 using testing::Train;
+using testing::TrainOn;
 
 Plan Apart(int64_t steps, int world_size, int64_t meets_every) {
   Plan plan = Steps(steps, world_size);
@@ -109,6 +115,34 @@ TEST(AsynchronousStrategyTest, ALossThatIsNotFiniteEndsTheJobAtOnce) {
   for (const int rank : {0, 1}) {
     EXPECT_THAT(std::string(outcome.statuses[rank].message()), HasSubstr("rank 2: step 4"));
   }
+}
+
+// Between meetings a step makes no call that would tell.
+TEST(AsynchronousStrategyTest, APeersFaultIsHeardBeforeTheNextMeeting) {
+  std::atomic<bool> under_way{false};
+  std::atomic<int64_t> last_step{-1};
+  Plan plan = Apart(1000, 2, 1000);
+  Outcome outcome = Empty(plan);
+  const auto statuses = testing::RunFakeJob(2, [&](Communicator& communicator) -> Status {
+    const auto device = *MakeDevice("cpu", 1);
+    device->BindToThisThread();
+    Plan mine = plan;
+    mine.batches.before = [&](int64_t step) -> Status {
+      if (communicator.rank() == 1 && step == 2) {
+        while (!under_way) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        return absl::DataLossError("the file is torn");
+      }
+      if (communicator.rank() == 1) return absl::OkStatus();
+      last_step = step;
+      if (step != 5) return absl::OkStatus();
+      under_way = true;
+      while (communicator.status().ok()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      return absl::OkStatus();
+    };
+    return TrainOn(mine, *device, communicator, /*stop=*/nullptr, &outcome);
+  });
+  EXPECT_EQ(last_step, 5) << "steps after the peer's fault";
+  EXPECT_THAT(std::string(statuses[0].message()), HasSubstr("rank 1: the file is torn"));
 }
 
 TEST(MeetingTest, GathersEveryStepOfEveryWorker) {
