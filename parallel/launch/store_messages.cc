@@ -1,18 +1,13 @@
 #include "parallel/launch/store_messages.h"
 
-#include <glog/logging.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <sys/random.h>
-
 #include "absl/strings/numbers.h"
+#include "parallel/launch/proof.h"
 
 namespace trireme {
 namespace {
 
 constexpr char kProtocol[] = "trireme store 1";
-constexpr size_t kChallengeBytes = 32, kProofBytes = 32;
+constexpr size_t kProofBytes = sizeof(ProofBytes);
 
 void AppendNumber(size_t number, std::string* bytes) {
   for (int shift = 24; shift >= 0; shift -= 8) bytes->push_back(static_cast<char>(number >> shift & 0xff));
@@ -52,16 +47,12 @@ std::optional<StoreMessage> DecodeStoreMessage(const std::string& body) {
 
 size_t BodySize(const std::string& head) { return NumberAt(head, 0); }
 
-std::string NewStoreChallenge() {
-  std::string bytes(kChallengeBytes, '\0');
-  CHECK_EQ(getrandom(bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
-  return bytes;
-}
+std::string NewStoreChallenge() { return std::string(ViewOf(NewChallenge())); }
 
 StoreMessage HelloMessage(const std::string& challenge) { return {kProtocol, challenge}; }
 
 std::optional<std::string> ChallengeOfHello(const StoreMessage& message) {
-  const bool valid = message.size() == 2 && message[0] == kProtocol && message[1].size() == kChallengeBytes;
+  const bool valid = message.size() == 2 && message[0] == kProtocol && message[1].size() == kProofBytes;
   return valid ? std::make_optional(message[1]) : std::nullopt;
 }
 
@@ -72,7 +63,7 @@ StoreMessage ClaimMessage(const StoreClaim& claim) {
 std::optional<StoreClaim> DecodeClaim(const StoreMessage& message) {
   StoreClaim claim;
   if (message.size() != 6 || message[0] != kProtocol || !absl::SimpleAtoi(message[2], &claim.rank) ||
-      message[4].size() != kChallengeBytes || message[5].size() != kProofBytes) {
+      message[4].size() != kProofBytes || message[5].size() != kProofBytes) {
     return std::nullopt;
   }
   claim.job = message[1];
@@ -88,16 +79,7 @@ std::string ProofOf(const std::string& secret, bool of_server, const StoreClaim&
   const std::string text =
       EncodeStoreMessage({kProtocol, of_server ? "server" : "client", claim.job, std::to_string(claim.rank),
                           claim.incarnation, challenge_of_server, claim.challenge});
-  unsigned char proof[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  const unsigned char* made = HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-                                   reinterpret_cast<const unsigned char*>(text.data()), text.size(), proof, &size);
-  CHECK(made != nullptr && size == kProofBytes) << "libcrypto has no HMAC-SHA256";
-  return std::string(reinterpret_cast<const char*>(proof), size);
-}
-
-bool IsSameProof(const std::string& a, const std::string& b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+  return std::string(ViewOf(HmacSha256(secret, text)));
 }
 
 }  // namespace trireme

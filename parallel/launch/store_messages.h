@@ -6,10 +6,9 @@
 //   client   Claim: job, rank and incarnation (a name that this process has made for itself), a number of its own, and
 //            the proof that it knows the job's secret
 //   server   {"welcome", proof of its own}, or {"refused", why}
-// A proof is the HMAC-SHA256 (RFC 2104) under the secret of who proves what, and both numbers: it is good for this one
-// connection and direction. A stranger learns nothing from either, not even the job's id. This keeps out whoever can
-// connect; it does not hide or seal what is said, from somebody who sits on the wire.
-// Then the client asks and the server answers, one at a time:
+// A proof (proof.h) is of who proves what, and of both numbers: it is good for this one connection and direction. A
+// stranger learns nothing from either, not even the job's id. This keeps out whoever can connect; it does not hide or
+// seal what is said, from somebody who sits on the wire. Then the client asks and the server answers, one at a time:
 //   {"set", key, value}            {"done"}
 //   {"set if absent", key, value}  {"value", the one that stands}
 //   {"find", key}                  {"value", value} or {"absent"}
@@ -58,8 +57,6 @@ std::optional<StoreClaim> DecodeClaim(const StoreMessage& message);
 // `of_server`: by whom. Challenges in the order of their making, the server's first.
 std::string ProofOf(const std::string& secret, bool of_server, const StoreClaim& claim,
                     const std::string& challenge_of_server);
-// In a time that does not depend on where they differ.
-bool IsSameProof(const std::string& a, const std::string& b);
 
 }  // namespace trireme
 

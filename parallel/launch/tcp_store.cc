@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "parallel/launch/file_store.h"
+#include "parallel/launch/proof.h"
 
 namespace trireme {
 namespace {
@@ -91,7 +92,7 @@ Status TcpStore::Connect(const HostAndPort& where, SocketClock::time_point deadl
                      answer[1], "; all processes of a job need the same TRIREME_JOB_SECRET, and each job its own"));
   }
   if (answer.size() != 2 || answer[0] != "welcome" ||
-      !IsSameProof(answer[1], ProofOf(options_.secret, /*of_server=*/true, claim, *challenge))) {
+      !AreSame(answer[1], ProofOf(options_.secret, /*of_server=*/true, claim, *challenge))) {
     *final = true;
     return absl::PermissionDeniedError(name + ": whoever listens there does not know the job's secret");
   }

@@ -12,6 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "parallel/launch/file_store.h"
+#include "parallel/launch/proof.h"
 
 namespace trireme {
 namespace {
@@ -162,7 +163,7 @@ void TcpStoreServer::Handle(Connection* connection, const std::string& body) {
 void TcpStoreServer::HandleClaim(Connection* connection, const StoreMessage& message) {
   const auto claim = DecodeClaim(message);
   if (!claim.has_value()) return Refuse(connection, "it does not say who it is");
-  if (!IsSameProof(claim->proof, ProofOf(options_.secret, /*of_server=*/false, *claim, connection->challenge))) {
+  if (!AreSame(claim->proof, ProofOf(options_.secret, /*of_server=*/false, *claim, connection->challenge))) {
     return Refuse(connection, claim->job == options_.job
                                   ? "it does not know the job's secret"
                                   : absl::StrCat("it says that it is of another job, ", Printable(claim->job)));

@@ -114,7 +114,7 @@ Status GlooChannel::Connect(const std::shared_ptr<gloo::transport::Device>& devi
 
 Status GlooChannel::Challenge(const std::string& secret, const std::string& prefix, double seconds) {
   struct Side {
-    ChallengeBytes mine, theirs, my_answer, their_answer;
+    ProofBytes mine, theirs, my_answer, their_answer;
     std::unique_ptr<gloo::transport::UnboundBuffer> buffers[4];
   };
   std::vector<Side> sides(static_cast<size_t>(size()));
@@ -144,7 +144,7 @@ Status GlooChannel::Challenge(const std::string& secret, const std::string& pref
     };
     with_peers([&](Side& side, int) {
       side.mine = NewChallenge();
-      ChallengeBytes* const parts[4] = {&side.mine, &side.theirs, &side.my_answer, &side.their_answer};
+      ProofBytes* const parts[4] = {&side.mine, &side.theirs, &side.my_answer, &side.their_answer};
       for (int i = 0; i < 4; ++i) side.buffers[i] = context_->createUnboundBuffer(parts[i]->data(), parts[i]->size());
     });
     exchange(0, kChallengeTag);
@@ -158,7 +158,8 @@ Status GlooChannel::Challenge(const std::string& secret, const std::string& pref
   for (int p = 0; p < size(); ++p) {
     if (p == place_) continue;
     const Side& side = sides[static_cast<size_t>(p)];
-    if (SameBytes(side.their_answer, AnswerTo(side.mine, secret, prefix, member(p), member(place_)))) continue;
+    const ProofBytes answer = AnswerTo(side.mine, secret, prefix, member(p), member(place_));
+    if (AreSame(ViewOf(side.their_answer), ViewOf(answer))) continue;
     return absl::PermissionDeniedError(absl::StrCat("whoever is connected as rank ", member(p),
                                                     " does not know this job's secret: it is a stranger, or another "
                                                     "job's worker"));

@@ -137,15 +137,14 @@ TEST(GlooStrangerTest, AnotherJobsWorkerIsRefused) {
 }
 
 TEST(GlooStrangerTest, AnAnswerIsGoodForOnePlaceOnly) {
-  const ChallengeBytes challenge = NewChallenge(), other = NewChallenge();
-  EXPECT_FALSE(SameBytes(challenge, other));
-  const ChallengeBytes answer = AnswerTo(challenge, "secret", "all", 0, 1);
-  EXPECT_TRUE(SameBytes(answer, AnswerTo(challenge, "secret", "all", 0, 1)));
-  for (const ChallengeBytes& wrong :
+  const ProofBytes challenge = NewChallenge(), other = NewChallenge();
+  const ProofBytes answer = AnswerTo(challenge, "secret", "all", 0, 1);
+  EXPECT_EQ(answer, AnswerTo(challenge, "secret", "all", 0, 1));
+  for (const ProofBytes& wrong :
        {AnswerTo(other, "secret", "all", 0, 1), AnswerTo(challenge, "Secret", "all", 0, 1),
         AnswerTo(challenge, "secret", "all-1", 0, 1), AnswerTo(challenge, "secret", "all", 1, 0),
         AnswerTo(challenge, "secret", "all", 0, 2)}) {
-    EXPECT_FALSE(SameBytes(answer, wrong));
+    EXPECT_NE(answer, wrong);
   }
 }
 
