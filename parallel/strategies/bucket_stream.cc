@@ -41,10 +41,11 @@ BucketStream::BucketStream(std::string owner, const BucketConfig& config, const 
       reduce_(std::move(reduce)),
       storage_(storage),
       plan_(Plan(arena, config, alignment)),
+      progress_(arena, plan_),
       states_(plan_.buckets.size()) {}
 
 BucketStream::~BucketStream() {
-  if (communicator_ != nullptr && (next_to_finish_ < next_to_launch_ || !gathering_.empty())) {
+  if (communicator_ != nullptr && (next_to_finish_ < progress_.num_taken() || !gathering_.empty())) {
     communicator_->Abort(absl::CancelledError(absl::StrCat("stopped in the middle of step ", step_)));
   }
 }
@@ -74,31 +75,27 @@ std::vector<std::string> BucketStream::schedule() const {
 
 std::string BucketStream::UnderWay() const {
   const int next = compute_.is_inline() ? num_reduced_.load(std::memory_order_relaxed) : next_to_finish_;
-  return BucketUnderWay(plan_, next, next < next_to_launch_);
+  return BucketUnderWay(plan_, next, next < progress_.num_taken());
 }
 
 void BucketStream::BeginStep(int64_t step) {
   step_ = step;
-  next_to_launch_ = 0;
+  progress_.BeginStep();
   next_to_finish_ = 0;
   gathering_.clear();
   exposed_seconds_ = 0;
   communication_nanoseconds_.store(0, std::memory_order_relaxed);
   num_reduced_.store(0, std::memory_order_relaxed);
-  for (size_t k = 0; k < states_.size(); ++k) states_[k].pending = plan_.buckets[k].num_trained;
 }
 
 void BucketStream::OnGradientReady(int index) {
-  const int bucket = plan_.bucket_of[static_cast<size_t>(index)];
-  if (bucket < 0) return;
-  CHECK_GT(states_[bucket].pending, 0) << arena_.parameters()[index]->name << " is reported twice in a step";
-  --states_[bucket].pending;
+  progress_.OnGradientReady(index);
   if (overlap_) LaunchReady();
 }
 
 void BucketStream::LaunchRest() {
   LaunchReady();
-  CHECK_EQ(next_to_launch_, num_buckets()) << "not all gradients were reported before the step's end";
+  progress_.CheckAllTaken();
 }
 
 Status BucketStream::FinishNext() {
@@ -134,7 +131,7 @@ Status BucketStream::FinishGathers() {
 }
 
 void BucketStream::WaitFor(int k) {
-  CHECK_LT(k, next_to_launch_);
+  CHECK_LT(k, progress_.num_taken());
   WaitFor(*states_[k].done, k);
 }
 
@@ -151,7 +148,7 @@ Status BucketStream::Named(const Status& status, const char* what, int k) const 
 }
 
 void BucketStream::LaunchReady() {
-  while (next_to_launch_ < num_buckets() && states_[next_to_launch_].pending == 0) Launch(next_to_launch_++);
+  for (int k = progress_.TakeComplete(); k >= 0; k = progress_.TakeComplete()) Launch(k);
 }
 
 void BucketStream::Launch(int k) {

@@ -94,7 +94,6 @@ class BucketStream {
 
  private:
   struct State {
-    int pending = 0;  // gradients that are not complete
     std::unique_ptr<Event> done;
     Status status;
     Status gathered;
@@ -119,9 +118,9 @@ class BucketStream {
   const Collective reduce_;
   BucketStorage* const storage_;
   const BucketPlan plan_;
+  BucketProgress progress_;  // takes a bucket when it is launched
   std::vector<State> states_;
   int64_t step_ = 0;
-  int next_to_launch_ = 0;
   int next_to_finish_ = 0;
   std::vector<int> gathering_;  // buckets
   double exposed_seconds_ = 0;

@@ -1,5 +1,7 @@
 #include "parallel/strategies/buckets.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -35,6 +37,32 @@ std::string BucketUnderWay(const BucketPlan& plan, int next, bool begun) {
   const size_t count = plan.buckets.size(), k = static_cast<size_t>(next);
   if (k >= count) return absl::StrCat("behind bucket ", count, " of ", count);
   return absl::StrCat(begun ? "" : "before ", "bucket ", k + 1, " of ", count, " (", plan.buckets[k].name, ")");
+}
+
+BucketProgress::BucketProgress(const ParameterArena& arena, const BucketPlan& plan)
+    : arena_(arena), plan_(plan), pending_(plan.buckets.size(), 0) {}
+
+void BucketProgress::BeginStep() {
+  num_taken_ = 0;
+  for (size_t k = 0; k < pending_.size(); ++k) pending_[k] = plan_.buckets[k].num_trained;
+}
+
+void BucketProgress::OnGradientReady(int index) {
+  const size_t parameter = static_cast<size_t>(index);
+  const int bucket = plan_.bucket_of[parameter];
+  if (bucket < 0) return;
+  int& pending = pending_[static_cast<size_t>(bucket)];
+  CHECK_GT(pending, 0) << arena_.parameters()[parameter]->name << " is reported twice in a step";
+  --pending;
+}
+
+int BucketProgress::TakeComplete() {
+  const size_t next = static_cast<size_t>(num_taken_);
+  return next < pending_.size() && pending_[next] == 0 ? num_taken_++ : -1;
+}
+
+void BucketProgress::CheckAllTaken() const {
+  CHECK_EQ(static_cast<size_t>(num_taken_), pending_.size()) << "not all gradients were reported before the step's end";
 }
 
 void AlignBuckets(int64_t alignment, BucketPlan* plan) {

@@ -37,6 +37,27 @@ BucketPlan PlanBuckets(const ParameterArena& arena, int64_t first_bucket_bytes, 
 // For sentences: "bucket 2 of 5 (a to b)" while `next` counts what is done of them, with what is not `begun` said so.
 std::string BucketUnderWay(const BucketPlan& plan, int next, bool begun);
 
+// Which buckets of a step are complete. Arena and plan outlive it.
+class BucketProgress {
+ public:
+  BucketProgress(const ParameterArena& arena, const BucketPlan& plan);
+
+  void BeginStep();
+  // Once a step for each trained parameter; frozen ones do not count.
+  void OnGradientReady(int index);
+  // The next bucket in order, if it is complete; else -1.
+  int TakeComplete();
+  int num_taken() const { return num_taken_; }
+  // At the step's end.
+  void CheckAllTaken() const;
+
+ private:
+  const ParameterArena& arena_;
+  const BucketPlan& plan_;
+  std::vector<int> pending_;  // by bucket: gradients that are not complete
+  int num_taken_ = 0;
+};
+
 // Moves the bounds of all buckets to multiples of `alignment` elements, which divides the arena, so that each bucket
 // has equal parts. They then cover all between the first and the last, without gaps; what is cut off a parameter is in
 // the next bucket. A bucket may end up empty.

@@ -1,7 +1,5 @@
 #include "parallel/strategies/parameter_server/worker_side.h"
 
-#include <glog/logging.h>
-
 #include "parallel/strategies/parameter_server/push_sum.h"
 
 namespace trireme {
@@ -24,7 +22,7 @@ WorkerSide::WorkerSide(Parts parts)
       plan_(*parts.plan),
       overlap_(parts.buckets.overlap()),
       compute_(arena_.device().compute_stream()),
-      pending_(plan_.buckets.size(), 0),
+      progress_(arena_, plan_),
       decided_(arena_.device().NewEvent()),
       control_(Tensor::Zeros(arena_.device(), {kPushControlBytes}, DataType::kUint8, MemoryKind::kGradients)),
       link_(LinkOf(&parts)) {
@@ -33,29 +31,25 @@ WorkerSide::WorkerSide(Parts parts)
 
 void WorkerSide::BeginStep(int64_t step) {
   step_ = step;
-  next_ = 0;
   busy_before_ = link_.busy_seconds();
-  for (size_t k = 0; k < pending_.size(); ++k) pending_[k] = plan_.buckets[k].num_trained;
+  progress_.BeginStep();
 }
 
 void WorkerSide::OnGradientReady(int index) {
-  const int bucket = plan_.bucket_of[static_cast<size_t>(index)];
-  if (bucket < 0) return;
-  CHECK_GT(pending_[static_cast<size_t>(bucket)], 0)
-      << arena_.parameters()[static_cast<size_t>(index)]->name << " is reported twice in a step";
-  --pending_[static_cast<size_t>(bucket)];
+  progress_.OnGradientReady(index);
   if (overlap_) PushComplete();
 }
 
 void WorkerSide::PushRest() {
   PushComplete();
-  CHECK_EQ(next_, pending_.size()) << "not all gradients were reported before the step's end";
+  progress_.CheckAllTaken();
 }
 
 void WorkerSide::PushComplete() {
-  for (; next_ < pending_.size() && pending_[next_] == 0; ++next_) {
-    compute_.Record(*ready_[next_]);
-    link_.Push(step_, plan_.buckets[next_], static_cast<int>(next_), ready_[next_].get());
+  for (int k = progress_.TakeComplete(); k >= 0; k = progress_.TakeComplete()) {
+    const size_t bucket = static_cast<size_t>(k);
+    compute_.Record(*ready_[bucket]);
+    link_.Push(step_, plan_.buckets[bucket], k, ready_[bucket].get());
   }
 }
 

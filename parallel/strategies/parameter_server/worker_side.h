@@ -34,7 +34,7 @@ class WorkerSide {
   void OnGradientReady(int index);
   // All buckets are complete, and pushed.
   void PushRest();
-  int num_pushed() const { return static_cast<int>(next_); }
+  int num_pushed() const { return progress_.num_taken(); }
 
   // Waits for the sums of those servers that show them to this worker. They take the place of its own gradients, which
   // have been pushed.
@@ -61,11 +61,10 @@ class WorkerSide {
   const BucketPlan& plan_;
   const bool overlap_;
   Stream& compute_;
-  std::vector<int> pending_;  // by bucket: gradients that are not complete
+  BucketProgress progress_;  // takes a bucket when it is pushed
   std::vector<std::unique_ptr<Event>> ready_;
   const std::unique_ptr<Event> decided_;
   const Tensor control_;
-  size_t next_ = 0;  // to push
   int64_t step_ = 0;
   double busy_before_ = 0;  // the link's clock when the step began
   // The last member: its thread refers to the others.
