@@ -3,10 +3,9 @@
 #include <glog/logging.h>
 
 #include <algorithm>
-#include <chrono>
-#include <numeric>
 
 #include "absl/strings/str_join.h"
+#include "parallel/communicator/calls/busy_clock.h"
 #include "parallel/communicator/calls/calls.h"
 #include "parallel/communicator/gloo/gloo_transfers.h"
 
@@ -73,11 +72,7 @@ class GlooCommunicator : public Communicator {
     });
   }
 
-  StatusOr<std::unique_ptr<Communicator>> Duplicate() override {
-    std::vector<int> all(static_cast<size_t>(size()));
-    std::iota(all.begin(), all.end(), 0);
-    return Found("Duplicate", all);
-  }
+  StatusOr<std::unique_ptr<Communicator>> Duplicate() override { return Found("Duplicate", AllRanks(size())); }
   StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>& ranks) override {
     CheckSubset(*this, ranks);
     return Found(absl::StrCat("Subset of ranks ", absl::StrJoin(ranks, ", ")), ranks);
@@ -91,7 +86,7 @@ class GlooCommunicator : public Communicator {
   }
 
   int64_t bytes_sent() const override { return job_->bytes_sent().load(std::memory_order_relaxed); }
-  double busy_seconds() const override { return busy_nanoseconds_.load(std::memory_order_relaxed) * 1e-9; }
+  double busy_seconds() const override { return busy_.seconds(); }
 
  private:
   // Null on a rank that is not among `ranks`.
@@ -161,23 +156,14 @@ class GlooCommunicator : public Communicator {
           absl::StrCat("[communicator/gloo] moves the memory of CPUs, but this worker computes on ",
                        stream.device().name(), "; say --device=cpu, or use [communicator/nccl]")));
     }
-    if (stream.is_inline()) return Time(work);
-    stream.Enqueue([this, work = std::move(work)] { Time(work).IgnoreError(); });  // the job has it
+    if (stream.is_inline()) return busy_.Time(work);
+    stream.Enqueue([this, work = std::move(work)] { busy_.Time(work).IgnoreError(); });  // the job has it
     return job_->fault();
-  }
-
-  Status Time(const std::function<Status()>& work) {
-    const auto start = std::chrono::steady_clock::now();
-    const Status status = work();
-    const auto spent = std::chrono::steady_clock::now() - start;
-    busy_nanoseconds_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
-                                std::memory_order_relaxed);
-    return status;
   }
 
   const std::shared_ptr<GlooJob> job_;
   GlooChannel& channel_;
-  std::atomic<int64_t> busy_nanoseconds_{0};
+  BusyClock busy_;
 };
 
 }  // namespace
@@ -185,9 +171,7 @@ class GlooCommunicator : public Communicator {
 StatusOr<std::unique_ptr<Communicator>> MakeGlooCommunicator(std::shared_ptr<Store> store,
                                                              const GlooJobOptions& options) {
   TRIREME_ASSIGN_OR_RETURN(const std::shared_ptr<GlooJob> job, GlooJob::Start(std::move(store), options));
-  std::vector<int> all(static_cast<size_t>(options.size));
-  std::iota(all.begin(), all.end(), 0);
-  TRIREME_ASSIGN_OR_RETURN(GlooChannel* const channel, job->NewChannel("all", all));
+  TRIREME_ASSIGN_OR_RETURN(GlooChannel* const channel, job->NewChannel("all", AllRanks(options.size)));
   return std::unique_ptr<Communicator>(std::make_unique<GlooCommunicator>(job, channel));
 }
 

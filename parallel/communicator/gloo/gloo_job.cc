@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "absl/strings/str_join.h"
+#include "parallel/communicator/calls/calls.h"
 #include "parallel/launch/file_store.h"
 
 namespace trireme {
@@ -24,7 +24,6 @@ using std::chrono::milliseconds;
 constexpr double kSuspiciousSeconds = 1;
 // Strangers that come first to an address spoil an attempt.
 constexpr int kConnectAttempts = 3;
-constexpr char kConfig[] = "communicator { [communicator/gloo] {} }";
 
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -38,10 +37,6 @@ std::string DoneKey(const GlooChannel& channel, int place) {
 }
 
 std::string LeftKey(int rank) { return absl::StrCat("gloo.left.", rank); }
-
-std::string RankNames(const std::vector<int>& ranks) {
-  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ", absl::StrJoin(ranks, ", "));
-}
 
 // Gloo writes to sockets whose other end may be gone.
 void IgnoreBrokenPipes() {
@@ -250,16 +245,12 @@ Status GlooJob::WhyStuck(GlooChannel* channel, const GlooChannel::Doing& doing) 
     if (!mine.waits_for(place)) continue;
     if (HasLeft(peer)) {
       if (HasDoneItsPart(*channel, place, mine)) continue;
-      return absl::UnavailableError(
-          absl::StrCat("waits for rank ", peer, " in ", mine.description, ", but that worker has ended"));
+      return HasEnded("", {peer}, mine.description);
     }
     late.push_back(peer);
   }
   if (doing.seconds < options_.timeout_seconds) return absl::OkStatus();
-  return absl::DeadlineExceededError(
-      absl::StrCat("waited ", options_.timeout_seconds, " s for ", late.empty() ? "its peers" : RankNames(late), " in ",
-                   mine.description, "; find out what keeps the peer, or raise timeout_seconds in ", kConfig,
-                   " if it is only slow"));
+  return TooLate("", options_.timeout_seconds, late, mine.description, "communicator/gloo");
 }
 
 Status GlooJob::CompareCalls(const GlooChannel& channel, const GlooCall& mine, int peer, const GlooCall& theirs) const {
@@ -270,9 +261,7 @@ Status GlooJob::CompareCalls(const GlooChannel& channel, const GlooCall& mine, i
   };
   if (mine.among_all() && theirs.among_all()) {
     if (mine.number != theirs.number || mine.description == theirs.description) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat("rank ", channel.member(me), " is in ", mine.description, " and rank ",
-                                            channel.member(peer), " in ", theirs.description,
-                                            "; all ranks have to make the same calls in one order"));
+    return DifferentCalls(channel.member(me), mine.description, channel.member(peer), theirs.description);
   }
   if (mine.among_all() || theirs.among_all()) return absl::OkStatus();
   if (mine.to == peer && theirs.from == me && mine.send_number == theirs.receive_number &&
@@ -314,8 +303,7 @@ Status GlooJob::FindReason(const GlooChannel& channel, const GlooCall& call, con
       if (place == channel.place() || !call.waits_for(place) || !HasLeft(channel.member(place))) continue;
       // One that fails leaves first and says why a moment later.
       std::this_thread::sleep_for(milliseconds(50));
-      return absl::UnavailableError(absl::StrCat("waits for rank ", channel.member(place), " in ", call.description,
-                                                 ", but that worker has ended"));
+      return HasEnded("", {channel.member(place)}, call.description);
     }
     std::this_thread::sleep_for(milliseconds(10));
   } while (Now() - start < options_.reason_seconds);

@@ -3,13 +3,11 @@
 #include <glog/logging.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <numeric>
 #include <vector>
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "parallel/communicator/calls/busy_clock.h"
 #include "parallel/communicator/calls/calls.h"
 
 namespace trireme {
@@ -50,12 +48,6 @@ Status AddMemory(NcclJob& job, NcclChannel* channel) {
   channel->memory = memory;
   channel->progress = static_cast<NcclProgress*>(memory.get());
   return absl::OkStatus();
-}
-
-std::vector<int> AllRanks(int size) {
-  std::vector<int> ranks(size);
-  std::iota(ranks.begin(), ranks.end(), 0);
-  return ranks;
 }
 
 StatusOr<NcclChannel*> JoinAll(NcclJob& job) {
@@ -172,7 +164,7 @@ class NcclCommunicator : public Communicator {
   }
 
   int64_t bytes_sent() const override { return job_->bytes_sent(); }
-  double busy_seconds() const override { return busy_nanoseconds_.load(std::memory_order_relaxed) * 1e-9; }
+  double busy_seconds() const override { return busy_.seconds(); }
 
  private:
   NcclLibrary& library() { return job_->library(); }
@@ -224,17 +216,15 @@ class NcclCommunicator : public Communicator {
 
   Status Run(const std::string& what, int64_t size, int64_t sent, Stream& stream,
              const std::function<Status(NcclLibrary::Channel channel)>& call) {
-    const auto start = std::chrono::steady_clock::now();
-    Status status = Kept(CheckDevice(stream.device()));
-    if (status.ok()) status = Connect();
-    if (status.ok() && size > 0) {
+    const Status status = busy_.Time([&]() -> Status {
+      TRIREME_RETURN_IF_ERROR(Kept(CheckDevice(stream.device())));
+      TRIREME_RETURN_IF_ERROR(Connect());
+      if (size <= 0) return absl::OkStatus();
       MarkBegin(channel_->progress, channel_->NumberOf(what), sent, stream);
-      status = job_->Call(channel_, what, call);
+      const Status called = job_->Call(channel_, what, call);
       MarkEnd(channel_->progress, stream);
-    }
-    const auto spent = std::chrono::steady_clock::now() - start;
-    busy_nanoseconds_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
-                                std::memory_order_relaxed);
+      return called;
+    });
     return status.ok() ? job_->fault() : status;
   }
 
@@ -243,7 +233,7 @@ class NcclCommunicator : public Communicator {
   const std::vector<int> members_;  // the job's ranks, by their ranks here
   const int size_ = static_cast<int>(members_.size());
   NcclChannel* channel_ = nullptr;
-  std::atomic<int64_t> busy_nanoseconds_{0};
+  BusyClock busy_;
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <chrono>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_join.h"
+#include "parallel/communicator/calls/calls.h"
 
 namespace trireme {
 namespace {
@@ -224,24 +224,17 @@ Status NcclJob::WhyStuck(NcclChannel* channel, const NcclProgress& seen, double 
     TRIREME_ASSIGN_OR_RETURN(const auto theirs, store_->Find(StateKey(channel->index, peer)));
     if (!theirs.value_or("").empty()) {
       if (*theirs == mine || !IsCollective(mine) || !IsCollective(*theirs)) continue;
-      return absl::InternalError(absl::StrCat("rank ", options_.rank, " is in ", mine, " and rank ", peer, " in ",
-                                              *theirs, "; all ranks have to make the same calls in one order"));
+      return DifferentCalls(options_.rank, mine, peer, *theirs);
     }
     if (!WaitsFor(mine, peer)) continue;
     late.push_back(peer);
     TRIREME_ASSIGN_OR_RETURN(const auto ended, store_->Find(EndedKey(peer)));
     if (ended.has_value()) {
-      return absl::UnavailableError(
-          absl::StrCat("rank ", options_.rank, " waits for rank ", peer, " in ", mine, ", but that worker has ended"));
+      return HasEnded(absl::StrCat("rank ", options_.rank, " "), {peer}, mine);
     }
   }
   if (seconds < options_.timeout_seconds) return absl::OkStatus();
-  const std::string whom =
-      late.empty() ? "its peers" : absl::StrCat(late.size() == 1 ? "rank " : "ranks ", absl::StrJoin(late, ", "));
-  return absl::DeadlineExceededError(absl::StrCat(
-      "rank ", options_.rank, " waited ", options_.timeout_seconds, " s for ", whom, " in ", mine,
-      "; find out what keeps the peer, or raise timeout_seconds in communicator { [communicator/nccl] {} } if it is "
-      "only slow"));
+  return TooLate(absl::StrCat("rank ", options_.rank, " "), options_.timeout_seconds, late, mine, "communicator/nccl");
 }
 
 Status NcclJob::FindReason(const Status& of_library) const {

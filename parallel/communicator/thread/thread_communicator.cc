@@ -3,14 +3,13 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
-#include <numeric>
 #include <system_error>
 #include <thread>
 
 #include "absl/strings/str_join.h"
 #include "core/base/registry.h"
+#include "parallel/communicator/calls/busy_clock.h"
 #include "parallel/communicator/calls/calls.h"
 #include "parallel/communicator/reduction/combine.h"
 #include "parallel/communicator/reduction/reduce.h"
@@ -128,11 +127,7 @@ class ThreadCommunicator : public Communicator {
                [this](const ThreadCall& call, void* const*) { return meeting_.Depart(rank_, call); });
   }
 
-  StatusOr<std::unique_ptr<Communicator>> Duplicate() override {
-    std::vector<int> all(size_);
-    std::iota(all.begin(), all.end(), 0);
-    return Found("Duplicate", all);
-  }
+  StatusOr<std::unique_ptr<Communicator>> Duplicate() override { return Found("Duplicate", AllRanks(size_)); }
   StatusOr<std::unique_ptr<Communicator>> Subset(const std::vector<int>& ranks) override {
     CheckSubset(*this, ranks);
     return Found(absl::StrCat("Subset of ranks ", absl::StrJoin(ranks, ", ")), ranks);
@@ -152,7 +147,7 @@ class ThreadCommunicator : public Communicator {
   int64_t bytes_sent() const override {
     return job_->bytes_sent(meeting_.job_rank(rank_)).load(std::memory_order_relaxed);
   }
-  double busy_seconds() const override { return busy_nanoseconds_.load(std::memory_order_relaxed) * 1e-9; }
+  double busy_seconds() const override { return busy_.seconds(); }
 
  private:
   using Body = std::function<Status(const ThreadCall& call, void* const* memory)>;
@@ -267,7 +262,7 @@ class ThreadCommunicator : public Communicator {
     if (size_ == 1) return status();
     // Workers on different devices cannot read each other's memory: their calls differ.
     const Status status =
-        Time([&] { return body(NextCall(absl::StrCat(what, " on ", stream.device().name()), among)); });
+        busy_.Time([&] { return body(NextCall(absl::StrCat(what, " on ", stream.device().name()), among)); });
     if (status.ok()) CountSent(sent);
     return status;
   }
@@ -284,16 +279,7 @@ class ThreadCommunicator : public Communicator {
   Status RunNow(const std::string& what, const std::vector<Tensor>& operands, const Body& body, Among among) {
     void* memory[2] = {};
     for (size_t i = 0; i < operands.size(); ++i) memory[i] = operands[i].defined() ? operands[i].raw() : nullptr;
-    return Time([&] { return body(NextCall(what, among), memory); });
-  }
-
-  Status Time(const std::function<Status()>& work) {
-    const auto start = std::chrono::steady_clock::now();
-    const Status status = work();
-    const auto spent = std::chrono::steady_clock::now() - start;
-    busy_nanoseconds_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
-                                std::memory_order_relaxed);
-    return status;
+    return busy_.Time([&] { return body(NextCall(what, among), memory); });
   }
 
   const std::shared_ptr<ThreadJob> job_;
@@ -302,7 +288,7 @@ class ThreadCommunicator : public Communicator {
   const int size_;
   StreamExchange exchange_;
   int64_t num_calls_ = 0;
-  std::atomic<int64_t> busy_nanoseconds_{0};
+  BusyClock busy_;
 };
 
 class ThreadLauncher : public Launcher {

@@ -3,21 +3,14 @@
 #include <glog/logging.h>
 
 #include <cstring>
-#include <numeric>
 
-#include "absl/strings/str_join.h"
 #include "core/base/trace.h"
+#include "parallel/communicator/calls/calls.h"
 
 namespace trireme {
 namespace {
 
 std::string Describe(const ThreadCall& call) { return absl::StrCat(call.description, " (call ", call.number, ")"); }
-
-std::vector<int> AllRanks(int world_size) {
-  std::vector<int> ranks(world_size);
-  std::iota(ranks.begin(), ranks.end(), 0);
-  return ranks;
-}
 
 }  // namespace
 
@@ -74,10 +67,10 @@ ThreadMeeting::ThreadMeeting(ThreadJob& job, std::vector<int> members)
       messages_(members_.size() * members_.size()),
       letters_(members_.size()) {}
 
-std::string ThreadMeeting::Names(const std::vector<int>& ranks) const {
+std::vector<int> ThreadMeeting::InJob(const std::vector<int>& ranks) const {
   std::vector<int> in_job;
   for (int rank : ranks) in_job.push_back(members_[rank]);
-  return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ", absl::StrJoin(in_job, ", "));
+  return in_job;
 }
 
 Status ThreadMeeting::AwaitReadersIfFault(Lock& lock, int rank, const Status& status) {
@@ -103,18 +96,13 @@ Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call, const 
     for (int peer : late) {
       if (!job_.left_[members_[peer]]) continue;
       job_.FailLocked(members_[rank],
-                      absl::UnavailableError(absl::StrCat(Names({rank}), " waits for ", Names({peer}), " in ",
-                                                          Describe(call), ", but that worker has ended")));
+                      HasEnded(absl::StrCat("rank ", members_[rank], " "), {members_[peer]}, Describe(call)));
       return job_.fault_;
     }
     if (wake_[rank].wait_until(lock, deadline) == std::cv_status::no_timeout) continue;
     if (ready() || !job_.fault_.ok()) continue;
-    job_.FailLocked(
-        members_[rank],
-        absl::DeadlineExceededError(absl::StrCat(
-            Names({rank}), " waited ", job_.timeout_seconds_, " s for ", Names(missing()), " in ", Describe(call),
-            "; find out what keeps the peer, or raise timeout_seconds in communicator { [communicator/threads] {} } "
-            "if it is only slow")));
+    job_.FailLocked(members_[rank], TooLate(absl::StrCat("rank ", members_[rank], " "), job_.timeout_seconds_,
+                                            InJob(missing()), Describe(call), "communicator/threads"));
   }
   return absl::OkStatus();
 }
@@ -127,9 +115,7 @@ Status ThreadMeeting::Meet(Lock& lock, int rank, const ThreadCall& call, void* o
     for (int peer = 0; peer < world; ++peer) {
       if (arrivals_[peer].call == call) continue;
       job_.FailLocked(members_[rank],
-                      absl::InternalError(absl::StrCat(Names({rank}), " is in ", Describe(call), " and ", Names({peer}),
-                                                       " in ", Describe(arrivals_[peer].call),
-                                                       "; all ranks have to make the same calls in one order")));
+                      DifferentCalls(members_[rank], Describe(call), members_[peer], Describe(arrivals_[peer].call)));
       return job_.fault_;
     }
     num_arrived_ = 0;
@@ -246,8 +232,8 @@ StatusOr<ThreadMeeting::Parcel> ThreadMeeting::BeginTake(int rank, int from, con
   const bool same_kind = (sent.parcel.event == nullptr) == (expected.event == nullptr);
   if (sent.parcel.bytes != expected.bytes || !same_kind) {
     job_.FailLocked(members_[rank], absl::InternalError(absl::StrCat(
-                                        Names({from}), " sent ", sent.parcel.bytes, " bytes to ", Names({rank}),
-                                        ", which waited for ", expected.bytes, " in ", Describe(call),
+                                        "rank ", members_[from], " sent ", sent.parcel.bytes, " bytes to rank ",
+                                        members_[rank], ", which waited for ", expected.bytes, " in ", Describe(call),
                                         same_kind ? "" : "; one of them is on a GPU and the other is not")));
     return AwaitReadersIfFault(lock, rank, job_.fault_);
   }

@@ -142,7 +142,7 @@ class ThreadMeeting {
   using Lock = std::unique_lock<std::mutex>;
 
   Message& message(int from, int to) { return messages_[from * size() + to]; }
-  std::string Names(const std::vector<int>& ranks) const;
+  std::vector<int> InJob(const std::vector<int>& ranks) const;
   Status Meet(Lock& lock, int rank, const ThreadCall& call, void* offered, bool reads);
   void EndReadLocked();
   // Waits until ready(), which is asked first, or a fault, or until a rank of
