@@ -142,6 +142,12 @@ std::string SkippedSteps(const std::vector<Json>& events) {
   return rows.empty() ? "" : absl::StrCat("<h2>Steps that were left out</h2><table>", rows, "</table>");
 }
 
+// Of metrics.jsonl. What could not be written may have left a part, which is broken.
+std::string Lost(int64_t broken, int64_t lost) {
+  const int64_t count = std::max(broken, lost);
+  return count == 0 ? "" : absl::StrCat("<p>", count, " lines of metrics.jsonl could not be written, or read.</p>");
+}
+
 std::string Memory(const Json& end) {
   if (!end.contains("peak_bytes") || end["peak_bytes"].empty()) return "";
   std::string html = "<h2>Peak memory</h2><table><tr><th></th>";
@@ -185,7 +191,8 @@ std::string Summary(const std::vector<Json>& events, const Json& start, const Js
 
 Status WriteHtmlReport(const std::string& run_folder, const std::string& title, const FaultLog& faults,
                        const std::string& path) {
-  TRIREME_ASSIGN_OR_RETURN(const std::vector<Json> events, ReadMetrics(run_folder + "/metrics.jsonl"));
+  int64_t broken = 0;
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<Json> events, ReadMetrics(run_folder + "/metrics.jsonl", &broken));
   Json start = Json::object(), end = Json::object();
   for (const Json& event : events) {
     if (event.value("event", "") == "start") start = event;
@@ -194,14 +201,15 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
   TRIREME_ASSIGN_OR_RETURN(const std::string pictures, Pictures(run_folder));
   TRIREME_ASSIGN_OR_RETURN(const std::string config, ReadFile(run_folder + "/config.pbtxt"));
   const std::string status = end.value("status", "");
-  const std::string html = absl::StrCat(
-      HtmlHead(title, ""), "<h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
-      EscapeHtml(absl::StrCat(start.value("model", ""), " with ", start.value("strategy", ""), ", seed ",
-                              start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
-      "</div>", Soft(start.value("lr_scaling", "")),
-      status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
-      Summary(events, start, end), "<h2>Curves</h2>", Charts(events), pictures, SkippedSteps(events), Faults(faults),
-      Memory(end), "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
+  const std::string html =
+      absl::StrCat(HtmlHead(title, ""), "<h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
+                   EscapeHtml(absl::StrCat(start.value("model", ""), " with ", start.value("strategy", ""), ", seed ",
+                                           start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
+                   "</div>", Soft(start.value("lr_scaling", "")),
+                   status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
+                   Lost(broken, end.value("lost_lines", int64_t{0})), Summary(events, start, end), "<h2>Curves</h2>",
+                   Charts(events), pictures, SkippedSteps(events), Faults(faults), Memory(end),
+                   "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
   return WriteFileAtomically(path, html);
 }
 

@@ -1,5 +1,7 @@
 #include "tools/report/metrics_log.h"
 
+#include <cerrno>
+#include <cstring>
 
 #include "absl/strings/str_split.h"
 #include "core/base/files.h"
@@ -7,10 +9,11 @@
 
 namespace trireme {
 
-StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, int64_t keep_steps) {
+StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, int64_t keep_steps, int64_t* broken) {
   std::string kept;
+  *broken = 0;
   if (keep_steps > 0 && PathExists(path)) {
-    TRIREME_ASSIGN_OR_RETURN(const auto events, ReadMetrics(path));
+    TRIREME_ASSIGN_OR_RETURN(const auto events, ReadMetrics(path, broken));
     for (const auto& event : events) {
       const std::string kind = event.value("event", "");
       const int64_t step = event.value("step", int64_t{0});
@@ -25,9 +28,24 @@ StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, 
   return log;
 }
 
-void MetricsLog::Write(const nlohmann::ordered_json& event) { file_ << JsonText(event) << std::endl; }
+Status MetricsLog::Write(const nlohmann::ordered_json& event) {
+  errno = 0;
+  if (!file_.is_open()) {
+    file_.open(path_, std::ios::app);
+    file_ << '\n';
+  }
+  file_ << JsonText(event) << std::endl;
+  if (file_) return absl::OkStatus();
+  const int error = errno;
+  ++lost_;
+  // A stream that has failed would refuse all that comes after.
+  file_.close();
+  file_.clear();
+  return absl::UnavailableError(
+      absl::StrCat(path_, ": cannot be written", error == 0 ? "" : absl::StrCat(": ", strerror(error))));
+}
 
-StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(const std::string& path) {
+StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(const std::string& path, int64_t* broken) {
   TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   std::vector<nlohmann::ordered_json> events;
   const std::vector<std::string> lines = absl::StrSplit(text, '\n');
@@ -36,6 +54,8 @@ StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(const std::string& pat
     auto event = nlohmann::ordered_json::parse(lines[i], nullptr, /*allow_exceptions=*/false);
     if (event.is_object()) {
       events.push_back(std::move(event));
+    } else if (i + 1 < lines.size() && broken != nullptr) {
+      ++*broken;
     } else if (i + 1 < lines.size()) {
       return absl::DataLossError(absl::StrCat(path, ":", i + 1, ": this line is no JSON object"));
     }

@@ -16,18 +16,26 @@ namespace trireme {
 class MetricsLog {
  public:
   // Opens the file to append. Events of steps beyond `keep_steps` are dropped first: a run that was killed may have
-  // gone on after the checkpoint from which it is resumed. 0 starts afresh.
-  static StatusOr<std::unique_ptr<MetricsLog>> Open(const std::string& path, int64_t keep_steps);
+  // gone on after the checkpoint from which it is resumed. 0 starts afresh. Lines of the file that were broken are
+  // dropped, too, and counted in `*broken`.
+  static StatusOr<std::unique_ptr<MetricsLog>> Open(const std::string& path, int64_t keep_steps, int64_t* broken);
 
-  void Write(const nlohmann::ordered_json& event);
+  // Unavailable if the line cannot be written, which may leave a part of it in the file; the next one is tried anew,
+  // and stands on a line of its own.
+  Status Write(const nlohmann::ordered_json& event);
+  // How many could not be written.
+  int64_t lost() const { return lost_; }
 
  private:
-  explicit MetricsLog(const std::string& path) : file_(path, std::ios::app) {}
-  std::ofstream file_;
+  explicit MetricsLog(const std::string& path) : path_(path), file_(path, std::ios::app) {}
+  const std::string path_;
+  std::ofstream file_;  // closed after a fault
+  int64_t lost_ = 0;
 };
 
-// All events of a file; a last line that was cut off is left out. DataLoss for anything else that is no JSON.
-StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(const std::string& path);
+// All events of a file; a last line that was cut off is left out. Other lines that are no JSON (what a full disk left
+// of one) are counted in `*broken`; where that is null, they are DataLoss.
+StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(const std::string& path, int64_t* broken = nullptr);
 
 }  // namespace trireme
 

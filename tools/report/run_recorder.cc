@@ -47,7 +47,10 @@ std::string PrecisionName(const Config& config) { return Config::Precision_Name(
 
 StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Open(const Job& job) {
   auto recorder = std::unique_ptr<RunRecorder>(new RunRecorder(job));
-  TRIREME_ASSIGN_OR_RETURN(recorder->metrics_, MetricsLog::Open(job.run_folder + "/metrics.jsonl", job.resumed.step));
+  const std::string path = job.run_folder + "/metrics.jsonl";
+  int64_t broken = 0;
+  TRIREME_ASSIGN_OR_RETURN(recorder->metrics_, MetricsLog::Open(path, job.resumed.step, &broken));
+  if (broken > 0) job.faults->Add("broken lines of metrics", path, absl::StrCat(broken, " lines; they are left out"));
   recorder->started_ = Now();
   recorder->last_checkpoint_ = job.resumed.step;
   recorder->steps_done_ = job.resumed.step;
@@ -56,6 +59,17 @@ StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Open(const Job& job) {
 
 double RunRecorder::EpochAfter(int64_t steps) const {
   return static_cast<double>(steps * job_.config.global_batch_size()) / static_cast<double>(job_.train_data->size());
+}
+
+void RunRecorder::Write(const nlohmann::ordered_json& event) {
+  const Status written = metrics_->Write(event);
+  if (written.ok() || metrics_->lost() > 1) return;
+  const std::string line = absl::StrCat(written.message(), "; training goes on, and each line is tried anew");
+  if (progress_ != nullptr) {
+    progress_->Line(line);
+  } else {
+    absl::PrintF("%s\n", line);
+  }
 }
 
 void RunRecorder::OnStart(const Setup& setup) {
@@ -101,7 +115,7 @@ void RunRecorder::OnStart(const Setup& setup) {
     event["places"].push_back({{"host", worker.host}, {"process", worker.process}, {"device", worker.device}});
   }
   if (!scaling.empty()) event["lr_scaling"] = scaling;
-  metrics_->Write(event);
+  Write(event);
 }
 
 void RunRecorder::OnStep(const StepReport& report) {
@@ -110,7 +124,7 @@ void RunRecorder::OnStep(const StepReport& report) {
   if (!report.not_finite.empty()) {
     ++steps_not_finite_;
     progress_->Line(absl::StrCat("left out: ", report.not_finite));
-    metrics_->Write({{"event", "skip"}, {"step", steps_done_}, {"why", report.not_finite}});
+    Write({{"event", "skip"}, {"step", steps_done_}, {"why", report.not_finite}});
   }
   progress_->Step(report);
   const int64_t every = std::max<int64_t>(1, job_.config.log().every_steps());
@@ -127,7 +141,7 @@ void RunRecorder::OnStep(const StepReport& report) {
   if (job_.config.has_clip_gradient_norm()) event["gradient_norm"] = report.gradient_norm;
   if (job_.config.precision() == Config::FP16) event["loss_scale"] = report.loss_scale;
   if (CountsSkipped(job_.config)) event["steps_skipped"] = steps_skipped_;
-  metrics_->Write(event);
+  Write(event);
 }
 
 void RunRecorder::OnEvaluation(int64_t steps_done, const EvaluationReport& report) {
@@ -138,7 +152,7 @@ void RunRecorder::OnEvaluation(int64_t steps_done, const EvaluationReport& repor
     event[name] = value;
     absl::StrAppendFormat(&text, "  %s %.3f", name, value);
   }
-  metrics_->Write(event);
+  Write(event);
   progress_->Line(text);
 }
 
@@ -154,7 +168,8 @@ Status RunRecorder::Finish(const Status& trained) {
   for (const MemoryStats& of_worker : memory_) event["peak_bytes"].push_back(PeaksOf(of_worker));
   if (CountsSkipped(job_.config)) event["steps_skipped"] = steps_skipped_;
   if (!job_.faults->empty()) event["faults"] = job_.faults->counts();
-  metrics_->Write(event);
+  if (metrics_->lost() > 0) event["lost_lines"] = metrics_->lost();
+  Write(event);
 
   const std::string report = job_.run_folder + "/report.html";
   TRIREME_RETURN_IF_ERROR(WriteHtmlReport(job_.run_folder, job_.name, *job_.faults, report));
@@ -175,7 +190,9 @@ Status RunRecorder::Finish(const Status& trained) {
     absl::PrintF("  checkpoint  %s/checkpoints/step_%08d\n", job_.run_folder, last_checkpoint_);
   }
   if (!job_.trace.file.empty()) absl::PrintF("  trace       %s\n", job_.trace.file);
-  absl::PrintF("  metrics     %s/metrics.jsonl\n  report      %s\n", job_.run_folder, report);
+  absl::PrintF("  metrics     %s/metrics.jsonl\n", job_.run_folder);
+  if (metrics_->lost() > 0) absl::PrintF("              %d lines of it could not be written\n", metrics_->lost());
+  absl::PrintF("  report      %s\n", report);
   return absl::OkStatus();
 }
 

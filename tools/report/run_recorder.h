@@ -29,6 +29,8 @@ class RunRecorder : public JobObserver {
  private:
   explicit RunRecorder(const Job& job) : job_(job) {}
   double EpochAfter(int64_t steps) const;
+  // An event that cannot be written is no reason to stop, but told.
+  void Write(const nlohmann::ordered_json& event);
 
   const Job& job_;
   std::unique_ptr<MetricsLog> metrics_;
