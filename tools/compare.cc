@@ -56,7 +56,7 @@ Where it goes
   --json=FILE          all numbers, too
   --trace=FILE         where the time of some steps goes, of one more run of each row, for ui.perfetto.dev
 
-A strategy that fails is a row with its sentence. Ends with 0 when all rows were measured, 1 when one failed, 2 when the
+A strategy that fails is a row with its sentence; Ctrl-C ends with the rows that were measured. Ends with 0 when all rows were measured, 1 when one failed, 2 when the
 input was wrong.
 )";
 
@@ -102,6 +102,7 @@ Status RunComparison() {
   TRIREME_RETURN_IF_ERROR(WriteFileAtomically(page, ComparisonPage(comparison, options, name, PrintText(config))));
   if (!FLAGS_json.empty()) TRIREME_RETURN_IF_ERROR(WriteFileAtomically(FLAGS_json, ComparisonJson(comparison)));
   absl::PrintF("\n%s\n  page        %s\n", ComparisonTable(comparison), page);
+  TRIREME_RETURN_IF_ERROR(comparison.ended);
   if (!FLAGS_trace.empty()) absl::PrintF("  trace       %s\n", FLAGS_trace);
   int failed = 0;
   for (const Row& row : comparison.rows) failed += row.failure.empty() ? 0 : 1;

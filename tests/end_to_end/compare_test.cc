@@ -1,5 +1,6 @@
 // The compare tool as a user runs it.
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <nlohmann/json.hpp>
 #include <set>
@@ -116,6 +117,67 @@ TEST(CompareTest, OfAStrategyThatFailsTheTraceGoesAsFarAsItCame) {
   EXPECT_EQ(processes, (std::set<std::string>{"single, 1 worker: rank 0 on cpu (1 thread)",
                                               "ring_all_reduce, 2 workers: rank 0 on cpu (1 thread)"}))
       << result.output;
+}
+
+nlohmann::json Rows(const std::string& folder) {
+  return nlohmann::json::parse(ReadAll(folder + "/numbers.json"))["rows"];
+}
+
+bool HasWholePage(const std::string& folder) {
+  return ReadAll(folder + "/comparison.html").find("</html>") != std::string::npos;
+}
+
+TEST(CompareTest, ATraceThatCannotBeWrittenCostsNoMeasurement) {
+  const std::string folder = NewFolder("compare_trace_folder");
+  std::vector<std::string> arguments = Arguments(folder, "ring_all_reduce");
+  arguments.push_back("--trace=" + NewFolder("a_folder"));
+  const ToolResult result = RunToolProcess("compare", arguments);
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  EXPECT_NE(result.output.find("--trace: "), std::string::npos) << result.output;
+  const auto rows = Rows(folder);
+  ASSERT_EQ(rows.size(), 2u);
+  for (const auto& row : rows) EXPECT_EQ(row["runs"], 2) << row;
+  EXPECT_TRUE(HasWholePage(folder));
+}
+
+TEST(CompareTest, WhatIsAskedToStopKeepsWhatItHasMeasured) {
+  const std::string folder = NewFolder("compare_stopped");
+  std::vector<std::string> arguments = Arguments(folder, "ring_all_reduce");
+  arguments.push_back("--rounds=1000");
+  ToolProcess process("compare", arguments);
+  // One that ran before is replaced, so the second folder's second process is of round 2.
+  ASSERT_TRUE(process.WaitUntil([&] { return !ProcessesOf(folder + "/runs/1/run").empty(); }));
+  ASSERT_TRUE(process.WaitUntil([&] { return ProcessesOf(folder + "/runs/1/run").empty(); }));
+  ASSERT_TRUE(process.WaitUntil([&] { return !ProcessesOf(folder + "/runs/1/run").empty(); }));
+  process.Signal(SIGINT);
+  const ToolResult result = process.Wait();
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  EXPECT_NE(result.output.find("stopped"), std::string::npos) << result.output;
+  const auto rows = Rows(folder);
+  ASSERT_EQ(rows.size(), 2u);
+  for (const auto& row : rows) EXPECT_GE(row.value("runs", 0), 1) << row;
+  EXPECT_TRUE(HasWholePage(folder));
+  EXPECT_TRUE(WaitForNoProcessOf(folder));
+}
+
+TEST(CompareTest, ARunThatASignalEndsIsARowAndTheRestGoOn) {
+  const std::string folder = NewFolder("compare_killed");
+  std::vector<std::string> arguments = Arguments(folder, "ring_all_reduce,data_parallel");
+  arguments.push_back("--rounds=1");
+  ToolProcess process("compare", arguments);
+  const std::string victim = folder + "/runs/1/run";
+  ASSERT_TRUE(process.WaitUntil([&] { return !ProcessesOf(victim).empty(); }));
+  for (const pid_t pid : ProcessesOf(victim)) kill(pid, SIGKILL);
+  const ToolResult result = process.Wait();
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  const auto rows = Rows(folder);
+  ASSERT_EQ(rows.size(), 3u);
+  const std::string failure = rows[1].value("failure", "");
+  EXPECT_NE(failure.find("killed by signal 9"), std::string::npos) << rows[1];
+  EXPECT_NE(failure.find(victim + ".log"), std::string::npos) << rows[1];
+  EXPECT_EQ(rows[0]["runs"], 1);
+  EXPECT_EQ(rows[2]["runs"], 1);
+  EXPECT_TRUE(HasWholePage(folder));
 }
 
 TEST(CompareTest, AnUnknownStrategyIsWrongInput) {

@@ -33,7 +33,7 @@ StatusOr<std::string> ConfigText(const Config& config, const Combination& combin
 struct Progress {
   std::string failure;
   std::vector<RunMeasurement> runs;
-  std::string last_run_folder;
+  std::string last_run_folder;  // empty where that run did not end well
 };
 
 struct RunFiles {
@@ -93,18 +93,38 @@ Status TraceAll(const std::string& train, const Config& config, const std::vecto
 Row MakeRow(const Combination& combination, const Progress& progress,
             const StatusOr<SafetensorsContent>& baseline_weights) {
   Row row;
-  if (!progress.failure.empty()) {
+  if (!progress.failure.empty() || progress.runs.empty()) {
     row.combination = combination;
-    row.failure = progress.failure;
+    row.failure = progress.failure.empty() ? "it was not run" : progress.failure;
     return row;
   }
   row = Summarise(combination, progress.runs);
+  if (progress.last_run_folder.empty()) return row;
   const auto weights = ReadFinalWeights(progress.last_run_folder);
   if (baseline_weights.ok() && weights.ok()) {
     const auto difference = LargestDifference(*baseline_weights, *weights, &row.weight_difference_at);
     row.weight_difference = difference.ok() ? *difference : std::nan("");
   }
   return row;
+}
+
+// Cancelled if this program was asked to stop; then the run under way is none, nor is its folder's former one.
+Status MeasureAll(const std::string& train, const Config& config, const std::vector<Combination>& plan,
+                  const ComparisonOptions& options, const std::function<void(const std::string& what)>& progress,
+                  std::vector<Progress>* done) {
+  for (int round = 0; round < options.rounds; ++round) {
+    for (size_t place = 0; place < plan.size(); ++place) {
+      const size_t i = (place + static_cast<size_t>(round)) % plan.size();
+      Progress& one = (*done)[i];
+      if (!one.failure.empty()) continue;
+      progress(absl::StrFormat("round %d of %d: %s", round + 1, options.rounds, plan[i].Describe()));
+      one.last_run_folder.clear();
+      const Status status = RunOnce(train, config, plan[i], options, RunFolder(options, i), &one);
+      if (absl::IsCancelled(status)) return status;
+      if (!status.ok()) one.failure = std::string(status.message());
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -114,22 +134,13 @@ StatusOr<Comparison> Compare(const Config& config, const std::vector<Combination
                              const std::function<void(const std::string& what)>& progress) {
   TRIREME_ASSIGN_OR_RETURN(const std::string train, FindTrainTool());
   std::vector<Progress> done(plan.size());
-  for (int round = 0; round < options.rounds; ++round) {
-    for (size_t place = 0; place < plan.size(); ++place) {
-      const size_t i = (place + static_cast<size_t>(round)) % plan.size();
-      if (!done[i].failure.empty()) continue;
-      progress(absl::StrFormat("round %d of %d: %s", round + 1, options.rounds, plan[i].Describe()));
-      const Status status = RunOnce(train, config, plan[i], options, RunFolder(options, i), &done[i]);
-      if (status.code() == absl::StatusCode::kCancelled) return status;
-      if (!status.ok()) done[i].failure = std::string(status.message());
-    }
-  }
-  if (!options.trace.empty()) {
-    TRIREME_RETURN_IF_ERROR(TraceAll(train, config, plan, options, progress));
-  }
   Comparison comparison;
+  comparison.ended = MeasureAll(train, config, plan, options, progress, &done);
+  if (comparison.ended.ok() && !options.trace.empty()) {
+    comparison.ended = Annotate(TraceAll(train, config, plan, options, progress), "--trace");
+  }
   StatusOr<SafetensorsContent> baseline_weights = absl::NotFoundError("");
-  if (done[0].failure.empty()) baseline_weights = ReadFinalWeights(done[0].last_run_folder);
+  if (!done[0].last_run_folder.empty()) baseline_weights = ReadFinalWeights(done[0].last_run_folder);
   for (size_t i = 0; i < plan.size(); ++i) {
     comparison.rows.push_back(MakeRow(plan[i], done[i], baseline_weights));
     if (!done[i].runs.empty() && comparison.device.empty()) {

@@ -26,6 +26,9 @@ struct Comparison {
   int64_t parameters = 0;
   int global_batch_size = 0;
   std::vector<Row> rows;  // in the plan's order; the first is what the others are compared with
+  // Why it ended before all was done: Cancelled if this program was asked to stop, else what is wrong with the trace.
+  // The rows are of what was measured until then.
+  Status ended;
 };
 
 // Each round runs every combination once, in an order that the round turns, so that a machine that is slower for a
@@ -34,7 +37,8 @@ struct Comparison {
 //
 // A trace is of one more run of each combination, which is not measured; of one that fails, as far as rank 0 came.
 //
-// InvalidArgument if `config` cannot run; Cancelled if this program was asked to stop.
+// NotFound if there is no tool to train with; what comes later ends the comparison, and nothing that was measured is
+// lost (Comparison::ended).
 StatusOr<Comparison> Compare(const Config& config, const std::vector<Combination>& plan,
                              const ComparisonOptions& options,
                              const std::function<void(const std::string& what)>& progress);

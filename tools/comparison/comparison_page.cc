@@ -171,6 +171,10 @@ std::string MemoryBars(const Comparison& comparison) {
   return BarChart("Peak memory of a worker, by kind", "MiB", bars);
 }
 
+std::string Ended(const Status& ended) {
+  return ended.ok() ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(std::string(ended.message())), "</p>");
+}
+
 constexpr char kNotes[] =
     "images/s: median over runs. Weights differ: the largest relative difference of a tensor, after the last step, "
     "from those of the first row. Exposed: waiting for peers, synchronised norm's meetings included, with nothing else "
@@ -202,10 +206,11 @@ std::string ComparisonPage(const Comparison& comparison, const ComparisonOptions
           "with the others: %d steps after %d of warm-up.",
           comparison.device, comparison.parameters, comparison.global_batch_size,
           options.rounds == 1 ? "once" : absl::StrCat(options.rounds, " times"), options.steps, options.warmup_steps)),
-      "</div><h2>Results</h2>", TableHtml(comparison, {1, 2}), TableHtml(comparison, {3, 4}), "<p class=\"soft\">",
-      EscapeHtml(kNotes), "</p><h2>Plots</h2><div class=\"charts\">", SpeedCharts(comparison), LossCurves(comparison),
-      "</div>", SpeedBars(comparison), TimeBars(comparison), MemoryBars(comparison),
-      "<details><summary>Config</summary><pre>", EscapeHtml(config_text), "</pre></details></body></html>\n");
+      "</div>", Ended(comparison.ended), "<h2>Results</h2>", TableHtml(comparison, {1, 2}),
+      TableHtml(comparison, {3, 4}), "<p class=\"soft\">", EscapeHtml(kNotes),
+      "</p><h2>Plots</h2><div class=\"charts\">", SpeedCharts(comparison), LossCurves(comparison), "</div>",
+      SpeedBars(comparison), TimeBars(comparison), MemoryBars(comparison), "<details><summary>Config</summary><pre>",
+      EscapeHtml(config_text), "</pre></details></body></html>\n");
 }
 
 }  // namespace trireme
