@@ -143,7 +143,13 @@ Status TrainWithRestarts(const Config& config, const std::string& name, const La
     if (attempt > 0 && FindCheckpoint(folder).ok()) command.push_back("--resume");
     return command;
   };
-  return RunWithRestarts(options);
+  const Status status = RunWithRestarts(options);
+  // A job that could not begin leaves no folder of its own.
+  std::error_code error;
+  if (!status.ok() && !config.has_out() && std::filesystem::is_empty(folder, error)) {
+    std::filesystem::remove(folder, error);
+  }
+  return status;
 }
 
 Status Train() {

@@ -1,8 +1,10 @@
 // What every strategy takes as options, through the main command: that they do what they say, and say so.
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 
 #include "core/train/checkpoint.h"
 #include "tests/end_to_end/tool_process.h"
@@ -160,6 +162,57 @@ TEST(UnevenShares, GiveTheLossesOfOneWorker) {
     for (size_t i = 0; i < losses.size(); ++i)
       EXPECT_NEAR(losses[i], expected[i], 2e-3 * expected[i]) << batch << ", " << i;
   }
+}
+
+// The lock ends with the process that holds it, however that ends.
+TEST(RunFolder, IsOneJobsAtATime) {
+  const std::string config = TinyConfig(), run = NewFolder("run");
+  const std::vector<std::string> arguments = {"--config=" + config, "--out=" + run, "--steps=100000", "--set",
+                                              "checkpoint.every_steps=5"};
+  const auto steps = [&] {
+    const auto events = ReadEvents(run);
+    return events.empty() ? 0 : events.back().value("step", 0);
+  };
+  ToolProcess first("train", arguments);
+  ASSERT_TRUE(first.WaitUntil([&] { return steps() >= 6; }));
+  std::vector<std::string> again = arguments;
+  for (const bool resumes : {false, true}) {
+    if (resumes) again.push_back("--resume");
+    const ToolResult second = RunToolProcess("train", again);
+    EXPECT_EQ(second.exit_code, 2) << second.output;
+    EXPECT_NE(second.output.find(run + ": another job writes this run"), std::string::npos) << second.output;
+  }
+  const ToolResult eval = RunToolProcess("eval", {"--checkpoint=" + run});
+  EXPECT_EQ(eval.exit_code, 0) << "who only reads is free to\n" << eval.output;
+  const int before = steps();
+  EXPECT_TRUE(first.WaitUntil([&] { return steps() > before + 2; })) << "the first goes on";
+  first.Signal(SIGKILL);
+  EXPECT_EQ(first.Wait().exit_code, 128 + SIGKILL);
+  again.back() = "--steps=1";  // after --resume, it has nothing left to do
+  again.push_back("--resume");
+  const ToolResult resumed = RunToolProcess("train", again);
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.output;
+}
+
+TEST(RunFolder, JobsThatStartAtOnceTakeOneEach) {
+  const std::string config = TinyConfig(), place = NewFolder("place");
+  const std::vector<std::string> in_place = {"env", "BUILD_WORKING_DIRECTORY=" + place};
+  std::vector<std::unique_ptr<ToolProcess>> processes;
+  for (const char* more : {"--seed=1", "--seed=2", "--restarts=1", "--restarts=1"}) {
+    processes.push_back(std::make_unique<ToolProcess>(
+        "train", std::vector<std::string>{"--config=" + config, "--steps=1", more}, in_place));
+  }
+  for (const auto& process : processes) {
+    const ToolResult result = process->Wait();
+    EXPECT_EQ(result.exit_code, 0) << result.output;
+  }
+  for (const char* name : {"tiny", "tiny-2", "tiny-3", "tiny-4"}) {
+    EXPECT_TRUE(FindCheckpoint(place + "/runs/" + name).ok()) << name;
+  }
+  EXPECT_FALSE(std::filesystem::exists(place + "/runs/tiny-5"));
+  ToolProcess wrong("train", {"--config=" + config, "--restarts=1", "--set", "model.num_classes=7"}, in_place);
+  EXPECT_EQ(wrong.Wait().exit_code, 2);
+  EXPECT_FALSE(std::filesystem::exists(place + "/runs/tiny-5")) << "of a job that could not begin nothing is left";
 }
 
 // A rate that lets weights grow beyond all bounds with the first step.

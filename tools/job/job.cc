@@ -37,19 +37,12 @@ void FillInDefaults(Config* config) {
   if (!config->has_optimizer()) config->mutable_optimizer()->set_type_url("optimizer/sgd");
 }
 
-// runs/<name>, runs/<name>-2, ...: `newest` picks the last that exists, else the first that does not.
-std::string DefaultRunFolder(const std::string& name, bool newest) {
-  std::string last;
-  std::error_code error;
-  for (int number = 1;; ++number) {
-    const std::string folder = absl::StrCat("runs/", name, number == 1 ? "" : absl::StrCat("-", number));
-    if (!fs::exists(folder, error)) return newest && !last.empty() ? last : folder;
-    last = folder;
-  }
-}
-
 Status ChooseRunFolder(bool resume, bool leads, Job* job) {
   job->run_folder = RunFolderOf(job->name, job->config, resume);
+  if (leads && !resume) TRIREME_RETURN_IF_ERROR(MakeFolder(job->run_folder));
+  if (leads && PathExists(job->run_folder)) {
+    TRIREME_ASSIGN_OR_RETURN(job->lock, RunLock::Take(job->run_folder));
+  }
   if (resume && leads) RemoveUnfinishedCheckpoints(job->run_folder);
   auto checkpoint = FindCheckpoint(job->run_folder);
   if (!resume) {
@@ -95,10 +88,6 @@ Status CheckComponents(const Job& job) {
 }
 
 }  // namespace
-
-std::string RunFolderOf(const std::string& name, const Config& config, bool resume) {
-  return config.has_out() ? config.out() : DefaultRunFolder(name, resume);
-}
 
 StatusOr<std::unique_ptr<Dataset>> OpenDataset(const google::protobuf::Any& any, absl::string_view field,
                                                int64_t cache_mb, FaultLog* faults) {
@@ -147,7 +136,6 @@ StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config&
   TRIREME_RETURN_IF_ERROR(CheckComponents(*job));
   TRIREME_RETURN_IF_ERROR(ChooseRunFolder(resume, leads, job.get()));
   if (!leads) return job;
-  TRIREME_RETURN_IF_ERROR(MakeFolder(job->run_folder));
   TRIREME_RETURN_IF_ERROR(
       WriteFileAtomically((fs::path(job->run_folder) / "config.pbtxt").string(), PrintText(job->config)));
   return job;

@@ -12,6 +12,7 @@
 #include "core/base/fault_log.h"
 #include "core/config/config.pb.h"
 #include "core/train/checkpoint.h"
+#include "tools/job/run_folder.h"
 #include "tools/trace/trace_options.h"
 
 namespace trireme {
@@ -21,6 +22,7 @@ struct Job {
   std::string name;  // of the config, without folder and ending
   Config config;
   std::string run_folder;
+  std::unique_ptr<RunLock> lock;  // of run_folder; null in a process that does not lead
   std::string resume_from;  // a checkpoint; empty for a new run
   CheckpointInfo resumed;   // of resume_from
   std::unique_ptr<FaultLog> faults;
@@ -31,14 +33,11 @@ struct Job {
 };
 
 // Of a config whose numbers CheckNumbers has passed. Fills in what it leaves out (strategy, communicator), opens the
-// data, builds each component once to check its config, and creates the run folder. `resume` goes on with the newest
-// checkpoint of the run. A process that does not lead its job (see launcher.h) finds the folder there, in config.out,
-// and writes nothing.
+// data, builds each component once to check its config, and creates and locks the run folder. `resume` goes on with the
+// newest checkpoint of the run. A process that does not lead its job (see launcher.h) finds the folder there, in
+// config.out, and writes nothing.
 StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config& config, bool resume,
                                           bool leads = true);
-
-// Where the run goes, or with `resume` where it is: what the config says, else runs/<name>, runs/<name>-2, ...
-std::string RunFolderOf(const std::string& name, const Config& config, bool resume);
 
 // The config's communicator, or threads.
 StatusOr<std::unique_ptr<Launcher>> MakeLauncher(const Config& config);
