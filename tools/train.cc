@@ -69,7 +69,10 @@ std::string NameOf(const std::string& path) { return std::filesystem::path(path)
 Status ApplyFlags(const std::optional<ProcessRank>& place, Config* config) {
   if (!FLAGS_out.empty()) config->set_out(FLAGS_out);
   if (!FLAGS_device.empty()) config->set_device(FLAGS_device);
-  if (!FLAGS_devices.empty()) config->clear_devices();
+  if (IsGiven("devices")) config->clear_devices();
+  if (IsGiven("devices") && FLAGS_devices.empty()) {
+    return absl::InvalidArgumentError("--devices is empty; name GPUs (--devices=0,2), or leave it out");
+  }
   for (const std::string& text : std::vector<std::string>(absl::StrSplit(FLAGS_devices, ',', absl::SkipEmpty()))) {
     int device = 0;
     if (!absl::SimpleAtoi(text, &device)) {
@@ -77,14 +80,17 @@ Status ApplyFlags(const std::optional<ProcessRank>& place, Config* config) {
     }
     config->add_devices(device);
   }
-  if (FLAGS_workers != 0) {
+  if (IsGiven("workers")) {
     config->set_workers(FLAGS_workers);
   } else if (place.has_value()) {
     TRIREME_ASSIGN_OR_RETURN(const int workers, NumWorkersAmong(place->world_size, *config));
     config->set_workers(workers);
   }
-  if (FLAGS_steps != 0) config->set_steps(FLAGS_steps);
-  if (FLAGS_seed >= 0) config->set_seed(static_cast<uint64_t>(FLAGS_seed));
+  if (IsGiven("steps")) config->set_steps(FLAGS_steps);
+  if (IsGiven("seed") && FLAGS_seed < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("--seed is ", FLAGS_seed, "; it has to be at least 0"));
+  }
+  if (IsGiven("seed")) config->set_seed(static_cast<uint64_t>(FLAGS_seed));
   return absl::OkStatus();
 }
 

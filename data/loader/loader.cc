@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "core/base/random.h"
+#include "data/loader/start_threads.h"
 
 namespace trireme {
 
@@ -56,8 +57,8 @@ Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms,
   }
   std::unique_lock<std::mutex> lock(mutex_);
   Restart(options_.first_step, &lock);
-  for (int i = 0; i < options_.threads; ++i)
-    threads_.emplace_back([this, trace = TraceOfThisThread()] { Work(trace); });
+  started_ = StartThreads(
+      options_.threads, [this, trace = TraceOfThisThread()] { Work(trace); }, &threads_);
 }
 
 Loader::~Loader() {
@@ -198,6 +199,7 @@ void Loader::Restart(int64_t step, std::unique_lock<std::mutex>* lock) {
 
 Status Loader::Next(int64_t step, Batch* batch) {
   CHECK_GE(step, 0);
+  TRIREME_RETURN_IF_ERROR(started_);
   const auto start = std::chrono::steady_clock::now();
   std::unique_lock<std::mutex> lock(mutex_);
   if (scheduled_.empty() || scheduled_.front()->step != step) Restart(step, &lock);

@@ -1,8 +1,9 @@
 // ReadAhead: values 0 .. count - 1, made ahead of their use by threads, and taken in order: for a single pass over a
 // data set, as evaluation makes it.
 //
-// `make` is called once for each index, by several threads at a time; it does not throw. One thread takes. The
-// destructor stops and joins the threads, wherever they are.
+// `make` is called once for each index, by several threads at a time; it does not throw. One thread takes. Where the
+// system lets fewer threads start, those have to do; where it lets none, the one that takes makes. The destructor stops
+// and joins the threads, wherever they are.
 #ifndef TRIREME_DATA_LOADER_READ_AHEAD_H_
 #define TRIREME_DATA_LOADER_READ_AHEAD_H_
 
@@ -18,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "data/loader/start_threads.h"
+
 namespace trireme {
 
 template <class T>
@@ -27,7 +30,10 @@ class ReadAhead {
   ReadAhead(int64_t count, int threads, int64_t ahead, std::function<T(int64_t index)> make)
       : count_(count), ahead_(ahead), make_(std::move(make)) {
     CHECK(threads > 0 && ahead > 0);
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+    // Without any, whoever takes makes.
+    StartThreads(
+        threads, [this] { Work(); }, &threads_)
+        .IgnoreError();
   }
   ~ReadAhead() {
     {
@@ -44,6 +50,7 @@ class ReadAhead {
   bool Next(T* value) {
     std::unique_lock<std::mutex> lock(mutex_);
     if (taken_ == count_) return false;
+    if (threads_.empty()) MakeOne(&lock);
     changed_.wait(lock, [this] { return made_.count(taken_) > 0; });
     Take(value);
     return true;
@@ -52,6 +59,7 @@ class ReadAhead {
   bool NextWithin(double seconds, T* value) {
     std::unique_lock<std::mutex> lock(mutex_);
     if (taken_ == count_) return false;
+    if (threads_.empty()) MakeOne(&lock);
     const auto is_there = [this] { return made_.count(taken_) > 0; };
     if (!changed_.wait_for(lock, std::chrono::duration<double>(seconds), is_there)) return false;
     Take(value);
@@ -75,13 +83,16 @@ class ReadAhead {
     while (true) {
       changed_.wait(lock, [this] { return stopping_ || begun_ == count_ || begun_ < taken_ + ahead_; });
       if (stopping_ || begun_ == count_) return;
-      const int64_t index = begun_++;
-      lock.unlock();
-      T value = make_(index);
-      lock.lock();
-      made_.emplace(index, std::move(value));
-      changed_.notify_all();
+      MakeOne(&lock);
     }
+  }
+  void MakeOne(std::unique_lock<std::mutex>* lock) {
+    const int64_t index = begun_++;
+    lock->unlock();
+    T value = make_(index);
+    lock->lock();
+    made_.emplace(index, std::move(value));
+    changed_.notify_all();
   }
 
   const int64_t count_, ahead_;

@@ -141,6 +141,8 @@ int RunTool(int argc, char** argv, const std::string& help, const std::function<
 
 const std::vector<std::string>& Overrides() { return *overrides; }
 
+bool IsGiven(const char* flag) { return !gflags::GetCommandLineFlagInfoOrDie(flag).is_default; }
+
 Status LoadPluginsOfFlag(const std::string& paths) {
   for (absl::string_view path : absl::StrSplit(paths, ',', absl::SkipEmpty())) {
     TRIREME_RETURN_IF_ERROR(LoadPlugin(std::string(path)));

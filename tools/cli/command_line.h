@@ -20,6 +20,9 @@ int RunTool(int argc, char** argv, const std::string& help, const std::function<
 // Of all --set flags, in order.
 const std::vector<std::string>& Overrides();
 
+// Whether the command line has this flag, with whatever value.
+bool IsGiven(const char* flag);
+
 // Loads the plugins of --plugin (a list with commas).
 Status LoadPluginsOfFlag(const std::string& paths);
 

@@ -1,11 +1,49 @@
 #include "tools/job/check_numbers.h"
 
 #include <cmath>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
 namespace trireme {
 namespace {
+
+// Mebibytes are counted in bytes elsewhere: more than any machine has, and no overflow.
+constexpr int64_t kMostMebibytes = int64_t{1} << 33;
+
+// Each by itself.
+Status CheckCounts(const Config& config) {
+  constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+  const struct {
+    const char* name;
+    int64_t value, least, most;
+  } counts[] = {
+      {"workers", config.workers(), 1, kAny},
+      {"steps", config.steps(), 1, kAny},
+      {"threads_per_worker", config.threads_per_worker(), 0, kAny},
+      {"memory_limit_mb", config.memory_limit_mb(), 0, kMostMebibytes},
+      {"memory_at_start_mb", config.memory_at_start_mb(), 0, kMostMebibytes},
+      {"loader.threads", config.loader().threads(), 1, kAny},
+      {"loader.prefetch", config.loader().prefetch(), 1, kAny},
+      {"loader.cache_mb", config.loader().cache_mb(), 0, kMostMebibytes},
+      {"evaluation.batch_size", config.evaluation().batch_size(), 1, kAny},
+      {"evaluation.every_steps", config.evaluation().every_steps(), 0, kAny},
+      {"evaluation.pictures", config.evaluation().pictures(), 0, kAny},
+      {"checkpoint.every_steps", config.checkpoint().every_steps(), 0, kAny},
+      {"checkpoint.keep", config.checkpoint().keep(), 0, kAny},
+      {"log.every_steps", config.log().every_steps(), 0, kAny},
+      {"not_finite_limit", config.not_finite_limit(), 1, kAny},
+      // Counted in a float.
+      {"loss_scale.growth_steps", config.loss_scale().growth_steps(), 1, 1 << 24},
+  };
+  for (const auto& count : counts) {
+    if (count.value >= count.least && count.value <= count.most) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(count.name, " is ", count.value, "; it has to be at least ", count.least,
+                     count.most == kAny ? "" : absl::StrCat(", and at most ", count.most)));
+  }
+  return absl::OkStatus();
+}
 
 Status CheckBatch(const Config& config) {
   const int batch = config.global_batch_size(), parts = config.accumulate_steps(), workers = config.workers();
@@ -36,54 +74,26 @@ Status CheckScaling(const Config& config) {
   return absl::OkStatus();
 }
 
-Status CheckMemory(const Config& config) {
-  if (config.memory_limit_mb() < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("memory_limit_mb is ", config.memory_limit_mb(), "; it has to be at least 0"));
-  }
-  if (config.memory_at_start_mb() < 0 ||
-      (config.memory_limit_mb() > 0 && config.memory_at_start_mb() > config.memory_limit_mb())) {
-    return absl::InvalidArgumentError(absl::StrCat("memory_at_start_mb is ", config.memory_at_start_mb(),
-                                                   "; it has to be at least 0, and no more than memory_limit_mb"));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 Status CheckNumbers(const Config& config) {
-  if (config.workers() < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("workers is ", config.workers(), "; it has to be at least 1"));
-  }
+  TRIREME_RETURN_IF_ERROR(CheckCounts(config));
   TRIREME_RETURN_IF_ERROR(CheckBatch(config));
-  if (config.steps() < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("steps is ", config.steps(), "; it has to be at least 1"));
-  }
   TRIREME_RETURN_IF_ERROR(CheckScaling(config));
-  if (config.not_finite_limit() < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("not_finite_limit is ", config.not_finite_limit(),
-                                                   "; it has to be at least 1 (`not_finite: STOP` skips no step)"));
-  }
   if (config.has_clip_gradient_norm() &&
       !(config.clip_gradient_norm() > 0 && std::isfinite(config.clip_gradient_norm()))) {
     return absl::InvalidArgumentError(
         absl::StrCat("clip_gradient_norm is ", config.clip_gradient_norm(), "; it has to be more than 0, or left out"));
   }
-  TRIREME_RETURN_IF_ERROR(CheckMemory(config));
+  if (config.memory_limit_mb() > 0 && config.memory_at_start_mb() > config.memory_limit_mb()) {
+    return absl::InvalidArgumentError(absl::StrCat("memory_at_start_mb is ", config.memory_at_start_mb(),
+                                                   "; it has to be no more than memory_limit_mb"));
+  }
   const float scale = config.loss_scale().initial();
   int exponent = 0;
   if (!(scale > 0) || std::frexp(scale, &exponent) != 0.5f) {
     return absl::InvalidArgumentError(
         absl::StrCat("loss_scale.initial is ", scale, "; it has to be a power of two, which costs no precision"));
-  }
-  // Counted in a float.
-  if (config.loss_scale().growth_steps() < 1 || config.loss_scale().growth_steps() > 1 << 24) {
-    return absl::InvalidArgumentError(absl::StrCat("loss_scale.growth_steps is ", config.loss_scale().growth_steps(),
-                                                   "; it has to be between 1 and ", 1 << 24));
-  }
-  if (config.evaluation().batch_size() < 1 || config.loader().threads() < 1 || config.loader().prefetch() < 1) {
-    return absl::InvalidArgumentError(
-        "evaluation.batch_size, loader.threads and loader.prefetch have to be at least 1");
   }
   return absl::OkStatus();
 }
