@@ -18,6 +18,7 @@
 #include "core/base/json_text.h"
 #include "core/train/array_lookup.h"
 #include "core/train/gather_state.h"
+#include "core/train/rank_zero_work.h"
 
 namespace trireme {
 namespace {
@@ -214,15 +215,16 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
   TRIREME_ASSIGN_OR_RETURN(const GatheredState gathered,
                            GatherState(arena, *parts.optimizer, *parts.strategy, communicator));
   Status written;
+  SafetensorsContent model, state;
   if (rank == 0) {
-    const SafetensorsContent model = WeightsOf(arena);
-    written = CheckFinite(model, info.step);
-    if (written.ok()) {
-      written = WriteCheckpoint(run_folder, keep, info, model,
-                                StateContent(arena, parts.run_state, gathered, all_buffers.ToVector<float>()));
-    }
+    model = WeightsOf(arena);
+    state = StateContent(arena, parts.run_state, gathered, all_buffers.ToVector<float>());
   }
   TRIREME_RETURN_IF_ERROR(communicator.status());
+  TRIREME_RETURN_IF_ERROR(WhileRankZeroWorks(communicator, device, [&] {
+    written = CheckFinite(model, info.step);
+    if (written.ok()) written = WriteCheckpoint(run_folder, keep, info, model, state);
+  }));
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> messages,
                            AllGatherStrings(communicator, std::string(written.message()), device));
   if (messages[0].empty()) return absl::OkStatus();

@@ -8,6 +8,7 @@
 #include "core/base/files.h"
 #include "core/base/trace.h"
 #include "core/image/render.h"
+#include "core/train/rank_zero_work.h"
 #include "data/image/codec.h"
 #include "data/image/draw.h"
 #include "data/loader/read_ahead.h"
@@ -147,6 +148,30 @@ Status Share::DetectBatch() {
   return absl::OkStatus();
 }
 
+Status WritePicture(Detector& detector, const Dataset& data, int64_t index, float threshold, Precision precision,
+                    Device& device, const std::string& folder) {
+  Sample sample;
+  if (!data.Get(index, &sample).ok()) return absl::OkStatus();  // the evaluation has counted it
+  const Image& image = *sample.source;
+  TRIREME_ASSIGN_OR_RETURN(Detections detections, DetectImage(detector, image, precision, device));
+  detections.erase(std::remove_if(detections.begin(), detections.end(),
+                                  [&](const Detection& detection) { return detection.score < threshold; }),
+                   detections.end());
+  // Small pictures are enlarged, so that lines and labels can be read.
+  const int factor = std::max(1, 400 / std::max(1, image.width));
+  Image annotated = ResizeImage(image, image.width * factor, image.height * factor);
+  Image found = annotated;
+  const auto enlarge = [factor](Box* box) {
+    const float f = static_cast<float>(factor);
+    *box = {box->x1 * f, box->y1 * f, box->x2 * f, box->y2 * f};
+  };
+  for (Object& object : sample.objects) enlarge(&object.box);
+  for (Detection& detection : detections) enlarge(&detection.box);
+  DrawObjects(sample.objects, data.class_names(), &annotated);
+  DrawDetections(detections, data.class_names(), &found);
+  return WriteImage(absl::StrFormat("%s/%03d.jpg", folder, index), SideBySide(annotated, found));
+}
+
 // What the ranks tell one another after each round.
 struct Round {
   bool stop = false;       // one was asked to
@@ -214,34 +239,20 @@ StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Precisi
   return std::move(detections[0]);
 }
 
-StatusOr<std::vector<std::string>> WritePictures(Detector& detector, const Dataset& data, int count, float threshold,
-                                                 Precision precision, Device& device, const std::string& folder) {
-  TRIREME_RETURN_IF_ERROR(MakeFolder(folder));
-  std::vector<std::string> paths;
-  for (int64_t index = 0; index < std::min<int64_t>(count, data.size()); ++index) {
-    Sample sample;
-    if (!data.Get(index, &sample).ok()) continue;  // the evaluation has counted it
-    const Image& image = *sample.source;
-    TRIREME_ASSIGN_OR_RETURN(Detections detections, DetectImage(detector, image, precision, device));
-    detections.erase(std::remove_if(detections.begin(), detections.end(),
-                                    [&](const Detection& detection) { return detection.score < threshold; }),
-                     detections.end());
-    // Small pictures are enlarged, so that lines and labels can be read.
-    const int factor = std::max(1, 400 / std::max(1, image.width));
-    Image annotated = ResizeImage(image, image.width * factor, image.height * factor);
-    Image found = annotated;
-    const auto enlarge = [factor](Box* box) {
-      const float f = static_cast<float>(factor);
-      *box = {box->x1 * f, box->y1 * f, box->x2 * f, box->y2 * f};
-    };
-    for (Object& object : sample.objects) enlarge(&object.box);
-    for (Detection& detection : detections) enlarge(&detection.box);
-    DrawObjects(sample.objects, data.class_names(), &annotated);
-    DrawDetections(detections, data.class_names(), &found);
-    paths.push_back(absl::StrFormat("%s/%03d.jpg", folder, index));
-    TRIREME_RETURN_IF_ERROR(WriteImage(paths.back(), SideBySide(annotated, found)));
+Status WritePictures(Detector& detector, const Dataset& data, int count, float threshold, Precision precision,
+                     Device& device, Communicator& communicator, const std::string& folder) {
+  const bool leads = communicator.rank() == 0;
+  const int64_t pictures = std::min<int64_t>(count, data.size());
+  Status status = leads ? MakeFolder(folder) : absl::OkStatus();
+  for (int64_t index = 0;; ++index) {
+    TRIREME_ASSIGN_OR_RETURN(const bool more,
+                             RankZeroHasMore(communicator, device, leads && status.ok() && index < pictures));
+    if (!more) return status;
+    if (leads) {
+      status =
+          CatchDeviceError([&] { return WritePicture(detector, data, index, threshold, precision, device, folder); });
+    }
   }
-  return paths;
 }
 
 }  // namespace trireme

@@ -40,9 +40,10 @@ EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vect
 StatusOr<Detections> DetectImage(Detector& detector, const Image& image, Precision precision, Device& device);
 
 // Writes the first `count` images of `data` as `folder`/NNN.jpg, each twice side by side: with what is annotated, and
-// with what the detector finds (score from `threshold`). Returns the paths.
-StatusOr<std::vector<std::string>> WritePictures(Detector& detector, const Dataset& data, int count, float threshold,
-                                                 Precision precision, Device& device, const std::string& folder);
+// with what the detector finds (score from `threshold`). Collective: rank 0 does so, and its peers wait, for each
+// picture as long as they may. What is wrong is rank 0's status alone.
+Status WritePictures(Detector& detector, const Dataset& data, int count, float threshold, Precision precision,
+                     Device& device, Communicator& communicator, const std::string& folder);
 
 }  // namespace trireme
 

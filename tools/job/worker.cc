@@ -206,13 +206,11 @@ Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* obser
   TRIREME_RETURN_IF_ERROR(GatherFaults(communicator, device, job.faults.get()));
   TRIREME_RETURN_IF_ERROR(trained);
   TRIREME_ASSIGN_OR_RETURN(const std::vector<MemoryStats> memory, GatherMemory(device, communicator));
-  if (!leads) return absl::OkStatus();
   if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
     TRIREME_RETURN_IF_ERROR(WritePictures(*rank.detector, *job.eval_data, config.evaluation().pictures(), 0.4f,
-                                          precision, device, job.run_folder + "/pictures")
-                                .status());
+                                          precision, device, communicator, job.run_folder + "/pictures"));
   }
-  observer->OnEnd(memory);
+  if (leads) observer->OnEnd(memory);
   return absl::OkStatus();
 }
 

@@ -8,8 +8,10 @@
 #include <functional>
 #include <thread>
 
+#include "core/base/files.h"
 #include "data/shapes/shapes.h"
 #include "models/yolo/yolo.h"
+#include "tests/core/testing/temporary_folder.h"
 #include "tests/models/tiny_detectors.h"
 #include "tests/parallel/testing/jobs.h"
 
@@ -195,6 +197,26 @@ TEST(EvaluateTest, AStopEndsItOnAllRanksInTheSameRound) {
   const Status status = EvaluateWith({&first, &second, &third}, 600, 4, &reports, 60, &stop);
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
   for (const SlowDetector* detector : {&first, &second, &third}) EXPECT_EQ(detector->batches, 3);
+}
+
+// Rank 0 takes longer for all pictures together than any may wait.
+TEST(WritePicturesTest, PeersWaitForEachPicture) {
+  const testing::TemporaryFolder folder;
+  FaultLog faults;
+  const auto data = MakeShapes(Scenes(6), {&faults}).value();
+  const Status status = RunJob(
+      2,
+      [&](Communicator& communicator, Device& device) -> Status {
+        SlowDetector detector(0.3);
+        TRIREME_RETURN_IF_ERROR(
+            WritePictures(detector, *data, 5, 0.4f, Precision::kFloat32, device, communicator, folder / "pictures"));
+        EXPECT_EQ(detector.batches, communicator.rank() == 0 ? 5 : 0);
+        return absl::OkStatus();
+      },
+      /*timeout_seconds=*/1);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(PathExists(folder / "pictures/004.jpg"));
+  EXPECT_FALSE(PathExists(folder / "pictures/005.jpg"));
 }
 
 // Finds the whole of each image, and its left half.
