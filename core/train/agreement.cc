@@ -28,13 +28,6 @@ std::vector<Fact> Parse(const std::string& text) {
   return facts;
 }
 
-// FNV-1a (Fowler, Noll, Vo): nobody here means ill.
-uint64_t Hash(const std::string& text) {
-  uint64_t hash = 14695981039346656037u;
-  for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return hash;
-}
-
 std::string Find(const std::vector<Fact>& facts, const std::string& name) {
   const auto found = std::find_if(facts.begin(), facts.end(), [&](const Fact& fact) { return fact.name == name; });
   return found == facts.end() ? kNone : found->value;
@@ -65,10 +58,17 @@ Status Compare(const std::vector<Fact>& of_zero, const std::vector<Fact>& of_ran
 
 }  // namespace
 
+// FNV-1a (Fowler, Noll, Vo).
+uint64_t HashOf(const std::string& bytes) {
+  uint64_t hash = 14695981039346656037u;
+  for (char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return hash;
+}
+
 Status AgreeOn(const std::vector<Fact>& facts, Communicator& communicator, Device& device) {
   const std::string mine = Serialize(facts);
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> hashes,
-                           AllGatherStrings(communicator, absl::StrCat(absl::Hex(Hash(mine))), device));
+                           AllGatherStrings(communicator, absl::StrCat(absl::Hex(HashOf(mine))), device));
   if (std::all_of(hashes.begin(), hashes.end(), [&](const std::string& hash) { return hash == hashes[0]; })) {
     return absl::OkStatus();
   }

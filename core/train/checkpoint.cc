@@ -288,6 +288,7 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
 }
 
 std::string ModelFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kModelFile).string(); }
+std::string StateFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kStateFile).string(); }
 
 SafetensorsContent WeightsOf(const ParameterArena& arena) {
   SafetensorsContent content;
@@ -332,7 +333,7 @@ Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena) {
 }
 
 Status LoadTrainingState(const std::string& checkpoint, int rank, const CheckpointParts& parts) {
-  const std::string file = (fs::path(checkpoint) / kStateFile).string();
+  const std::string file = StateFile(checkpoint);
   TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(file));
   SafetensorsContent of_optimizer;
   std::map<std::string, const NamedArray*> others;

@@ -68,6 +68,8 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
 
 // Of a checkpoint: what LoadWeights takes.
 std::string ModelFile(const std::string& checkpoint);
+// And what LoadTrainingState reads besides.
+std::string StateFile(const std::string& checkpoint);
 
 // Parameters and buffers by name: what model.safetensors holds.
 SafetensorsContent WeightsOf(const ParameterArena& arena);

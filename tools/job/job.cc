@@ -12,6 +12,7 @@
 #include "core/device/device.h"
 #include "data/loader/cached_dataset.h"
 #include "parallel/launch/process_rank.h"
+#include "tools/job/job_facts.h"
 #include "tools/job/server_ranks.h"
 
 namespace trireme {
@@ -55,6 +56,7 @@ Status ChooseRunFolder(bool resume, bool leads, Job* job) {
   if (!checkpoint.ok()) return Annotate(checkpoint.status(), "--resume");
   job->resume_from = *checkpoint;
   TRIREME_ASSIGN_OR_RETURN(job->resumed, ReadCheckpointInfo(*checkpoint));
+  TRIREME_ASSIGN_OR_RETURN(job->resumed_bytes, DescribeBytes(*checkpoint));
   if (job->resumed.class_names != job->train_data->class_names()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "--resume: ", *checkpoint, " was trained on the classes ", absl::StrJoin(job->resumed.class_names, ", "),

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_join.h"
 #include "core/base/build_id.h"
+#include "core/base/files.h"
 #include "core/config/config_file.h"
 
 namespace trireme {
@@ -39,6 +40,16 @@ void AddData(const char* field, const Dataset& data, std::vector<Fact>* facts) {
 
 }  // namespace
 
+StatusOr<std::string> DescribeBytes(const std::string& checkpoint) {
+  std::vector<std::string> files;
+  for (const std::string& path : {ModelFile(checkpoint), StateFile(checkpoint)}) {
+    TRIREME_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+    files.push_back(
+        absl::StrCat(bytes.size(), " in ", FileName(path), " (hash ", absl::Hex(HashOf(bytes), absl::kZeroPad16), ")"));
+  }
+  return absl::StrJoin(files, " and ");
+}
+
 std::vector<Fact> FactsOf(const Job& job) {
   std::vector<Fact> facts;
   AddBuilds(job.config, &facts);
@@ -48,6 +59,7 @@ std::vector<Fact> FactsOf(const Job& job) {
   AddData("train_data", *job.train_data, &facts);
   if (job.eval_data != nullptr) AddData("eval_data", *job.eval_data, &facts);
   facts.push_back({"the step to go on from", absl::StrCat(job.resumed.step)});
+  facts.push_back({"the checkpoint's bytes", job.resumed_bytes});
   const TraceOptions& trace = job.trace;
   facts.push_back({"the steps that --trace is of",
                    trace.file.empty() ? "none" : absl::StrCat(trace.first_step, ":", trace.end_step)});

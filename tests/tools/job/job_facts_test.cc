@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/config/config_file.h"
+#include "tests/core/testing/temporary_folder.h"
 
 namespace trireme {
 namespace {
@@ -46,6 +47,45 @@ TEST(JobFactsTest, AllElseMayNot) {
   trace.file = "trace.json";
   trace.end_step = 4;
   EXPECT_EQ(Differences("", trace), std::vector<std::string>{"the steps that --trace is of"});
+}
+
+// Two hosts may have checkpoints of one step that differ: of another run, or half copied.
+TEST(JobFactsTest, OneByteOfTheCheckpointMayNot) {
+  const testing::TemporaryFolder folder;
+  std::vector<std::string> seen;
+  const auto describe = [&] {
+    const auto bytes = DescribeBytes(folder.path());
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), *bytes), 0) << *bytes;
+    seen.push_back(*bytes);
+  };
+  const std::string model(1000, 'm'), state(3000, 's');
+  folder.Write("model.safetensors", model);
+  EXPECT_FALSE(DescribeBytes(folder.path()).ok()) << "a file is missing";
+  folder.Write("state.safetensors", state);
+  describe();
+  EXPECT_EQ(*DescribeBytes(folder.path()), seen[0]);
+  std::string flipped = state;
+  flipped[2999] ^= 1;
+  folder.Write("state.safetensors", flipped);
+  describe();
+  folder.Write("state.safetensors", state + "s");
+  describe();
+  folder.Write("state.safetensors", state);
+  flipped = model;
+  flipped[0] ^= 64;
+  folder.Write("model.safetensors", flipped);
+  describe();
+
+  Job job;
+  job.faults = std::make_unique<FaultLog>();
+  CHECK(ParseText("train_data { [dataset/shapes] { num_images: 4 } }", "test", &job.config).ok());
+  job.train_data = OpenDataset(job.config.train_data(), "train_data", 0, job.faults.get()).value();
+  job.resumed_bytes = seen[1];
+  const std::vector<Fact> facts = FactsOf(job);
+  EXPECT_TRUE(std::any_of(facts.begin(), facts.end(), [&](const Fact& fact) {
+    return fact.name == "the checkpoint's bytes" && fact.value == seen[1];
+  }));
 }
 
 }  // namespace
