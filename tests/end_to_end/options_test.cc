@@ -215,6 +215,36 @@ TEST(RunFolder, JobsThatStartAtOnceTakeOneEach) {
   EXPECT_FALSE(std::filesystem::exists(place + "/runs/tiny-5")) << "of a job that could not begin nothing is left";
 }
 
+// Of a program that was replaced, or removed, since the job began: the one that runs starts the job again, and finds
+// the configs that it shipped with.
+TEST(Restart, OutlivesTheProgramsFile) {
+  namespace fs = std::filesystem;
+  const std::string place = NewFolder("program"), run = NewFolder("run"), program = place + "/train";
+  fs::copy_file(fs::canonical("tools/train"), program);
+  fs::create_directories(program + ".runfiles/trireme/tools/configs");
+  fs::copy_file(TinyConfig(), program + ".runfiles/trireme/tools/configs/shipped_tiny.pbtxt");
+  // The tool that it is given it replaces by the copy.
+  ToolProcess guard("train",
+                    {"--config=shipped_tiny.pbtxt", "--out=" + run, "--restarts=1", "--steps=100000", "--set",
+                     "checkpoint.every_steps=2"},
+                    {"sh", "-c", "shift; exec \"$0\" \"$@\"", program});
+  const auto steps = [&] {
+    const auto events = ReadEvents(run);
+    return events.empty() ? 0 : events.back().value("step", 0);
+  };
+  ASSERT_TRUE(guard.WaitUntil([&] { return steps() >= 4; }));
+  fs::remove(program);
+  for (const pid_t process : ProcessesOf(run)) {
+    if (process != guard.pid()) kill(process, SIGKILL);
+  }
+  const int before = steps();
+  EXPECT_TRUE(guard.WaitUntil([&] { return steps() > before + 3; }));
+  guard.Signal(SIGTERM);
+  const ToolResult result = guard.Wait();
+  EXPECT_NE(result.output.find("restart 1 of 1"), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("stopped after step"), std::string::npos) << result.output;
+}
+
 // A rate that lets weights grow beyond all bounds with the first step.
 TEST(NotFinite, EndsInASentenceWithTheLayerOrIsLeftOutAndListed) {
   const std::string config = TinyConfig();

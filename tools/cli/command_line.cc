@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "core/base/files.h"
 #include "core/base/plugin_loader.h"
 #include "core/base/registry.h"
@@ -88,6 +89,14 @@ int Fail(const Status& status) {
   return ExitCode(status);
 }
 
+// Where this program was started from, though the file may be gone, or another by now: a build replaces it under a job
+// that goes on, and Linux then adds words to its name.
+fs::path OwnProgram() {
+  std::error_code error;
+  const std::string path = fs::read_symlink("/proc/self/exe", error).string();
+  return PathExists(path) ? path : std::string(absl::StripSuffix(path, " (deleted)"));
+}
+
 std::vector<fs::path> ShippedConfigFolders() {
   return {fs::path(program->string() + ".runfiles") / "trireme/tools/configs", program->parent_path() / "configs",
           program->parent_path() / "../tools/configs"};
@@ -113,8 +122,7 @@ StatusOr<std::string> FindConfig(const std::string& path) {
 }  // namespace
 
 int RunTool(int argc, char** argv, const std::string& help, const std::function<Status()>& body) {
-  std::error_code error;
-  program = new fs::path(fs::read_symlink("/proc/self/exe", error));
+  program = new fs::path(OwnProgram());
   if (const char* directory = std::getenv("BUILD_WORKING_DIRECTORY")) {
     if (chdir(directory) != 0) return Fail(absl::UnavailableError(absl::StrCat(directory, ": cannot be entered")));
   }
