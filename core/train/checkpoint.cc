@@ -51,8 +51,10 @@ std::string StateName(const std::string& kind, const Parameter& parameter) {
   return absl::StrCat(kind, "/", parameter.name);
 }
 
+// Ranks from `workers` on only serve: their buffers are of no training, and would be those of a worker that a resumed
+// run has more.
 SafetensorsContent StateContent(const ParameterArena& arena, const RunState& run_state, const GatheredState& gathered,
-                                const std::vector<float>& all_buffers) {
+                                const std::vector<float>& all_buffers, int workers) {
   SafetensorsContent content;
   for (const auto& [name, tensor] : run_state) {
     content.arrays.push_back({absl::StrCat(kRunPrefix, name), tensor.shape(), tensor.ToVector<float>()});
@@ -66,8 +68,10 @@ SafetensorsContent StateContent(const ParameterArena& arena, const RunState& run
   }
   const int64_t size = arena.buffer_values().size();
   for (size_t rank = 0; rank < gathered.strategy.size(); ++rank) {
-    const auto begin = all_buffers.begin() + static_cast<int64_t>(rank) * size;
-    content.arrays.push_back({BuffersName(static_cast<int>(rank)), {size}, std::vector<float>(begin, begin + size)});
+    if (static_cast<int>(rank) < workers) {
+      const auto begin = all_buffers.begin() + static_cast<int64_t>(rank) * size;
+      content.arrays.push_back({BuffersName(static_cast<int>(rank)), {size}, std::vector<float>(begin, begin + size)});
+    }
     for (const auto& [name, values] : gathered.strategy[rank]) {
       content.arrays.push_back(
           {StrategyName(static_cast<int>(rank), name), {static_cast<int64_t>(values.size())}, values});
@@ -218,7 +222,7 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
   SafetensorsContent model, state;
   if (rank == 0) {
     model = WeightsOf(arena);
-    state = StateContent(arena, parts.run_state, gathered, all_buffers.ToVector<float>());
+    state = StateContent(arena, parts.run_state, gathered, all_buffers.ToVector<float>(), info.world_size);
   }
   TRIREME_RETURN_IF_ERROR(communicator.status());
   TRIREME_RETURN_IF_ERROR(WhileRankZeroWorks(communicator, device, [&] {

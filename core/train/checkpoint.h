@@ -2,8 +2,8 @@
 //
 // A checkpoint is a folder "<run>/checkpoints/step_00001000" with
 //   model.safetensors    parameters and buffers by name (rank 0's buffers): what eval and detect load
-//   state.safetensors    the optimizer's arrays by parameter, every rank's buffers and its strategy's own arrays, and
-//                        the scale of losses in float16
+//   state.safetensors    the optimizer's arrays by parameter, every worker's buffers, every rank's strategy's own
+//                        arrays, and the scale of losses in float16
 //   config.pbtxt         the config of the run, overrides included
 //   checkpoint.json      step, seed, class names and their category ids, world size
 // None of them tells which strategy made it: a run may go on with another one, and with more or fewer workers.
@@ -28,7 +28,7 @@ namespace trireme {
 struct CheckpointInfo {
   int64_t step = 0;  // steps done
   uint64_t seed = 0;
-  int world_size = 1;
+  int world_size = 1;  // workers; ranks behind them only serve
   int64_t global_batch_size = 0;
   std::vector<std::string> class_names;
   std::vector<int64_t> category_ids;  // of these (Dataset::category_ids); empty in older checkpoints

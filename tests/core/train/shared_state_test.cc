@@ -159,6 +159,31 @@ TEST(SharedStateTest, StateThatNobodyHoldsIsAFault) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("momentum of weight"));
 }
 
+// A worker that a resumed run has more starts from rank 0's buffers, not from those of a server that never trained.
+TEST(SharedStateTest, RanksThatOnlyServeLeaveNoBuffers) {
+  const TemporaryFolder run;
+  const Status status = RunJob(3, [&](Communicator& communicator, Device& device) {
+    Worker worker(device, 3, {{0, -1}});
+    const std::vector<float> mean(static_cast<size_t>(worker.arena->buffer_values().size()),
+                                  1.0f + static_cast<float>(communicator.rank()));
+    worker.arena->buffer_values().CopyFromHost(mean.data());
+    worker.strategy.residual = Tensor::From(device, {2}, std::vector<float>{4, 5});
+    CheckpointInfo info;
+    info.world_size = 2;
+    return SaveCheckpoint(run.path(), 1, info, worker.parts(), communicator);
+  });
+  ASSERT_TRUE(status.ok()) << status;
+  const std::string checkpoint = *FindCheckpoint(run.path());
+  for (const auto& [rank, expected] : {std::pair{0, 1.0f}, {1, 2.0f}, {2, 1.0f}, {3, 1.0f}}) {
+    const auto device = TestDevice();
+    Worker worker(*device, 4, {{0, -1}});
+    worker.strategy.residual = Tensor::Zeros(*device, {2});
+    ASSERT_TRUE(LoadTrainingState(checkpoint, rank, worker.parts()).ok());
+    EXPECT_EQ(worker.arena->buffer_values().ToVector<float>()[0], expected) << rank;
+    EXPECT_EQ(worker.strategy.residual.ToVector<float>()[0], rank < 3 ? 4 : 0) << "a server's own arrays it has";
+  }
+}
+
 TEST(SharedStateTest, EachRanksOwnArraysComeBackToIt) {
   const TemporaryFolder run;
   const int64_t size = 5000000;  // more than one piece
