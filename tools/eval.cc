@@ -68,9 +68,13 @@ Status Evaluate() {
     return absl::OkStatus();
   }));
   if (!faults.empty()) absl::PrintF("%s\n", faults.Summary());
-  absl::PrintF("%s, %d images\n", model->checkpoint, data->size());
-  nlohmann::ordered_json json = {
-      {"checkpoint", model->checkpoint}, {"step", model->info.step}, {"images", data->size()}};
+  const int64_t left_out = data->size() - found->num_images();
+  absl::PrintF("%s, %d images%s\n", model->checkpoint, found->num_images(),
+               left_out > 0 ? absl::StrCat(", ", left_out, " left out") : "");
+  nlohmann::ordered_json json = {{"checkpoint", model->checkpoint},
+                                 {"step", model->info.step},
+                                 {"images", found->num_images()},
+                                 {"left_out", left_out}};
   for (const auto& [name, value] : MakeReport(*found, data->class_names(), model->config.evaluation())) {
     absl::PrintF("  %-22s %.4f\n", name, value);
     json[name] = value;

@@ -57,6 +57,26 @@ TEST_P(VocFaultsOver, AreCountedAndReportedWhoeverFindsThem) {
   }
 }
 
+// The figures are of the images that could be read.
+TEST(VocFaults, AnEvaluationSaysHowManyImagesItIsOf) {
+  const std::string root = NewFolder("voc"), run = NewFolder("run"), json = run + "/eval.json";
+  AddImage(root, "good", Object("cat", 5, 5, 40, 40));
+  AddImage(root, "other", Object("cat", 25, 15, 60, 50));
+  AddImage(root, "cut", Object("cat", 5, 5, 40, 40), /*cut_off=*/true);
+  WriteAll(root + "/ImageSets/Main/train.txt", "good\ncut\nother\n");
+  const std::string data = absl::StrCat("{[dataset/voc] {root: \"", root, "\" split: \"train\" class_names: \"cat\"}}");
+  const ToolResult trained =
+      RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + run, "--steps=1", "--set", "model.num_classes=1",
+                               "--set", "train_data=" + data, "--set", "eval_data=" + data});
+  ASSERT_EQ(trained.exit_code, 0) << trained.output;
+  const ToolResult result = RunToolProcess("eval", {"--checkpoint=" + run, "--json=" + json});
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  EXPECT_NE(result.output.find(", 2 images, 1 left out"), std::string::npos) << result.output;
+  const auto numbers = nlohmann::json::parse(ReadAll(json));
+  EXPECT_EQ(numbers["images"], 2);
+  EXPECT_EQ(numbers["left_out"], 1);
+}
+
 INSTANTIATE_TEST_SUITE_P(Communicators, VocFaultsOver, testing::Values("threads", "gloo"));
 
 TEST(VocFaults, AMalformedAnnotationStopsWithItsLine) {
