@@ -130,6 +130,8 @@ StatusOr<NotFiniteFinding> FindWhereNotFinite(const NotFiniteTrial& trial) {
     for (const auto& [name, loss] : *losses) scalars.push_back(loss);
     BackwardOptions backward;
     backward.scale = trial.loss_scale;
+    backward.weight = 1.0f / static_cast<float>(trial.parts->size());
+    backward.add = part > 0;
     tape.Backward(scalars, stream, backward);
   }
   buffers.CopyFrom(buffers_before, stream);

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "core/api/lone_communicator.h"
+#include "core/train/find_not_finite.h"
 #include "tests/core/train/toy_run.h"
 
 namespace trireme {
@@ -114,6 +116,35 @@ TEST(NotFiniteTest, InFloat16ALossThatIsNotFiniteLeavesTheScaleAlone) {
       EXPECT_EQ(outcome.notes.steps[step].loss_scale, step <= 6 ? 1024 : 512) << step;
       EXPECT_EQ(outcome.notes.steps[step].not_finite.empty(), step != 4) << step;
     }
+  }
+}
+
+// Gradients that overflow float16 alone, but not as half of a batch that is worked off in two parts.
+TEST(NotFiniteTest, TheGradientsOfAPartAreLookedAtAsTheStepHadThem) {
+  const auto device = MakeDevice("cpu", 1).value();
+  device->BindToThisThread();
+  testing::ToyDetector detector;
+  const auto arena = ParameterArena::Build(&detector, *device, 1, 3, ActivationType(Precision::kFloat16)).value();
+  LoneCommunicator communicator;
+  Batch batch;
+  batch.boxes = Tensor::From(*device, {1, 1, 4}, std::vector<float>{1, 0, 0, 0});
+  batch.labels = Tensor::From(*device, {1, 1}, std::vector<int32_t>{40});  // a gradient of about -80
+  const Tensor scale = Tensor::From(*device, {1}, std::vector<float>{1024});
+  for (const int parts : {1, 2}) {
+    const std::vector<Batch> batches(static_cast<size_t>(parts), batch);
+    NotFiniteTrial trial;
+    trial.device = device.get();
+    trial.communicator = &communicator;
+    trial.collective = false;
+    trial.detector = &detector;
+    trial.arena = arena.get();
+    trial.precision = Precision::kFloat16;
+    trial.parts = &batches;
+    trial.loss_scale = scale.data<float>();
+    const auto finding = FindWhereNotFinite(trial);
+    ASSERT_TRUE(finding.ok()) << finding.status();
+    EXPECT_EQ(finding->where, parts == 1 ? "the gradient that fit gives weight" : "");
+    EXPECT_EQ(finding->order >= 0, parts == 1);
   }
 }
 
