@@ -54,8 +54,10 @@ TEST(Train, LeavesCheckpointMetricsAndReport) {
     const auto& step = events[static_cast<size_t>(i)];
     EXPECT_EQ(step["event"], "step");
     EXPECT_EQ(step["step"], i);
-    EXPECT_NEAR(step["loss"].get<double>(), step["localization"].get<double>() + step["classification"].get<double>(),
-                1e-4);
+    const auto& losses = step["losses"];
+    EXPECT_EQ(losses.size(), 2u);
+    EXPECT_NEAR(step["loss"].get<double>(),
+                losses["localization"].get<double>() + losses["classification"].get<double>(), 1e-4);
     for (const char* key : {"epoch", "lr", "images_per_second", "data_wait", "peer_wait"}) {
       EXPECT_TRUE(step[key].is_number()) << key;
     }

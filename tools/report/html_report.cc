@@ -28,15 +28,17 @@ std::string Soft(const std::string& line) {
   return line.empty() ? "" : absl::StrCat("<div class=\"soft\">", EscapeHtml(line), "</div>");
 }
 
-// One series for each of the events' numeric fields that `wanted` accepts.
+// One series for each number that `wanted` accepts by its name: of the events' fields, or of those in their field
+// `inside`.
 template <class Wanted>
 std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::string& kind, bool markers,
-                                  const Wanted& wanted) {
+                                  const Wanted& wanted, const std::string& inside = "") {
   std::vector<ChartSeries> series;
   for (const Json& event : events) {
     if (event.value("event", "") != kind) continue;
     const double step = event.value("step", 0.0);
-    for (const auto& [key, value] : event.items()) {
+    const Json fields = inside.empty() ? event : event.value(inside, Json::object());
+    for (const auto& [key, value] : fields.items()) {
       if (!value.is_number() || !wanted(key)) continue;
       auto found = std::find_if(series.begin(), series.end(), [&k = key](const ChartSeries& s) { return s.name == k; });
       if (found == series.end()) found = series.insert(series.end(), {key, {}, markers, {}});
@@ -44,13 +46,6 @@ std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::st
     }
   }
   return series;
-}
-
-bool IsLossName(const std::string& key) {
-  static const char* const kOther[] = {"step",       "epoch",      "loss",          "lr",
-                                       "data_wait",  "peer_wait",  "communication", "images_per_second",
-                                       "bytes_sent", "loss_scale", "steps_skipped", "gradient_norm"};
-  return std::find(std::begin(kOther), std::end(kOther), key) == std::end(kOther);
 }
 
 ChartOptions Options(const std::string& title) {
@@ -66,7 +61,8 @@ std::string Charts(const std::vector<Json>& events) {
   ChartOptions losses = Options("Losses");
   losses.smooth = true;
   std::vector<ChartSeries> loss = SeriesOf(events, "step", false, is("loss"));
-  for (ChartSeries& part : SeriesOf(events, "step", false, IsLossName)) loss.push_back(std::move(part));
+  const auto any = [](const std::string&) { return true; };
+  for (ChartSeries& part : SeriesOf(events, "step", false, any, "losses")) loss.push_back(std::move(part));
   html += LineChart(loss, losses);
   ChartOptions map = Options("Mean average precision");
   map.y_to = 1;

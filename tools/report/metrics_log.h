@@ -1,4 +1,5 @@
-// metrics.jsonl: one JSON object a line; "event" is start, step, eval or end.
+// metrics.jsonl: one JSON object a line; "event" is start, step, skip, eval or end. What a model names itself (its
+// losses) lies in a field of its own, so that no name can be taken for another field.
 #ifndef TRIREME_TOOLS_REPORT_METRICS_LOG_H_
 #define TRIREME_TOOLS_REPORT_METRICS_LOG_H_
 

@@ -131,7 +131,8 @@ void RunRecorder::OnStep(const StepReport& report) {
   if (steps_done_ % every != 0 && steps_done_ != job_.config.steps()) return;
   nlohmann::ordered_json event = {
       {"event", "step"}, {"step", steps_done_}, {"epoch", EpochAfter(steps_done_)}, {"loss", report.loss}};
-  for (const auto& [name, value] : report.losses) event[name] = value;
+  event["losses"] = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : report.losses) event["losses"][name] = value;
   event["lr"] = report.learning_rate;
   event["images_per_second"] = job_.config.global_batch_size() / report.seconds;
   event["data_wait"] = report.data_wait_seconds / report.seconds;
