@@ -13,6 +13,7 @@
 #include "data/loader/cached_dataset.h"
 #include "parallel/launch/process_rank.h"
 #include "tools/job/job_facts.h"
+#include "tools/job/own_run.h"
 #include "tools/job/server_ranks.h"
 
 namespace trireme {
@@ -45,14 +46,8 @@ Status ChooseRunFolder(bool resume, bool leads, Job* job) {
     TRIREME_ASSIGN_OR_RETURN(job->lock, RunLock::Take(job->run_folder));
   }
   if (resume && leads) RemoveUnfinishedCheckpoints(job->run_folder);
-  auto checkpoint = FindCheckpoint(job->run_folder);
-  if (!resume) {
-    if (leads && checkpoint.ok()) {
-      return absl::AlreadyExistsError(absl::StrCat(job->run_folder, " holds a run already (", *checkpoint,
-                                                   "): go on with it by --resume, or choose another --out"));
-    }
-    return absl::OkStatus();
-  }
+  if (!resume) return leads ? RefuseEarlierRun(job->run_folder) : absl::OkStatus();
+  const auto checkpoint = FindCheckpoint(job->run_folder);
   if (!checkpoint.ok()) return Annotate(checkpoint.status(), "--resume");
   job->resume_from = *checkpoint;
   TRIREME_ASSIGN_OR_RETURN(job->resumed, ReadCheckpointInfo(*checkpoint));
