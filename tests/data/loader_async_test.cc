@@ -275,13 +275,14 @@ TEST_F(LoaderBesideHost, NextDoesNotWaitForTheDevice) {
   const auto device = NewAsyncDevice(1);
   Loader loader(&dataset, transforms_, &faults_, device.get(), options_);
   Batch batch;
-  ASSERT_TRUE(loader.Next(0, &batch).ok());  // makes room, which the loader's stream waits for
+  // Every buffer makes room for its first batch, which the loader's stream waits for.
+  for (int64_t step = 0; step < options_.prefetch; ++step) ASSERT_TRUE(loader.Next(step, &batch).ok());
   device->Drain();
   std::promise<void> go;
   device->compute_stream().Enqueue([going = go.get_future().share()] { going.wait(); });
   auto taken = std::async(std::launch::async, [&] {
     device->BindToThisThread();
-    for (int64_t step = 1; step < 2 * options_.prefetch; ++step) {
+    for (int64_t step = options_.prefetch; step < 3 * options_.prefetch; ++step) {
       if (!loader.Next(step, &batch).ok()) return false;
     }
     return true;
