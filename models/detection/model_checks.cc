@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/registry.h"
 
 namespace trireme {
 
@@ -25,6 +26,12 @@ StatusOr<int> ResolveNumClasses(std::optional<int> configured, const std::vector
 Status CheckFieldRange(const char* field, double value, double least, double most) {
   if (value >= least && value <= most) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, "; it has to be from ", least, " to ", most));
+}
+
+StatusOr<std::unique_ptr<Backbone>> MakeBackbone(const google::protobuf::Any& config, const ImageSpec& spec) {
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone, CreateComponent<Backbone>(config, "backbone", {}));
+  TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(spec.height, spec.width));
+  return backbone;
 }
 
 Status CheckSharedHead(const char* model, const std::vector<FeatureSpec>& maps) {

@@ -2,6 +2,9 @@
 #ifndef TRIREME_MODELS_DETECTION_MODEL_CHECKS_H_
 #define TRIREME_MODELS_DETECTION_MODEL_CHECKS_H_
 
+#include <google/protobuf/any.pb.h>
+
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +21,9 @@ StatusOr<int> ResolveNumClasses(std::optional<int> configured, const std::vector
 
 // InvalidArgument unless least <= value <= most.
 Status CheckFieldRange(const char* field, double value, double least, double most);
+
+// The backbone that the config names. InvalidArgument where there is none, or where it does not take images of `spec`.
+StatusOr<std::unique_ptr<Backbone>> MakeBackbone(const google::protobuf::Any& config, const ImageSpec& spec);
 
 // InvalidArgument unless these are uint8 images of the size that `model` ("model/ssd") takes, and `image_sizes` (may be
 // undefined) has their number.

@@ -9,7 +9,9 @@
 #include "models/anchors/anchors_of_images.h"
 #include "models/anchors/grid_anchors.h"
 #include "models/boxes/image_sizes.h"
+#include "models/detection/inference.h"
 #include "models/detection/model_checks.h"
+#include "models/detection/selection.h"
 #include "models/faster_rcnn/box_head.h"
 #include "models/faster_rcnn/class_boxes.h"
 #include "models/faster_rcnn/losses.h"
@@ -70,9 +72,7 @@ FasterRcnn::FasterRcnn(const FasterRcnnConfig& config, const ImageSpec& image_sp
 }
 
 std::vector<Var> FasterRcnn::Features(Context& context, const Tensor& images, const Tensor& image_sizes) {
-  const Backbone::Normalisation normalisation = backbone_->normalisation();
-  return backbone_->Forward(
-      context, ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation, image_sizes));
+  return backbone_->Forward(context, NormalizedPixels(context, *backbone_, images, image_sizes));
 }
 
 StatusOr<Tensor> FasterRcnn::Anchors(Device& device, const RpnOutputs& outputs) {
@@ -136,10 +136,7 @@ StatusOr<NamedLosses> FasterRcnn::Loss(Context& context, const Batch& batch) {
 StatusOr<std::vector<Detections>> FasterRcnn::Detect(Context& context, const Tensor& images,
                                                      const Tensor& image_sizes) {
   TRIREME_RETURN_IF_ERROR(CheckImages("model/faster_rcnn", image_spec_, images, image_sizes));
-  Context inference = context;
-  inference.tape = nullptr;
-  inference.training = false;
-  inference.communicator = nullptr;
+  Context inference = InferenceContext(context);
   Stream& stream = context.stream();
   const ImageSizes sizes = Sizes(image_sizes);
   const std::vector<Var> features = Features(inference, images, image_sizes);
@@ -152,12 +149,8 @@ StatusOr<std::vector<Detections>> FasterRcnn::Detect(Context& context, const Ten
   scored.scores =
       ops::Softmax(inference, outputs.logits.value()).Reshape({proposals.dim(0), proposals.dim(1), num_classes_ + 1});
   scored.first_class = 1;
-  DetectionSelection selection;
-  selection.score_threshold = config_.score_threshold();
-  selection.iou_threshold = config_.nms_threshold();
-  selection.top_k = static_cast<int>(proposals.dim(1));
-  selection.detections_per_image = config_.detections_per_image();
-  return ReadDetections(SelectDetections(scored, selection, stream));
+  const int all = static_cast<int>(proposals.dim(1));
+  return ReadDetections(SelectDetections(scored, SelectionOf(config_, all), stream));
 }
 
 Status CheckRpn(const RpnConfig& rpn) {
@@ -202,12 +195,8 @@ StatusOr<std::unique_ptr<Detector>> MakeFasterRcnn(const FasterRcnnConfig& confi
   TRIREME_ASSIGN_OR_RETURN(ImageSpec image_spec, ResolveImageSpec(config));
   if (config.has_keep_aspect()) TRIREME_RETURN_IF_ERROR(ResolveKeepAspect(config.keep_aspect(), &image_spec));
   TRIREME_RETURN_IF_ERROR(CheckRpn(config.rpn()));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("score_threshold", config.score_threshold(), 0, 1));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("nms_threshold", config.nms_threshold(), 0, 1));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("detections_per_image", config.detections_per_image(), 1, 1 << 20));
-  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
-                           CreateComponent<Backbone>(config.backbone(), "backbone", {}));
-  TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));
+  TRIREME_RETURN_IF_ERROR(CheckSelection(config));
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone, MakeBackbone(config.backbone(), image_spec));
   const std::vector<FeatureSpec> specs = backbone->specs();
   TRIREME_RETURN_IF_ERROR(CheckSharedHead(kModel, specs));
   TRIREME_RETURN_IF_ERROR(CheckRoi(config.roi(), static_cast<int>(specs.size())));

@@ -10,7 +10,9 @@
 #include "models/anchors/grid_anchors.h"
 #include "models/boxes/image_sizes.h"
 #include "models/detection/global_count.h"
+#include "models/detection/inference.h"
 #include "models/detection/model_checks.h"
+#include "models/detection/selection.h"
 #include "models/matching/threshold_matching.h"
 #include "models/nms/select_detections.h"
 #include "models/retinanet/anchor_weights.h"
@@ -55,8 +57,7 @@ class RetinaNet : public Detector {
 
 StatusOr<RetinaNetOutputs> RetinaNet::Predict(Context& context, const Tensor& images, const Tensor& image_sizes) {
   TRIREME_RETURN_IF_ERROR(CheckImages("model/retinanet", image_spec_, images, image_sizes));
-  const Backbone::Normalisation normalisation = backbone_->normalisation();
-  const Var pixels = ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation, image_sizes);
+  const Var pixels = NormalizedPixels(context, *backbone_, images, image_sizes);
   return head_->Forward(context, backbone_->Forward(context, pixels));
 }
 
@@ -76,10 +77,7 @@ StatusOr<NamedLosses> RetinaNet::Loss(Context& context, const Batch& batch) {
 }
 
 StatusOr<std::vector<Detections>> RetinaNet::Detect(Context& context, const Tensor& images, const Tensor& image_sizes) {
-  Context inference = context;
-  inference.tape = nullptr;
-  inference.training = false;
-  inference.communicator = nullptr;
+  Context inference = InferenceContext(context);
   TRIREME_ASSIGN_OR_RETURN(const RetinaNetOutputs outputs, Predict(inference, images, image_sizes));
   TRIREME_ASSIGN_OR_RETURN(const Tensor anchors, Anchors(context.device, outputs));
   std::vector<MapScores> maps;
@@ -92,12 +90,8 @@ StatusOr<std::vector<Detections>> RetinaNet::Detect(Context& context, const Tens
   }
   const ScoredBoxes best =
       BestOfMaps(maps, config_.score_threshold(), config_.top_k(), kCoder, Sizes(image_sizes), context.stream());
-  DetectionSelection selection;
-  selection.score_threshold = config_.score_threshold();
-  selection.iou_threshold = config_.nms_threshold();
-  selection.top_k = static_cast<int>(best.num_boxes());
-  selection.detections_per_image = config_.detections_per_image();
-  return ReadDetections(SelectDetections(best, selection, context.stream()));
+  const int all = static_cast<int>(best.num_boxes());
+  return ReadDetections(SelectDetections(best, SelectionOf(config_, all), context.stream()));
 }
 
 Status CheckNumbers(const RetinaNetConfig& config) {
@@ -110,10 +104,8 @@ Status CheckNumbers(const RetinaNetConfig& config) {
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("focal_alpha", config.focal_alpha(), 0, 1));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("focal_gamma", config.focal_gamma(), 0, 100));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("regression_beta", config.regression_beta(), 0, kMost));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("score_threshold", config.score_threshold(), 0, 1));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, kMost));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("nms_threshold", config.nms_threshold(), 0, 1));
-  return CheckFieldRange("detections_per_image", config.detections_per_image(), 1, kMost);
+  return CheckSelection(config);
 }
 
 }  // namespace
@@ -152,9 +144,7 @@ StatusOr<std::unique_ptr<Detector>> MakeRetinaNet(const RetinaNetConfig& config,
   TRIREME_ASSIGN_OR_RETURN(ImageSpec image_spec, ResolveImageSpec(config));
   if (config.has_keep_aspect()) TRIREME_RETURN_IF_ERROR(ResolveKeepAspect(config.keep_aspect(), &image_spec));
   TRIREME_RETURN_IF_ERROR(CheckNumbers(config));
-  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
-                           CreateComponent<Backbone>(config.backbone(), "backbone", {}));
-  TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone, MakeBackbone(config.backbone(), image_spec));
   const std::vector<FeatureSpec> specs = backbone->specs();
   TRIREME_RETURN_IF_ERROR(CheckSharedHead("model/retinanet", specs));
   TRIREME_ASSIGN_OR_RETURN(GridAnchors anchors, GridAnchors::Make(config.anchors(), kAnchorDefaults, specs));

@@ -9,7 +9,9 @@
 #include "models/anchors/default_boxes.h"
 #include "models/boxes/decode_boxes.h"
 #include "models/detection/global_count.h"
+#include "models/detection/inference.h"
 #include "models/detection/model_checks.h"
+#include "models/detection/selection.h"
 #include "models/matching/anchor_matching.h"
 #include "models/nms/select_detections.h"
 #include "models/ssd/hard_negative_mining.h"
@@ -48,9 +50,7 @@ class Ssd : public Detector {
 };
 
 SsdHeadOutputs Ssd::Predict(Context& context, const Tensor& images) {
-  const Backbone::Normalisation normalisation = backbone_->normalisation();
-  const Var pixels = ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation);
-  return head_->Forward(context, backbone_->Forward(context, pixels));
+  return head_->Forward(context, backbone_->Forward(context, NormalizedPixels(context, *backbone_, images)));
 }
 
 StatusOr<Tensor> Ssd::Anchors(Device& device, const std::vector<std::pair<int64_t, int64_t>>& map_sizes) {
@@ -90,10 +90,7 @@ StatusOr<NamedLosses> Ssd::Loss(Context& context, const Batch& batch) {
 
 StatusOr<std::vector<Detections>> Ssd::Detect(Context& context, const Tensor& images, const Tensor& /*image_sizes*/) {
   TRIREME_RETURN_IF_ERROR(CheckImages("model/ssd", image_spec_, images));
-  Context inference = context;
-  inference.tape = nullptr;
-  inference.training = false;
-  inference.communicator = nullptr;
+  Context inference = InferenceContext(context);
   const SsdHeadOutputs outputs = Predict(inference, images);
   TRIREME_ASSIGN_OR_RETURN(const Tensor anchors, Anchors(context.device, outputs.map_sizes));
   const int64_t num_images = images.dim(0), num_anchors = anchors.dim(0);
@@ -106,12 +103,7 @@ StatusOr<std::vector<Detections>> Ssd::Detect(Context& context, const Tensor& im
   scored.boxes = decoded;
   scored.scores = probabilities.Reshape({num_images, num_anchors, num_classes_ + 1});
   scored.first_class = 1;
-  DetectionSelection selection;
-  selection.score_threshold = config_.score_threshold();
-  selection.iou_threshold = config_.nms_threshold();
-  selection.top_k = config_.top_k();
-  selection.detections_per_image = config_.detections_per_image();
-  return ReadDetections(SelectDetections(scored, selection, context.stream()));
+  return ReadDetections(SelectDetections(scored, SelectionOf(config_, config_.top_k()), context.stream()));
 }
 
 }  // namespace
@@ -121,16 +113,11 @@ StatusOr<std::unique_ptr<Detector>> MakeSsd(const SsdConfig& config, const Detec
   TRIREME_ASSIGN_OR_RETURN(const ImageSpec image_spec, ResolveImageSpec(config));
   constexpr double kMost = 1 << 20;
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("iou_threshold", config.iou_threshold(), 0, 1));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("nms_threshold", config.nms_threshold(), 0, 1));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("score_threshold", config.score_threshold(), 0, 1));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("negatives_per_positive", config.negatives_per_positive(), 0, kMost));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, kMost));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("detections_per_image", config.detections_per_image(), 1, kMost));
-
+  TRIREME_RETURN_IF_ERROR(CheckSelection(config));
   TRIREME_RETURN_IF_ERROR(CheckNorm(config.head_norm()));
-  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
-                           CreateComponent<Backbone>(config.backbone(), "backbone", {}));
-  TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone, MakeBackbone(config.backbone(), image_spec));
   TRIREME_ASSIGN_OR_RETURN(DefaultBoxes default_boxes, DefaultBoxes::Make(config.anchors(), backbone->specs()));
   std::vector<std::pair<int64_t, int64_t>> map_sizes;
   const std::vector<int64_t> rows = backbone->MapSides(image_spec.height),

@@ -5,9 +5,10 @@
 
 #include "core/api/backbone.h"
 #include "core/base/registry.h"
-#include "core/ops/pointwise.h"
 #include "models/boxes/box_geometry.h"
+#include "models/detection/inference.h"
 #include "models/detection/model_checks.h"
+#include "models/detection/selection.h"
 #include "models/nms/select_detections.h"
 #include "models/yolo/anchor_free_head.h"
 #include "models/yolo/anchor_head.h"
@@ -33,18 +34,11 @@ class Yolo : public Detector {
 
   StatusOr<std::vector<Detections>> Detect(Context& context, const Tensor& images,
                                            const Tensor& /*image_sizes*/) override {
-    Context inference = context;
-    inference.tape = nullptr;
-    inference.training = false;
-    inference.communicator = nullptr;
+    Context inference = InferenceContext(context);
     TRIREME_ASSIGN_OR_RETURN(const std::vector<Var> maps, Maps(inference, images));
     TRIREME_ASSIGN_OR_RETURN(const ScoredBoxes scored, head_.Score(inference, maps));
-    DetectionSelection selection;
-    selection.score_threshold = config_.score_threshold();
-    selection.iou_threshold = config_.nms_threshold();
-    selection.top_k = config_.top_k();
-    selection.detections_per_image = config_.detections_per_image();
-    return InsideImages(ReadDetections(SelectDetections(scored, selection, context.stream())));
+    return InsideImages(
+        ReadDetections(SelectDetections(scored, SelectionOf(config_, config_.top_k()), context.stream())));
   }
 
  private:
@@ -64,9 +58,7 @@ class Yolo : public Detector {
 
   StatusOr<std::vector<Var>> Maps(Context& context, const Tensor& images) {
     TRIREME_RETURN_IF_ERROR(CheckImages("model/yolo", image_spec_, images));
-    const Backbone::Normalisation normalisation = backbone_.normalisation();
-    return backbone_.Forward(context,
-                             ops::NormalizeImages(context, images, normalisation.mean, normalisation.deviation));
+    return backbone_.Forward(context, NormalizedPixels(context, backbone_, images));
   }
 
   const YoloConfig config_;
@@ -75,24 +67,15 @@ class Yolo : public Detector {
   YoloHead& head_;
 };
 
-Status CheckNumbers(const YoloConfig& config) {
-  constexpr double kMost = 1 << 20;
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("score_threshold", config.score_threshold(), 0, 1));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, kMost));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("nms_threshold", config.nms_threshold(), 0, 1));
-  return CheckFieldRange("detections_per_image", config.detections_per_image(), 1, kMost);
-}
-
 }  // namespace
 
 StatusOr<std::unique_ptr<Detector>> MakeYolo(const YoloConfig& config, const Detector::BuildArgs& args) {
   TRIREME_ASSIGN_OR_RETURN(const int num_classes, NumClassesOf(config, args.class_names));
   TRIREME_ASSIGN_OR_RETURN(ImageSpec image_spec, ResolveImageSpec(config));
   image_spec.letterbox = config.letterbox();
-  TRIREME_RETURN_IF_ERROR(CheckNumbers(config));
-  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone,
-                           CreateComponent<Backbone>(config.backbone(), "backbone", {}));
-  TRIREME_RETURN_IF_ERROR(backbone->CheckImageSize(image_spec.height, image_spec.width));
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, 1 << 20));
+  TRIREME_RETURN_IF_ERROR(CheckSelection(config));
+  TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone, MakeBackbone(config.backbone(), image_spec));
   const YoloExtent image{static_cast<float>(image_spec.width), static_cast<float>(image_spec.height)};
   const auto make_head = config.has_anchor_free() ? MakeAnchorFreeHead : MakeAnchorHead;
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<YoloHead> head, make_head(config, *backbone, num_classes, image));
