@@ -4,6 +4,8 @@
 #ifndef TRIREME_MODELS_BOXES_BOX_GEOMETRY_H_
 #define TRIREME_MODELS_BOXES_BOX_GEOMETRY_H_
 
+#include <cstdint>
+
 #include "core/api/sample.h"
 #include "core/base/host_device.h"
 
@@ -14,6 +16,9 @@ TRIREME_HD inline float Smaller(float a, float b) { return a < b ? a : b; }
 TRIREME_HD inline float Larger(float a, float b) { return a > b ? a : b; }
 
 TRIREME_HD inline bool HasArea(const Box& box) { return box.x2 > box.x1 && box.y2 > box.y1; }
+
+// Whether this entry of a batch's boxes and labels (core/api/batch.h) is an object to train on; else it is padding.
+TRIREME_HD inline bool IsObject(const Box& box, int32_t label) { return label >= 0 && HasArea(box); }
 
 TRIREME_HD inline float IntersectionArea(const Box& a, const Box& b) {
   const float width = Smaller(a.x2, b.x2) - Larger(a.x1, b.x1);

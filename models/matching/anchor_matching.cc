@@ -13,8 +13,6 @@ namespace {
 static_assert(sizeof(Box) == 4 * sizeof(float), "boxes are rows of a tensor");
 static_assert(sizeof(BoxOffsets) == 4 * sizeof(float), "offsets are rows of a tensor");
 
-TRIREME_HD inline bool IsObject(const Box& box, int32_t label) { return label >= 0 && HasArea(box); }
-
 // One object against all anchors.
 struct FindBestAnchor {
   struct Shared {};

@@ -1,15 +1,12 @@
 #include "models/matching/threshold_matching.h"
 
-#include <cstring>
-
 #include "core/device/block.h"
 #include "core/device/parallel_for.h"
 #include "models/boxes/box_geometry.h"
+#include "models/selection/block_largest.h"
 
 namespace trireme {
 namespace {
-
-TRIREME_HD inline bool IsObject(const Box& box, int32_t label) { return label >= 0 && HasArea(box); }
 
 // The boxes of each image, which may be the same for all.
 struct CandidatesView {
@@ -45,11 +42,8 @@ struct FindBestOverlap {
         mine = Larger(mine, Iou(candidates.Of(i / num_objects, a), object));
       }
     }
-    // Floats that are not negative are ordered as their bits.
-    uint32_t bits;
-    memcpy(&bits, &mine, sizeof bits);
-    bits = static_cast<uint32_t>(block.Largest(bits));
-    if (block.rank() == 0) memcpy(&best[i], &bits, sizeof bits);
+    mine = LargestOf(block, mine);
+    if (block.rank() == 0) best[i] = mine;
   }
 };
 

@@ -41,8 +41,7 @@ Tensor BestAnchors(const Tensor& boxes, const Tensor& labels, const Shapes& shap
   ParallelFor(
       stream, labels.size(),
       [=] TRIREME_HD(int64_t i) {
-        const bool is_object = label[i] >= 0 && HasArea(box[i]);
-        out[i] = is_object ? shapes.Best(box[i].width(), box[i].height()) : kPadding;
+        out[i] = IsObject(box[i], label[i]) ? shapes.Best(box[i].width(), box[i].height()) : kPadding;
       },
       /*grain=*/64);
   return best;

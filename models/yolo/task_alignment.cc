@@ -1,11 +1,11 @@
 #include "models/yolo/task_alignment.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/device/block.h"
 #include "core/device/parallel_for.h"
 #include "models/boxes/box_geometry.h"
+#include "models/selection/block_largest.h"
 #include "models/selection/top_selection.h"
 
 namespace trireme {
@@ -20,8 +20,6 @@ struct Alignment {
   const int32_t* labels;
   int64_t rows, num_objects, num_classes;
   float alpha, beta;
-
-  TRIREME_HD bool IsObject(int64_t object) const { return labels[object] >= 0 && HasArea(objects[object]); }
 
   TRIREME_HD bool IsCandidate(int64_t prediction, int64_t object) const {
     const YoloCell& cell = cells[prediction % rows];
@@ -74,7 +72,7 @@ struct ChooseCandidates {
     uint8_t* own = chosen + object * alignment.rows;
     for (int64_t row = block.rank(); row < alignment.rows; row += block.size()) own[row] = 0;
     block.Sync();
-    if (!alignment.IsObject(object)) return;
+    if (!IsObject(alignment.objects[object], alignment.labels[object])) return;
     const CandidateKeys keys{alignment, object / alignment.num_objects * alignment.rows, object};
     int32_t mine = 0, total;
     for (int64_t row = block.rank(); row < alignment.rows; row += block.size()) {
@@ -90,8 +88,7 @@ struct ChooseCandidates {
   }
 };
 
-// A block an object: the best alignment and the best IoU of what it was given. Floats that are not negative are ordered
-// as their bits.
+// A block an object: the best alignment and the best IoU of what it was given.
 struct FindBest {
   struct Shared {};
 
@@ -109,16 +106,12 @@ struct FindBest {
       aligned = Larger(aligned, alignment.Of(first + row, object));
       overlap = Larger(overlap, alignment.Overlap(first + row, object));
     }
-    StoreLargest(block, aligned, best_alignment + object);
-    StoreLargest(block, overlap, best_overlap + object);
-  }
-
-  template <class Block>
-  TRIREME_HD static void StoreLargest(Block& block, float value, float* to) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    bits = static_cast<uint32_t>(block.Largest(bits));
-    if (block.rank() == 0) memcpy(to, &bits, sizeof bits);
+    aligned = LargestOf(block, aligned);
+    overlap = LargestOf(block, overlap);
+    if (block.rank() == 0) {
+      best_alignment[object] = aligned;
+      best_overlap[object] = overlap;
+    }
   }
 };
 
