@@ -25,14 +25,31 @@ TEST(Draw, BoxIsAnOutlineInsideItsEdges) {
   }
 }
 
+// What is seen is a part of what a canvas with room around the image would show.
 TEST(Draw, IsClippedToTheImage) {
-  Image image(12, 9);
-  for (const Box& box : {Box{-5, -5, 30, 30}, {-20, -20, -10, -10}, {11, 8, 40, 40}, {3, 3, 3, 3}, {100, 2, 120, 5}}) {
-    DrawBox(box, {1, 2, 3}, 3, false, &image);
-    DrawBox(box, {1, 2, 3}, 3, true, &image);
-    DrawText(static_cast<int>(box.x1), static_cast<int>(box.y1), "Hg~\xC3", {9, 9, 9}, 2, &image);
+  constexpr int kMargin = 150;
+  Image image(12, 9), canvas(12 + 2 * kMargin, 9 + 2 * kMargin);
+  const auto draw = [](const Box& box, int shift, Image* to) {
+    const float by = static_cast<float>(shift);
+    const Box shifted = {box.x1 + by, box.y1 + by, box.x2 + by, box.y2 + by};
+    DrawBox(shifted, {1, 2, 3}, 3, false, to);
+    DrawBox(shifted, {4, 5, 6}, 2, true, to);
+    DrawText(static_cast<int>(box.x1) + shift, static_cast<int>(box.y1) + shift, "Hg~\xC3", {9, 9, 9}, 2, to);
+  };
+  for (const Box& box :
+       {Box{-5, -5, 30, 30}, {-20, -20, -10, -10}, {-30, 1, 5, 7}, {11, 8, 40, 40}, {3, 3, 3, 3}, {100, 2, 120, 5}}) {
+    draw(box, 0, &image);
+    draw(box, kMargin, &canvas);
+    for (int y = 0; y < image.height; ++y) {
+      for (int x = 0; x < image.width; ++x) {
+        ASSERT_EQ(At(image, x, y), At(canvas, x + kMargin, y + kMargin))
+            << x << ", " << y << " with the box at " << box.x1 << ", " << box.y1;
+      }
+    }
   }
+  // A label stays within the image's sides.
   DrawDetections({{{-4, -4, 50, 50}, 7, 0.5f}}, {"a"}, &image);
+  EXPECT_EQ(At(image, 0, 0), ClassColour(7));
 }
 
 TEST(Draw, TextStandsOutFromItsGround) {

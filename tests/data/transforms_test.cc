@@ -1,55 +1,19 @@
-#include "data/transforms/transforms.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
-#include <functional>
+#include <map>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/registry.h"
+#include "core/config/config.pb.h"
+#include "core/config/config_file.h"
+#include "tests/data/transform_scenes.h"
 
 namespace trireme {
 namespace {
 
 using ::testing::HasSubstr;
-
-template <class Config>
-std::unique_ptr<Transform> Made(StatusOr<std::unique_ptr<Transform>> (*make)(const Config&,
-                                                                             const Transform::BuildArgs&),
-                                const Config& config = {}) {
-  auto made = make(config, {});
-  EXPECT_TRUE(made.ok()) << made.status();
-  return *std::move(made);
-}
-
-// Noise with solid objects: the pixels of object i are all (200 + i, 10, 20), noise stays below 190.
-Sample Scene(int width, int height, int objects, uint64_t seed) {
-  Random random(seed, RandomUse::kSynthesis);
-  Sample sample;
-  Image image(width, height);
-  for (uint8_t& value : image.data) value = static_cast<uint8_t>(random.Below(190));
-  for (int i = 0; i < objects; ++i) {
-    const int x1 = static_cast<int>(random.Below(static_cast<uint32_t>(width)));
-    const int y1 = static_cast<int>(random.Below(static_cast<uint32_t>(height)));
-    const int x2 = x1 + 1 + static_cast<int>(random.Below(static_cast<uint32_t>(width - x1)));
-    const int y2 = y1 + 1 + static_cast<int>(random.Below(static_cast<uint32_t>(height - y1)));
-    for (int y = y1; y < y2; ++y) {
-      for (int x = x1; x < x2; ++x) {
-        uint8_t* p = image.pixel(x, y);
-        p[0] = static_cast<uint8_t>(200 + i);
-        p[1] = 10;
-        p[2] = 20;
-      }
-    }
-    Object object;
-    object.box = {static_cast<float>(x1), static_cast<float>(y1), static_cast<float>(x2), static_cast<float>(y2)};
-    object.label = i;
-    sample.objects.push_back(object);
-  }
-  sample.SetImage(std::move(image));
-  return sample;
-}
 
 void ExpectValid(const Sample& sample) {
   ASSERT_GT(sample.width(), 0);
@@ -86,25 +50,29 @@ void ExpectTopObjectWhereItsPixelsAre(Sample sample, int label) {
   EXPECT_EQ(found->box.y2, extent.y2);
 }
 
-// Each transform, with what it needs to be told.
+// All that are registered, also those that were added last.
 std::vector<std::pair<std::string, std::unique_ptr<Transform>>> All() {
+  // What some need to be told, and what shows more of them than they do by default.
+  const std::multimap<std::string, std::string> fields = {{"transform/flip", "vertical_probability: 0.5"},
+                                                          {"transform/resize", "width: 20 height: 31"},
+                                                          {"transform/scale_jitter", ""},
+                                                          {"transform/scale_jitter", "width: 50 height: 41"}};
   std::vector<std::pair<std::string, std::unique_ptr<Transform>>> all;
-  all.emplace_back("photometric", Made(MakePhotometric));
-  all.emplace_back("expand", Made(MakeExpand));
-  all.emplace_back("min_iou_crop", Made(MakeMinIouCrop));
-  FlipConfig flip;
-  flip.set_vertical_probability(0.5f);
-  all.emplace_back("flip", Made(MakeFlip, flip));
-  all.emplace_back("rotate90", Made(MakeRotate90));
-  ScaleJitterConfig jitter;
-  jitter.set_width(50);
-  jitter.set_height(41);
-  all.emplace_back("scale_jitter", Made(MakeScaleJitter, jitter));
-  all.emplace_back("scale_jitter in place", Made(MakeScaleJitter));
-  ResizeConfig resize;
-  resize.set_width(20);
-  resize.set_height(31);
-  all.emplace_back("resize", Made(MakeResize, resize));
+  const auto add = [&all](const std::string& key, const std::string& text) {
+    const std::string name = absl::StrCat("[", key, "] { ", text, " }");
+    Config config;
+    Status status = ParseText(absl::StrCat("transforms { ", name, " }"), "test", &config);
+    ASSERT_TRUE(status.ok()) << status;
+    auto made = CreateComponent<Transform>(config.transforms(0), "transforms", {});
+    ASSERT_TRUE(made.ok()) << made.status();
+    all.emplace_back(name, *std::move(made));
+  };
+  for (const std::string& key : ComponentRegistry::Global().Keys("transform")) {
+    const auto [begin, end] = fields.equal_range(key);
+    if (begin == end) add(key, "");
+    for (auto entry = begin; entry != end; ++entry) add(key, entry->second);
+  }
+  EXPECT_GT(all.size(), fields.size()) << "nothing is registered";
   return all;
 }
 
@@ -143,103 +111,6 @@ TEST(Transforms, MoveBoxesWithTheirPixels) {
       transform->Apply(&sample, &random);
       ExpectTopObjectWhereItsPixelsAre(sample, 2);
     }
-  }
-}
-
-TEST(Photometric, WithoutProbabilityChangesNothing) {
-  PhotometricConfig config;
-  config.set_probability(0);
-  Sample sample = Scene(9, 9, 1, 1);
-  const std::vector<uint8_t> before = sample.source->data;
-  Random random(1, RandomUse::kAugmentation);
-  Made(MakePhotometric, config)->Apply(&sample, &random);
-  EXPECT_EQ(sample.Materialise().data, before);
-}
-
-struct Hsv {
-  double hue, saturation, value;  // degrees, 0..1, 0..255
-};
-
-Hsv ToHsv(const uint8_t* p) {
-  const double r = p[0], g = p[1], b = p[2];
-  const double value = std::max({r, g, b}), chroma = value - std::min({r, g, b});
-  double hue = 0;
-  if (chroma > 0) {
-    hue = value == r ? (g - b) / chroma : value == g ? 2 + (b - r) / chroma : 4 + (r - g) / chroma;
-    if (hue < 0) hue += 6;
-  }
-  return {60 * hue, value > 0 ? chroma / value : 0, value};
-}
-
-// One of the four at a time, against the textbook's HSV.
-TEST(Photometric, SaturationScalesOnlyTheSaturationOfHsv) {
-  PhotometricConfig config;
-  config.set_probability(1);
-  config.set_brightness(0);
-  config.set_contrast(0);
-  config.set_hue(0);
-  const auto transform = Made(MakePhotometric, config);
-  for (uint64_t seed = 0; seed < 20; ++seed) {
-    const Sample before = Scene(16, 16, 0, seed);
-    Sample after = before;
-    Random random(seed, RandomUse::kAugmentation);
-    transform->Apply(&after, &random);
-    double factor = -1;  // the same for all pixels that are not limited
-    for (int i = 0; i < 256; ++i) {
-      const Hsv a = ToHsv(&before.source->data[3 * i]), b = ToHsv(&after.Materialise().data[3 * i]);
-      EXPECT_EQ(a.value, b.value);
-      if (a.value < 100 || a.saturation < 0.3 || b.saturation > 0.97 || b.saturation < 0.1) continue;
-      EXPECT_LT(std::fabs(std::remainder(a.hue - b.hue, 360)), 8);
-      if (factor < 0) factor = b.saturation / a.saturation;
-      EXPECT_NEAR(b.saturation / a.saturation, factor, 0.06);
-    }
-    EXPECT_GT(factor, 0.44);
-    EXPECT_LT(factor, 1.56);
-  }
-}
-
-TEST(Photometric, HueTurnsOnlyTheHueOfHsv) {
-  PhotometricConfig config;
-  config.set_probability(1);
-  config.set_brightness(0);
-  config.set_contrast(0);
-  config.set_saturation(0);
-  config.set_hue(180);
-  const auto transform = Made(MakePhotometric, config);
-  for (uint64_t seed = 0; seed < 20; ++seed) {
-    const Sample before = Scene(16, 16, 0, seed);
-    Sample after = before;
-    Random random(seed, RandomUse::kAugmentation);
-    transform->Apply(&after, &random);
-    double turn = 1000;
-    for (int i = 0; i < 256; ++i) {
-      const Hsv a = ToHsv(&before.source->data[3 * i]), b = ToHsv(&after.Materialise().data[3 * i]);
-      EXPECT_EQ(a.value, b.value);
-      EXPECT_NEAR(a.saturation * a.value, b.saturation * b.value, 1.01);
-      if (a.saturation * a.value < 60) continue;
-      if (turn > 999) turn = b.hue - a.hue;
-      EXPECT_LT(std::fabs(std::remainder(b.hue - a.hue - turn, 360)), 3);
-    }
-  }
-}
-
-TEST(Photometric, BrightnessAndContrastAreAffine) {
-  PhotometricConfig config;
-  config.set_probability(1);
-  config.set_saturation(0);
-  config.set_hue(0);
-  const auto transform = Made(MakePhotometric, config);
-  for (uint64_t seed = 0; seed < 20; ++seed) {
-    Sample sample;
-    Image ramp(256, 1);
-    for (int i = 0; i < 256; ++i) std::fill_n(ramp.pixel(i, 0), 3, static_cast<uint8_t>(i));
-    sample.SetImage(std::move(ramp));
-    Random random(seed, RandomUse::kAugmentation);
-    transform->Apply(&sample, &random);
-    const double slope = (sample.Materialise().pixel(150, 0)[0] - sample.Materialise().pixel(100, 0)[0]) / 50.0;
-    EXPECT_GT(slope, 0.45);
-    EXPECT_LT(slope, 1.55);
-    for (int i = 1; i < 256; ++i) EXPECT_GE(sample.Materialise().pixel(i, 0)[0], sample.Materialise().pixel(i - 1, 0)[0]);
   }
 }
 
@@ -334,7 +205,8 @@ TEST(MinIouCrop, CrowdsDoNotSteerIt) {
     Random random(seed, RandomUse::kAugmentation);
     transform->Apply(&sample, &random);
     cropped += sample.width() < 60 || sample.height() < 50;
-    EXPECT_TRUE(std::any_of(sample.objects.begin(), sample.objects.end(), [](const Object& o) { return o.label == 1; }));
+    EXPECT_TRUE(
+        std::any_of(sample.objects.begin(), sample.objects.end(), [](const Object& o) { return o.label == 1; }));
   }
   EXPECT_GT(cropped, 50);
 }
@@ -349,8 +221,8 @@ TEST(Flip, TwiceIsNothing) {
     Sample after = before;
     Random random(1, RandomUse::kAugmentation);
     transform->Apply(&after, &random);
-    EXPECT_TRUE(
-        std::equal(after.Materialise().pixel(0, 0), after.Materialise().pixel(0, 0) + 3, before.source->pixel(width - 1, height - 1)));
+    EXPECT_TRUE(std::equal(after.Materialise().pixel(0, 0), after.Materialise().pixel(0, 0) + 3,
+                           before.source->pixel(width - 1, height - 1)));
     transform->Apply(&after, &random);
     EXPECT_EQ(after.Materialise().data, before.source->data);
     EXPECT_EQ(after.objects[1].box.x1, before.objects[1].box.x1);
@@ -428,13 +300,6 @@ TEST(Transforms, RefuseSenselessNumbers) {
   MinIouCropConfig crop;
   crop.add_min_iou(1.5f);
   EXPECT_EQ(MakeMinIouCrop(crop, {}).status().code(), absl::StatusCode::kInvalidArgument);
-}
-
-TEST(Transforms, AreRegistered) {
-  EXPECT_THAT(
-      ComponentRegistry::Global().Keys("transform"),
-      ::testing::ElementsAre("transform/expand", "transform/flip", "transform/min_iou_crop", "transform/photometric",
-                             "transform/resize", "transform/rotate90", "transform/scale_jitter"));
 }
 
 }  // namespace

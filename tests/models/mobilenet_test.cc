@@ -6,9 +6,8 @@
 #include <cmath>
 #include <map>
 
-#include "core/nn/parameter_arena.h"
 #include "models/backbones/inverted_residual.h"
-#include "tests/core/testing/devices.h"
+#include "tests/models/map_sizes.h"
 
 namespace trireme {
 namespace {
@@ -124,25 +123,9 @@ TEST(MobileNet, MapsAgreeWithTheSpecsOnImagesOfAnySize) {
   for (int stride : {4, 16, 32}) expanded.add_map_strides(stride);
   expanded.set_expanded_maps(true);
   expanded.add_extra_channels(10);
-  for (const std::string& name : testing::TestDevices()) {
-    const auto device = testing::NewTestDevice(name);
-    for (const Make make : {&MakeMobileNetV2, &MakeMobileNetV3Large}) {
-      for (const MobileNetConfig& config : {MobileNetConfig(), all, few, expanded}) {
-        const auto backbone = *make(config, {});
-        const auto arena = *ParameterArena::Build(backbone.get(), *device, 1, 1);
-        const std::vector<FeatureSpec> specs = backbone->specs();
-        for (const auto& [height, width] : std::vector<std::pair<int, int>>{{64, 64}, {65, 47}, {1, 9}}) {
-          Context context(*device);
-          const std::vector<Var> maps = backbone->Forward(context, Var(Tensor::Zeros(*device, {2, height, width, 3})));
-          ASSERT_EQ(maps.size(), specs.size());
-          for (size_t k = 0; k < maps.size(); ++k) {
-            const int64_t stride = specs[k].stride;
-            EXPECT_EQ(maps[k].shape(),
-                      (Shape{2, (height + stride - 1) / stride, (width + stride - 1) / stride, specs[k].channels}))
-                << specs[k].name << " of " << height << " x " << width;
-          }
-        }
-      }
+  for (const Make make : {&MakeMobileNetV2, &MakeMobileNetV3Large}) {
+    for (const MobileNetConfig& config : {MobileNetConfig(), all, few, expanded}) {
+      ExpectMapsOfSpecs([&] { return make(config, {}); });
     }
   }
 }
