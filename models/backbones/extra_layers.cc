@@ -80,6 +80,4 @@ std::vector<int64_t> ExtraLayers::MapSides(int64_t side) const {
   return sides;
 }
 
-int64_t ExtraLayers::LastSide(int64_t side) const { return configs_.empty() ? side : MapSides(side).back(); }
-
 }  // namespace trireme

@@ -30,8 +30,6 @@ class ExtraLayers : public Module {
   void Forward(Context& context, Var x, std::vector<Var>* maps) const;
   // Places along one side of each map, for so many of the input; 0 from where that is too few.
   std::vector<int64_t> MapSides(int64_t side) const;
-  // Those of the last map, or of the input where there is no layer.
-  int64_t LastSide(int64_t side) const;
 
  private:
   const Configs configs_;

@@ -28,28 +28,6 @@ struct Architecture {
   bool flat_projections;
 };
 
-class MobileNet : public Backbone {
- public:
-  MobileNet(const MobileNetConfig& config, const Architecture& architecture);
-
-  std::vector<FeatureSpec> specs() const override { return specs_; }
-  std::vector<Var> Forward(Context& context, const Var& images) override;
-  Normalisation normalisation() const override;
-
- private:
-  // In the order in which they run: a block, or a single layer.
-  struct Layer {
-    const NormedConv* single = nullptr;
-    const InvertedResidual* block = nullptr;
-    bool expansion_is_map = false, is_map = false;
-  };
-
-  const MobileNetConfig config_;
-  std::vector<Layer> layers_;
-  std::vector<const SeparableExtraLayer*> extra_;
-  std::vector<FeatureSpec> specs_;
-};
-
 // Counts layers as torchvision does: all in one row, or anew behind each map.
 class LayerNames {
  public:
@@ -69,85 +47,160 @@ class LayerNames {
   int maps_ = 0, position_ = 0;
 };
 
-MobileNet::MobileNet(const MobileNetConfig& config, const Architecture& architecture) : config_(config) {
-  const Initializer initializer =
-      config.has_initial_deviation() ? init::Normal(config.initial_deviation()) : init::KaimingNormalFanOut();
-  const auto is_map = [&](int stride) {
-    return std::count(config.map_strides().begin(), config.map_strides().end(), stride) > 0;
-  };
-  const int last_stride = *config.map_strides().rbegin();
-  const bool expanded = config.expanded_maps();
-  LayerNames names(expanded);
-  std::vector<std::pair<std::string, std::vector<Module*>>> stages;
-  const auto add_layer = [&](const Layer& layer, Module& module, bool begins_stage) {
-    if (begins_stage) stages.emplace_back(absl::StrCat("features", layers_.size()), std::vector<Module*>());
-    stages.back().second.push_back(&module);
-    layers_.push_back(layer);
-  };
-  NormedConvSpec outer;
-  outer.norm = config.norm();
-  outer.initializer = initializer;
-  outer.activation = architecture.outer_activation;
-  outer.inputs = 3;
-  outer.outputs = architecture.stem_channels;
-  outer.stride = 2;
-  NormedConv& stem = AddModule<NormedConv>(names.Next(), outer);
-  Layer first;
-  first.single = &stem;
-  add_layer(first, stem, true);
+class MobileNet : public Backbone {
+ public:
+  MobileNet(const MobileNetConfig& config, const Architecture& architecture);
 
-  int stride = 2;
-  const auto add_map = [&](int64_t channels, const char* suffix) {
-    specs_.push_back({absl::StrCat("features", layers_.size() - (*suffix == 0 ? 1 : 0), suffix), stride, channels});
-    names.EndMap();
-  };
-  bool complete = false;
-  for (const InvertedResidualSpec& spec : architecture.blocks) {
-    Layer layer;
-    InvertedResidualNames block;
-    block.flat_projection = architecture.flat_projections;
-    if (spec.stride == 1 || !is_map(stride)) {
-      block.others = absl::StrCat(names.Next(), ".", architecture.block_name);
-      block.expansion = absl::StrCat(block.others, ".0");
-    } else if (expanded) {
-      layer.expansion_is_map = true;
-      block.expansion = names.Next();
-      add_map(spec.expanded, "_expanded");
-      block.others = names.Next();
-    } else {
-      layers_.back().is_map = true;
-      add_map(spec.inputs, "");
-      complete = stride == last_stride;
-      if (complete) break;
-      block.others = absl::StrCat(names.Next(), ".", architecture.block_name);
-      block.expansion = absl::StrCat(block.others, ".0");
-    }
-    InvertedResidual& made = AddModule<InvertedResidual>("", spec, block, config.norm(), initializer);
-    layer.block = &made;
-    add_layer(layer, made, spec.stride > 1);
-    stride *= spec.stride;
-  }
-  if (!complete) {
-    outer.inputs = architecture.blocks.back().outputs;
-    outer.outputs = architecture.last_channels;
-    outer.kernel = outer.stride = 1;
-    NormedConv& made = AddModule<NormedConv>(names.Next(), outer);
-    Layer last;
-    last.single = &made;
-    last.is_map = true;
-    add_layer(last, made, true);
-    add_map(outer.outputs, "");
-  }
-  for (auto& [name, modules] : stages) AddStage(name, std::move(modules));
+  std::vector<FeatureSpec> specs() const override { return specs_; }
+  std::vector<Var> Forward(Context& context, const Var& images) override;
+  Normalisation normalisation() const override;
 
+ private:
+  // In the order in which they run: a block, or a single layer.
+  struct Layer {
+    const NormedConv* single = nullptr;
+    const InvertedResidual* block = nullptr;
+    bool expansion_is_map = false, is_map = false;
+  };
+
+  void AddStem(const Architecture& architecture);
+  // Nothing is added behind the last map that is wanted.
+  void AddBlock(const InvertedResidualSpec& spec, const Architecture& architecture);
+  void AddLast(const Architecture& architecture);
+  void AddExtra();
+
+  // Of the first layer and the last, but for their channels; and such a layer, which is a stage.
+  NormedConvSpec OuterLayer(const Architecture& architecture) const;
+  void AddOuter(const NormedConvSpec& spec);
+  void AddLayer(const Layer& layer, Module& module);
+  void BeginStage();
+  void EndStage();
+  // What the last layer gives is the last map of its stride.
+  void EndMap(int64_t channels);
+  void AddMap(std::string name, int64_t channels);
+  bool IsWanted(int stride) const;
+
+  const MobileNetConfig config_;
+  const Initializer initializer_;
+  LayerNames names_;
+  int stride_ = 1;
+  bool is_complete_ = false;
+  std::vector<Layer> layers_;
+  std::string stage_name_;
+  std::vector<Module*> stage_;  // of the stage that has not ended
+  std::vector<const SeparableExtraLayer*> extra_;
+  std::vector<FeatureSpec> specs_;
+};
+
+MobileNet::MobileNet(const MobileNetConfig& config, const Architecture& architecture)
+    : config_(config),
+      initializer_(config.has_initial_deviation() ? init::Normal(config.initial_deviation())
+                                                  : init::KaimingNormalFanOut()),
+      names_(config.expanded_maps()) {
+  AddStem(architecture);
+  for (const InvertedResidualSpec& spec : architecture.blocks) AddBlock(spec, architecture);
+  AddLast(architecture);
+  EndStage();
+  AddExtra();
+}
+
+NormedConvSpec MobileNet::OuterLayer(const Architecture& architecture) const {
+  NormedConvSpec spec;
+  spec.norm = config_.norm();
+  spec.initializer = initializer_;
+  spec.activation = architecture.outer_activation;
+  return spec;
+}
+
+void MobileNet::AddOuter(const NormedConvSpec& spec) {
+  NormedConv& made = AddModule<NormedConv>(names_.Next(), spec);
+  Layer layer;
+  layer.single = &made;
+  BeginStage();
+  AddLayer(layer, made);
+}
+
+void MobileNet::AddStem(const Architecture& architecture) {
+  NormedConvSpec spec = OuterLayer(architecture);
+  spec.inputs = 3;
+  spec.outputs = architecture.stem_channels;
+  spec.stride = 2;
+  AddOuter(spec);
+  stride_ = 2;
+}
+
+void MobileNet::AddBlock(const InvertedResidualSpec& spec, const Architecture& architecture) {
+  if (is_complete_) return;
+  Layer layer;
+  InvertedResidualNames names;
+  names.flat_projection = architecture.flat_projections;
+  const bool ends_map = spec.stride > 1 && IsWanted(stride_);
+  if (ends_map && config_.expanded_maps()) {
+    layer.expansion_is_map = true;
+    names.expansion = names_.Next();
+    AddMap(absl::StrCat("features", layers_.size(), "_expanded"), spec.expanded);
+    names.others = names_.Next();
+  } else {
+    if (ends_map) EndMap(spec.inputs);
+    if (is_complete_) return;
+    names.others = absl::StrCat(names_.Next(), ".", architecture.block_name);
+    names.expansion = absl::StrCat(names.others, ".0");
+  }
+  InvertedResidual& made = AddModule<InvertedResidual>("", spec, names, config_.norm(), initializer_);
+  layer.block = &made;
+  if (spec.stride > 1) BeginStage();
+  AddLayer(layer, made);
+  stride_ *= spec.stride;
+}
+
+void MobileNet::AddLast(const Architecture& architecture) {
+  if (is_complete_) return;
+  NormedConvSpec spec = OuterLayer(architecture);
+  spec.inputs = architecture.blocks.back().outputs;
+  spec.outputs = architecture.last_channels;
+  spec.kernel = 1;
+  AddOuter(spec);
+  EndMap(spec.outputs);
+}
+
+void MobileNet::AddExtra() {
   int64_t channels = specs_.back().channels;
-  for (int k = 0; k < config.extra_channels_size(); ++k) {
-    stride *= 2;
-    extra_.push_back(
-        &AddModule<SeparableExtraLayer>(absl::StrCat("extra.", k), channels, config.extra_channels(k), config.norm()));
-    channels = config.extra_channels(k);
-    specs_.push_back({absl::StrCat("extra", k), stride, channels});
+  for (int k = 0; k < config_.extra_channels_size(); ++k) {
+    stride_ *= 2;
+    extra_.push_back(&AddModule<SeparableExtraLayer>(absl::StrCat("extra.", k), channels, config_.extra_channels(k),
+                                                     config_.norm()));
+    channels = config_.extra_channels(k);
+    specs_.push_back({absl::StrCat("extra", k), stride_, channels});
   }
+}
+
+void MobileNet::AddLayer(const Layer& layer, Module& module) {
+  stage_.push_back(&module);
+  layers_.push_back(layer);
+}
+
+void MobileNet::BeginStage() {
+  EndStage();
+  stage_name_ = absl::StrCat("features", layers_.size());
+}
+
+void MobileNet::EndStage() {
+  if (!stage_.empty()) AddStage(stage_name_, std::exchange(stage_, {}));
+}
+
+void MobileNet::EndMap(int64_t channels) {
+  layers_.back().is_map = true;
+  AddMap(absl::StrCat("features", layers_.size() - 1), channels);
+  is_complete_ = stride_ == *config_.map_strides().rbegin();
+}
+
+void MobileNet::AddMap(std::string name, int64_t channels) {
+  specs_.push_back({std::move(name), stride_, channels});
+  names_.EndMap();
+}
+
+bool MobileNet::IsWanted(int stride) const {
+  return std::count(config_.map_strides().begin(), config_.map_strides().end(), stride) > 0;
 }
 
 std::vector<Var> MobileNet::Forward(Context& context, const Var& images) {

@@ -12,6 +12,7 @@
 #include "core/nn/layers.h"
 #include "core/ops/pooling.h"
 #include "models/backbones/extra_layers.h"
+#include "models/backbones/least_image.h"
 #include "models/backbones/normed_conv.h"
 #include "models/backbones/residual_blocks.h"
 
@@ -105,13 +106,8 @@ ResNet::ResNet(const ResNetConfig& config, const Architecture& architecture) {
 }
 
 Status ResNet::CheckImageSize(int height, int width) const {
-  const auto is_enough = [this](int side) { return MapSides(side).back() >= 1; };
-  if (is_enough(height) && is_enough(width)) return absl::OkStatus();
-  int least = 1;
-  while (!is_enough(least)) ++least;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "backbone/resnet with these extra layers needs images of at least ", least, " x ", least, " for its last map, ",
-      specs_.back().name, ", not ", height, " x ", width, "; leave out the last `extra`, or give it stride 2"));
+  return CheckLastMapHasPlaces(*this, "backbone/resnet with these extra layers",
+                               "leave out the last `extra`, or give it stride 2", height, width);
 }
 
 std::vector<int64_t> ResNet::MapSides(int side) const {

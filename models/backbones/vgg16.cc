@@ -11,6 +11,7 @@
 #include "core/ops/pooling.h"
 #include "models/backbones/conv_sequence.h"
 #include "models/backbones/extra_layers.h"
+#include "models/backbones/least_image.h"
 
 namespace trireme {
 namespace {
@@ -107,13 +108,8 @@ std::vector<FeatureSpec> Vgg16::specs() const {
 }
 
 Status Vgg16::CheckImageSize(int height, int width) const {
-  const auto is_enough = [this](int side) { return MapSides(side).back() >= 1; };
-  if (is_enough(height) && is_enough(width)) return absl::OkStatus();
-  int least = 1;
-  while (!is_enough(least)) ++least;
-  return absl::InvalidArgumentError(absl::StrCat("backbone/vgg16 needs images of at least ", least, " x ", least,
-                                                 " for its last map, ", specs().back().name, ", not ", height, " x ",
-                                                 width, "; a smaller image goes with backbone/resnet_small"));
+  return CheckLastMapHasPlaces(*this, "backbone/vgg16", "a smaller image goes with backbone/resnet_small", height,
+                               width);
 }
 
 std::vector<int64_t> Vgg16::MapSides(int side) const {
