@@ -19,6 +19,7 @@ class StepModel:
     torch: typing.Callable  # classes without the background -> a module called as torchvision's detectors are
     learning_rate: float = 1e-4
     classes: int = 90
+    first_label: int = 1  # of PyTorch's targets
     objects: int = 8  # in each image
     darknet: str = ""  # a cfg file of Debian's package darknet, where it has the same network
 
@@ -51,7 +52,7 @@ def retinanet_resnet50_fpn(classes):
     p6_p7 = torchvision.ops.feature_pyramid_network.LastLevelP6P7(256, 256)
     backbone = torchvision.models.detection.backbone_utils._resnet_fpn_extractor(
         frozen_resnet50(), 3, returned_layers=[2, 3, 4], extra_blocks=p6_p7)
-    # Its class 0 is never an object's; Trireme has none.
+    # It has no background, as Trireme has none: labels count from 0.
     return torchvision.models.detection.RetinaNet(backbone, num_classes=classes, min_size=320, max_size=320)
 
 
@@ -71,7 +72,7 @@ def yolov3_tiny(classes):
 SSDLITE_NORM = "{ epsilon: 0.001 momentum: 0.03 }"
 SSDLITE = (
     f"[model/ssd] {{ image_size: 320 separable_head: true head_norm {SSDLITE_NORM} "
-    "anchors { min_ratio: 0.2 max_ratio: 0.95 even_centres: true " + 6 * "map { aspect_ratios: [2, 3] } " + "} "
+    "anchors { scales: [0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1] even_centres: true " + 6 * "map { aspect_ratios: [2, 3] } " + "} "
     f"backbone {{ [backbone/mobilenet_v3_large] {{ norm {SSDLITE_NORM} map_strides: [16, 32] expanded_maps: true "
     "extra_channels: [512, 256, 256, 128] reduced_tail: true pixels: SYMMETRIC initial_deviation: 0.03 } } }")
 
@@ -89,7 +90,7 @@ MODELS = {
         trireme="[model/faster_rcnn] { image_size: 320 roi { maps: 4 } backbone { [backbone/fpn] { extra: POOL "
                 f"backbone {{ {RESNET50 % 'maps: [1, 2, 3, 4]'} }} }} }} }}"),
     "retinanet_r50_fpn": StepModel(
-        size=320, batch=2, torch=retinanet_resnet50_fpn,
+        size=320, batch=2, torch=retinanet_resnet50_fpn, first_label=0,
         trireme="[model/retinanet] { image_size: 320 backbone { [backbone/fpn] { extra: P6_P7 "
                 f"backbone {{ {RESNET50 % ''} }} }} }} }}"),
     # As yolov3_tiny_coco.pbtxt and yolov3-tiny.cfg have it.

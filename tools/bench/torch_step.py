@@ -14,13 +14,13 @@ import torch
 from step_models import MODELS
 
 
-def random_targets(batch, size, classes, objects, generator):
+def random_targets(batch, spec, generator):
     """Boxes of 0.06 to 0.5 of the image's side, as ours have."""
     targets = []
     for _ in range(batch):
-        extent = size * (0.06 + 0.44 * torch.rand(objects, 2, generator=generator))
-        corner = torch.rand(objects, 2, generator=generator) * (size - extent)
-        labels = torch.randint(1, classes + 1, (objects,), generator=generator)
+        extent = spec.size * (0.06 + 0.44 * torch.rand(spec.objects, 2, generator=generator))
+        corner = torch.rand(spec.objects, 2, generator=generator) * (spec.size - extent)
+        labels = spec.first_label + torch.randint(spec.classes, (spec.objects,), generator=generator)
         targets.append({"boxes": torch.cat([corner, corner + extent], 1), "labels": labels})
     return targets
 
@@ -49,7 +49,7 @@ def main():
         model.backbone.register_forward_pre_hook(
             lambda _, inputs: (inputs[0].contiguous(memory_format=torch.channels_last),))
     images = list(images)
-    targets = random_targets(batch, spec.size, spec.classes, spec.objects, generator)
+    targets = random_targets(batch, spec, generator)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=spec.learning_rate, momentum=0.9, weight_decay=5e-4)
 
