@@ -1,8 +1,9 @@
-// Linear warm-up (Goyal et al., "Accurate, Large Minibatch SGD", 2017,
-// section 2.2), which all schedules have.
+// Warm-up, which all schedules have: in a line (Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 2.2), or by
+// a power of the share of its steps, as Darknet's burn_in does it by the fourth.
 #ifndef TRIREME_CORE_TRAIN_SCHEDULES_WARMUP_H_
 #define TRIREME_CORE_TRAIN_SCHEDULES_WARMUP_H_
 
+#include <cmath>
 #include <cstdint>
 
 #include "core/base/status.h"
@@ -27,21 +28,26 @@ class Warmup {
       return absl::InvalidArgumentError(
           absl::StrCat("learning_rate is ", config.learning_rate(), "; it cannot be negative"));
     }
-    return Warmup(config.warmup_steps(), config.warmup_factor());
+    if (!(config.warmup_power() > 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("warmup_power is ", config.warmup_power(), "; it has to be more than 0"));
+    }
+    return Warmup(config.warmup_steps(), config.warmup_factor(), config.warmup_power());
   }
 
   int64_t steps() const { return steps_; }
   // factor at step 0, 1 from step `steps` on.
   double Multiplier(int64_t step) const {
     if (step >= steps_) return 1;
-    return factor_ + (1 - factor_) * static_cast<double>(step) / static_cast<double>(steps_);
+    return factor_ + (1 - factor_) * std::pow(static_cast<double>(step) / static_cast<double>(steps_), power_);
   }
 
  private:
-  Warmup(int64_t steps, double factor) : steps_(steps), factor_(factor) {}
+  Warmup(int64_t steps, double factor, double power) : steps_(steps), factor_(factor), power_(power) {}
 
   int64_t steps_;
   double factor_;
+  double power_;
 };
 
 }  // namespace trireme

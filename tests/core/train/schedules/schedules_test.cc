@@ -41,6 +41,15 @@ TEST(SchedulesTest, WarmUpRisesInALine) {
   ExpectRates("schedule/constant", config, 100, {{0, 0.2}, {1, 0.38}, {5, 1.1}, {9, 1.82}, {10, 2}, {99, 2}});
 }
 
+TEST(SchedulesTest, WarmUpRisesByAPower) {
+  MultistepConfig config;
+  config.set_learning_rate(2);
+  config.set_warmup_steps(10);
+  config.set_warmup_factor(0);
+  config.set_warmup_power(4);
+  ExpectRates("schedule/multistep", config, 100, {{0, 0}, {1, 2e-4}, {5, 0.125}, {9, 1.3122}, {10, 2}, {99, 2}});
+}
+
 TEST(SchedulesTest, MultistepFallsAtItsMilestones) {
   MultistepConfig config;
   config.set_learning_rate(1);
@@ -77,6 +86,9 @@ TEST(SchedulesTest, ValuesOutOfRangeAreRefused) {
   constant.set_warmup_steps(1);
   constant.set_warmup_factor(1.5);
   expect_refused("schedule/constant", constant, "warmup_factor is 1.5");
+  constant.set_warmup_factor(1);
+  constant.set_warmup_power(0);
+  expect_refused("schedule/constant", constant, "warmup_power is 0");
   CosineConfig cosine;
   cosine.set_learning_rate(-1);
   expect_refused("schedule/cosine", cosine, "learning_rate is -1");
