@@ -38,7 +38,8 @@ NamedArray MakeWeights(const std::string& name, const std::vector<float>& spread
   return array;
 }
 
-std::vector<uint8_t> MakeImages(int64_t count, int64_t height, int64_t width) {
+// The first so many pictures.
+std::vector<uint8_t> MakePictures(int64_t count, int64_t height, int64_t width) {
   const int64_t rows = (height + 15) / 16, columns = (width + 15) / 16;
   Random squares = RandomOf(RandomUse::kSynthesis, "squares"), noise = RandomOf(RandomUse::kSynthesis, "noise");
   std::vector<uint32_t> square(static_cast<size_t>(count * rows * columns * 3));
@@ -106,6 +107,20 @@ DarknetFile Golden::DarknetWeights() const {
     file.values.insert(file.values.end(), array.values.begin(), array.values.end());
   }
   return file;
+}
+
+std::vector<uint8_t> Golden::MakeImages(int64_t count, int64_t height, int64_t width) const {
+  if (!Has("pictures")) return MakePictures(count, height, width);
+  const std::vector<float>& numbers = Values("pictures");
+  const auto last = static_cast<int64_t>(*std::max_element(numbers.begin(), numbers.end()));
+  const std::vector<uint8_t> pictures = MakePictures(last + 1, height, width);
+  const int64_t size = height * width * 3;
+  std::vector<uint8_t> pixels;
+  for (const float number : numbers) {
+    const auto begin = pictures.begin() + static_cast<int64_t>(number) * size;
+    pixels.insert(pixels.end(), begin, begin + size);
+  }
+  return pixels;
 }
 
 Batch Golden::MakeBatch(Device& device) const {

@@ -4,6 +4,7 @@
 #ifndef TRIREME_TESTS_GOLDEN_GOLDEN_H_
 #define TRIREME_TESTS_GOLDEN_GOLDEN_H_
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ class Golden {
 
  private:
   NamedArray WeightsNamed(const std::string& name) const;
+  std::vector<uint8_t> MakeImages(int64_t count, int64_t height, int64_t width) const;
 
   std::map<std::string, NamedArray> arrays_;
   std::vector<std::string> darknet_order_;  // of the weights in the file

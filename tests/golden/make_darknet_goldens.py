@@ -28,7 +28,9 @@ HEIGHT, WIDTH = 160, 224
 OBJECTS = [
     [(12.3, 20.6, 60.2, 71.9, 0), (80.1, 33.7, 201.4, 120.3, 1), (5.5, 90.9, 50.8, 150.2, 2)],
     [(100.7, 40.1, 160.6, 122.3, 2)],
+    [],
 ]
+PICTURES = [0, 1, 9]  # of counter_random's
 HEAD_DEVIATION = 1.0
 
 
@@ -121,7 +123,8 @@ def run_darknet(program, mode, network, spreads, biases, folder):
         for name, shape, offset, scale in spreads:
             if network.norms or not re.search(r"norm\.(weight|running_mean|running_var)$", name):
                 biases.get(name, counter_random.weights(name, shape, offset, scale)).tofile(out)
-    images = counter_random.images(len(OBJECTS), HEIGHT, WIDTH).transpose(0, 3, 1, 2) / np.float32(255)
+    pictures = counter_random.images(max(PICTURES) + 1, HEIGHT, WIDTH)
+    images = pictures[PICTURES].transpose(0, 3, 1, 2) / np.float32(255)
     with open(folder / "in", "wb") as out:
         np.ascontiguousarray(images, dtype=np.float32).tofile(out)
         truth().tofile(out)
@@ -231,6 +234,7 @@ def make(program, name, cfg, mode):
     for key, values in biases.items():
         arrays[f"values/{key}"] = values
     arrays["images"] = [len(OBJECTS), HEIGHT, WIDTH]
+    arrays["pictures"] = PICTURES
     for n, objects in enumerate(OBJECTS):
         arrays[f"objects/{n}"] = objects
     path = HERE / "data" / f"{name}.safetensors"

@@ -45,6 +45,11 @@ def set_weights(model, scales, biases):
     model.load_state_dict(state, strict=False)
 
 
+def pixels_of(case):
+    """uint8 [N, H, W, 3]."""
+    return torch.from_numpy(counter_random.images(max(case.pictures) + 1, case.height, case.width)[case.pictures])
+
+
 def targets_of(case, dtype):
     return [
         {
@@ -146,7 +151,7 @@ def run(case, scales, biases, dtype):
     model = case.build()
     set_weights(model, scales, biases)
     model = model.to(dtype)
-    pixels = torch.from_numpy(counter_random.images(len(case.objects), case.height, case.width))
+    pixels = pixels_of(case)
     images = [(image.permute(2, 0, 1).to(dtype) / 255).contiguous() for image in pixels]
     targets = targets_of(case, dtype)
     result = {}
@@ -236,7 +241,7 @@ def check(exact, rounded, least):
 def make(case):
     print(case.name, flush=True)
     model = case.build()
-    pixels = torch.from_numpy(counter_random.images(len(case.objects), case.height, case.width))
+    pixels = pixels_of(case)
     scales, biases = make_scales(case, model, [image.permute(2, 0, 1).float() / 255 for image in pixels])
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     del model
@@ -251,6 +256,7 @@ def make(case):
     for name, values in biases.items():
         arrays[f"values/{name}"] = values
     arrays["images"] = [len(case.objects), case.height, case.width]
+    arrays["pictures"] = case.pictures
     for i, objects in enumerate(case.objects):
         arrays[f"objects/{i}"] = objects
     FOLDER.mkdir(exist_ok=True)
