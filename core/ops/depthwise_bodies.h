@@ -1,5 +1,5 @@
 // The bodies of depthwise convolutions, for whole maps (depthwise_conv.cc) and for bands of their rows
-// (banded_conv.cc). Private to core/ops.
+// (depthwise_conv_norm.cc). Private to core/ops.
 #ifndef TRIREME_CORE_OPS_DEPTHWISE_BODIES_H_
 #define TRIREME_CORE_OPS_DEPTHWISE_BODIES_H_
 

@@ -38,7 +38,8 @@ class Opener {
     if (config_.root().empty()) {
       return absl::InvalidArgumentError("root is not set: the folder that holds the annotations and the images");
     }
-    if (!PathExists(config_.root())) return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
+    if (!PathExists(config_.root()))
+      return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
     TRIREME_RETURN_IF_ERROR(CheckClassNames({config_.class_names().begin(), config_.class_names().end()}));
     TRIREME_ASSIGN_OR_RETURN(file_, ReadCocoFile(path_));
     TRIREME_RETURN_IF_ERROR(ListCategories());

@@ -61,7 +61,8 @@ class Opener {
           "root is not set: the folder that holds ImageSets, Annotations and "
           "JPEGImages");
     }
-    if (!PathExists(config_.root())) return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
+    if (!PathExists(config_.root()))
+      return absl::NotFoundError(absl::StrCat("root: ", config_.root(), ": no such folder"));
     return CheckClassNames({config_.class_names().begin(), config_.class_names().end()});
   }
 

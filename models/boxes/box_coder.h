@@ -1,8 +1,10 @@
 // Boxes as offsets from anchors, which is what a head predicts: Girshick, Donahue, Darrell, Malik 2014 (appendix C),
 // scaled by the variances of SSD (Liu et al. 2016). Pure functions, one body for host and device.
 //
-//   x = (cx - anchor cx) / anchor w / v_centre      w' = log(w / anchor w) /
-//   v_size      (y and h alike)
+//   x  = (cx - anchor cx) / anchor w / v_centre
+//   w' = log(w / anchor w) / v_size
+//
+// and y and h alike.
 #ifndef TRIREME_MODELS_BOXES_BOX_CODER_H_
 #define TRIREME_MODELS_BOXES_BOX_CODER_H_
 

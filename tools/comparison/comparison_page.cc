@@ -182,8 +182,7 @@ constexpr char kNotes[] =
     "parameters were on their way, hidden or not, late peers included. Sent: by the worker that sent most. Bound: the "
     "least that an all-reduce of the gradients sends, 2(n-1)/n of them. Bandwidths as nccl-tests define them: bytes of "
     "the gradients over the time of communication, and that times 2(n-1)/n. Memory: of the worker that took most; "
-    "kinds "
-    "may peak at different times.";
+    "peaks of its kinds may lie apart.";
 
 constexpr char kStyle[] = R"(
 body { max-width: 1280px; } .wide { overflow-x: auto; font-size: 13px; margin-bottom: 18px; }

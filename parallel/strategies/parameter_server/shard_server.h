@@ -2,9 +2,12 @@
 //
 // It knows nothing of how pushes come and values go (see server_link.h, worker_link.h); it says when they may.
 //
-//   kSync     The sums of all workers' gradients, added in rank order, are one update. Values are there when it is
-//   done. kAsync    Every push is an update of its own. Values are there at once. kBounded  The same, but values for a
-//   worker that has done c steps are there when the slowest has done c - staleness.
+//   kSync: the sums of all workers' gradients, added in rank order, are one update. Values are there when it is done.
+//
+//   kAsync: every push is an update of its own. Values are there at once.
+//
+//   kBounded: the same, but values for a worker that has done c steps are there when the slowest has done
+//   c - staleness.
 //
 // In the last two a push is an update at 1/workers of the schedule's rate, with the gradient of the worker's own images
 // as if they were the batch. So the pushes of all workers for one step move the weights together as far as one step of
