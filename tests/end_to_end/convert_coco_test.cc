@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 
 #include "core/api/detector.h"
 #include "core/base/registry.h"
@@ -114,6 +115,18 @@ TEST(ConvertCoco, APublishedDetectorDetectsAsACheckpoint) {
     ASSERT_LT(label, 80) << result;
     EXPECT_EQ(result["category_id"], CocoIds()[static_cast<size_t>(label)]);
   }
+
+  // What could not be trained or detected with is not written.
+  SafetensorsContent damaged = theirs;
+  damaged.arrays[0].values[0] = std::numeric_limits<float>::infinity();
+  const std::string damaged_file = folder + "/damaged.safetensors", damaged_run = folder + "/damaged";
+  ASSERT_TRUE(WriteSafetensors(damaged_file, damaged).ok());
+  const ToolResult not_finite =
+      RunToolProcess("convert", {"--config=" + config, "--weights=" + damaged_file, "--to=checkpoint",
+                                 "--out=" + damaged_run, "--classes=coco80"});
+  EXPECT_EQ(not_finite.exit_code, 2);
+  EXPECT_THAT(not_finite.output, HasSubstr(damaged.arrays[0].name + " holds values that are not finite"));
+  EXPECT_FALSE(std::filesystem::exists(damaged_run));
 
   // A newer checkpoint would be taken instead.
   EXPECT_EQ(RunToolProcess("convert", with).exit_code, 0) << "a second time";
