@@ -162,7 +162,7 @@ def pack(check):
     return judge(check, "pack", names, results, output) + " on the CPU"
 
 
-@row("device", "memory, streams, events, capture, tensors, autograd, arena, optimizers and trainer on CUDA", 60,
+@row("device", "memory, copies, streams, events and captures on CUDA", 60,
      instead="the logic against a fake asynchronous device; the CUDA device on a stand-in for CUDA's runtime")
 def device(check):
     return run_group(check, "device", "device")
