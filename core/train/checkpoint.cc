@@ -85,14 +85,15 @@ SafetensorsContent StateContent(const ParameterArena& arena, const RunState& run
 bool IsCheckpointName(absl::string_view name) {
   constexpr size_t kLeastDigits = 8;
   return absl::ConsumePrefix(&name, "step_") && name.size() >= kLeastDigits &&
-         std::all_of(name.begin(), name.end(), [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
 }
 
 std::vector<fs::path> ListCheckpoints(const fs::path& run_folder) {
   std::vector<fs::path> found;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run_folder / kFolder, error)) {
-    if (IsCheckpointName(entry.path().filename().string())) found.push_back(entry.path());
+  for (fs::directory_iterator at(run_folder / kFolder, error), end; !error && at != end; at.increment(error)) {
+    if (IsCheckpointName(at->path().filename().string())) found.push_back(at->path());
   }
   // By number: a step of nine digits has a longer name.
   std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) {
@@ -194,9 +195,10 @@ void AddOptimizerCopies(const ParameterArena& arena, const std::vector<Optimizer
 void RemoveUnfinishedCheckpoints(const std::string& run_folder) {
   std::vector<fs::path> unfinished;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(fs::path(run_folder) / kFolder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (absl::StartsWith(name, "step_") && absl::StrContains(name, ".tmp")) unfinished.push_back(entry.path());
+  const fs::path folder = fs::path(run_folder) / kFolder;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (absl::StartsWith(name, "step_") && absl::StrContains(name, ".tmp")) unfinished.push_back(at->path());
   }
   for (const fs::path& path : unfinished) fs::remove_all(path, error);
 }
@@ -218,17 +220,17 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
   if (!stream.is_inline()) TRIREME_RETURN_IF_ERROR(communicator.status());
   TRIREME_ASSIGN_OR_RETURN(const GatheredState gathered,
                            GatherState(arena, *parts.optimizer, *parts.strategy, communicator));
-  Status written;
   SafetensorsContent model, state;
   if (rank == 0) {
     model = WeightsOf(arena);
     state = StateContent(arena, parts.run_state, gathered, all_buffers.ToVector<float>(), info.world_size);
   }
   TRIREME_RETURN_IF_ERROR(communicator.status());
-  TRIREME_RETURN_IF_ERROR(WhileRankZeroWorks(communicator, device, [&] {
-    written = CheckFinite(model, info.step);
-    if (written.ok()) written = WriteCheckpoint(run_folder, keep, info, model, state);
-  }));
+  const Status written = WhileRankZeroWorks(communicator, device, [&]() -> Status {
+    TRIREME_RETURN_IF_ERROR(CheckFinite(model, info.step));
+    return WriteCheckpoint(run_folder, keep, info, model, state);
+  });
+  if (!written.ok() && rank != 0) return written;
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> messages,
                            AllGatherStrings(communicator, std::string(written.message()), device));
   if (messages[0].empty()) return absl::OkStatus();
@@ -339,6 +341,11 @@ Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena) {
 Status LoadTrainingState(const std::string& checkpoint, int rank, const CheckpointParts& parts) {
   const std::string file = StateFile(checkpoint);
   TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent content, ReadSafetensors(file));
+  if (content.arrays.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        checkpoint, " holds weights, and no run that could go on; a new one starts from them with initial_weights: \"",
+        ModelFile(checkpoint), "\""));
+  }
   SafetensorsContent of_optimizer;
   std::map<std::string, const NamedArray*> others;
   for (const NamedArray& array : content.arrays) {

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <future>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
 
 namespace trireme {
 
@@ -15,19 +19,32 @@ StatusOr<bool> RankZeroHasMore(Communicator& communicator, Device& device, bool 
   return is_more;
 }
 
-Status WhileRankZeroWorks(Communicator& communicator, Device& device, const std::function<void()>& work) {
-  if (communicator.size() == 1) {
-    work();
-    return absl::OkStatus();
+Status WhileRankZeroWorks(Communicator& communicator, Device& device, const std::function<Status()>& work) {
+  // Of the library: no memory, a folder that cannot be read on.
+  const auto caught = [&work]() -> Status {
+    try {
+      return work();
+    } catch (const std::exception& fault) {
+      return absl::InternalError(absl::StrCat("in what rank 0 does for all: ", fault.what()));
+    }
+  };
+  if (communicator.size() == 1) return caught();
+  std::future<Status> done;  // whose destructor waits
+  Status worked;
+  if (communicator.rank() == 0) {
+    try {
+      done = std::async(std::launch::async, caught);
+    } catch (const std::system_error&) {
+      // No thread is to be had. Peers wait as long as they may.
+      worked = caught();
+    }
   }
-  std::future<void> done;  // whose destructor waits
-  if (communicator.rank() == 0) done = std::async(std::launch::async, work);
   const std::chrono::duration<double> beat(std::min(0.2, communicator.timeout_seconds() / 4));
   for (bool more = true; more;) {
     const bool works = done.valid() && done.wait_for(beat) != std::future_status::ready;
     TRIREME_ASSIGN_OR_RETURN(more, RankZeroHasMore(communicator, device, works));
   }
-  return absl::OkStatus();
+  return done.valid() ? done.get() : worked;
 }
 
 }  // namespace trireme

@@ -10,9 +10,11 @@
 namespace trireme {
 
 // Collective, on the device's compute stream: returns on all ranks when rank 0 has done `work`, however long it takes;
-// a peer that is gone meanwhile is a fault as ever, but rank 0 first ends its work. `work` is called on rank 0 only, on
-// a thread of its own where there are peers, and does not use the device.
-Status WhileRankZeroWorks(Communicator& communicator, Device& device, const std::function<void()>& work);
+// a peer that is gone meanwhile is a fault as ever, but rank 0 first ends its work, as long as whoever watches over the
+// processes lets it. `work` is called on rank 0 only, on a thread of its own where there are peers and the system has
+// one, and does not use the device. Rank 0 returns what it says, or Internal with what it throws; its peers are OK
+// then.
+Status WhileRankZeroWorks(Communicator& communicator, Device& device, const std::function<Status()>& work);
 
 // The same for work that has parts, none of which takes long, and that uses the device: rank 0 calls it between two
 // parts, its peers until it returns false. `more` is rank 0's word on whether there is another part.

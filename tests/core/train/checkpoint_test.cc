@@ -102,6 +102,17 @@ std::vector<std::string> Names(const std::string& folder) {
   return names;
 }
 
+TEST(CheckpointTest, OfAModelAloneNoRunGoesOn) {
+  const TemporaryFolder run;
+  Worker worker(1);
+  ASSERT_TRUE(SaveModel(run.path(), Info(0), *worker.arena).ok());
+  Worker other(1, 3, 2);
+  const Status status = Load(*FindCheckpoint(run.path()), 0, &other);
+  EXPECT_EQ(other.Values(), worker.Values());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("no run that could go on"), HasSubstr("initial_weights")));
+}
+
 TEST(CheckpointTest, ComesBackWhole) {
   const TemporaryFolder run;
   Worker before(1);

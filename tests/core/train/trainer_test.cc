@@ -140,6 +140,7 @@ TEST(TrainerTest, StopsCleanlyWhenOneWorkerIsAskedTo) {
   }
 }
 
+// Unless the evaluation that follows ends for it.
 TEST(TrainerTest, AStopInTheLastStepIsNoStop) {
   Plan plan = Steps(4);
   plan.stop_after = 3;
