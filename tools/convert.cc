@@ -19,6 +19,7 @@
 #include "tools/conversion/torchvision.h"
 #include "tools/conversion/torchvision_names.h"
 #include "tools/job/check_numbers.h"
+#include "tools/job/run_folder.h"
 #include "tools/job/trained_model.h"
 
 DEFINE_string(config, "", "");
@@ -165,7 +166,14 @@ Status CheckFlags() {
 }
 
 Status Write(const TrainedModel& model, const SafetensorsContent& content) {
-  if (FLAGS_to == "checkpoint") return SaveModel(FLAGS_out, model.info, *model.arena);
+  if (FLAGS_to == "checkpoint") {
+    // It may be a job's.
+    std::unique_ptr<RunLock> lock;
+    if (PathExists(FLAGS_out)) {
+      TRIREME_ASSIGN_OR_RETURN(lock, RunLock::Take(FLAGS_out));
+    }
+    return SaveModel(FLAGS_out, model.info, *model.arena);
+  }
   if (FLAGS_to == "darknet") {
     TRIREME_ASSIGN_OR_RETURN(const DarknetFile file, ToDarknet(content));
     return WriteFileAtomically(FLAGS_out, DarknetFileBytes(file));

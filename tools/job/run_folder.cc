@@ -5,14 +5,20 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
+#include <system_error>
+#include <thread>
 
-#include "core/base/files.h"
+#include "absl/strings/str_cat.h"
 
 namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
+
+// For a job that was killed just now, whose processes are on their way out.
+constexpr std::chrono::seconds kFarewell(5);
 
 std::string DefaultRunFolder(const std::string& name, bool resume) {
   std::error_code error;
@@ -20,9 +26,13 @@ std::string DefaultRunFolder(const std::string& name, bool resume) {
   std::string last;
   for (int number = 1;; ++number) {
     const std::string folder = absl::StrCat("runs/", name, number == 1 ? "" : absl::StrCat("-", number));
-    // Of several that try at once, one has created it.
-    const bool is_new = resume ? !PathExists(folder) : fs::create_directory(folder, error) || !PathExists(folder);
-    if (is_new) return resume && !last.empty() ? last : folder;
+    if (resume) {
+      // One that may not be looked at is as good as none.
+      if (!fs::exists(folder, error)) return last.empty() ? folder : last;
+    } else if (fs::create_directory(folder, error) || (error && error != std::errc::file_exists)) {
+      // Of several that try at once, one has created it.
+      return folder;
+    }
     last = folder;
   }
 }
@@ -38,9 +48,14 @@ StatusOr<std::unique_ptr<RunLock>> RunLock::Take(const std::string& folder) {
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   auto lock = std::unique_ptr<RunLock>(new RunLock(file));
   if (file < 0) return lock;  // if the folder cannot be written to, what has to be written says so
+  const auto deadline = std::chrono::steady_clock::now() + kFarewell;
   while (flock(file, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) break;
+    if (std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      continue;
+    }
     return absl::FailedPreconditionError(absl::StrCat(folder, ": another job writes this run (it holds ", path,
                                                       "); wait for its end, or choose another --out"));
   }

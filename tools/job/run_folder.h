@@ -19,8 +19,8 @@ std::string RunFolderOf(const std::string& name, const Config& config, bool resu
 // it. Who only reads (eval, detect) does not take it.
 class RunLock {
  public:
-  // `folder` is there. FailedPrecondition if another process holds it. On a file system that knows no locks there is
-  // none, which is no fault.
+  // `folder` is there. FailedPrecondition if another process still holds it after 5 s. On a file system that knows no
+  // locks there is none, which is no fault.
   static StatusOr<std::unique_ptr<RunLock>> Take(const std::string& folder);
   ~RunLock();
   RunLock(const RunLock&) = delete;
