@@ -34,7 +34,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string>* overrides = nullptr;
+auto* const overrides = new std::vector<std::string>;
 fs::path* program = nullptr;
 std::atomic<bool> stop_requested{false};
 std::atomic<int64_t> stop_requested_at{0};  // milliseconds since the machine started; 0: not yet
@@ -62,7 +62,6 @@ void OnSignal(int signal_number) {
 
 // gflags keeps only the last of a repeated flag.
 Status TakeOverrides(std::vector<char*>* arguments) {
-  overrides = new std::vector<std::string>;
   std::vector<char*> rest;
   for (size_t i = 0; i < arguments->size(); ++i) {
     const char* argument = (*arguments)[i];

@@ -11,22 +11,23 @@ namespace {
 // Mebibytes are counted in bytes elsewhere: more than any machine has, and no overflow.
 constexpr int64_t kMostMebibytes = int64_t{1} << 33;
 
-// Each by itself.
-Status CheckCounts(const Config& config) {
+// Each by itself; `training`: also those that only train reads.
+Status CheckCounts(const Config& config, bool training) {
   constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
   const struct {
     const char* name;
     int64_t value, least, most;
+    bool of_training = true;
   } counts[] = {
       {"workers", config.workers(), 1, kAny},
       {"steps", config.steps(), 1, kAny},
       {"threads_per_worker", config.threads_per_worker(), 0, kAny},
-      {"memory_limit_mb", config.memory_limit_mb(), 0, kMostMebibytes},
-      {"memory_at_start_mb", config.memory_at_start_mb(), 0, kMostMebibytes},
-      {"loader.threads", config.loader().threads(), 1, kAny},
+      {"memory_limit_mb", config.memory_limit_mb(), 0, kMostMebibytes, false},
+      {"memory_at_start_mb", config.memory_at_start_mb(), 0, kMostMebibytes, false},
+      {"loader.threads", config.loader().threads(), 1, kAny, false},
       {"loader.prefetch", config.loader().prefetch(), 1, kAny},
       {"loader.cache_mb", config.loader().cache_mb(), 0, kMostMebibytes},
-      {"evaluation.batch_size", config.evaluation().batch_size(), 1, kAny},
+      {"evaluation.batch_size", config.evaluation().batch_size(), 1, kAny, false},
       {"evaluation.every_steps", config.evaluation().every_steps(), 0, kAny},
       {"evaluation.pictures", config.evaluation().pictures(), 0, kAny},
       {"checkpoint.every_steps", config.checkpoint().every_steps(), 0, kAny},
@@ -37,7 +38,7 @@ Status CheckCounts(const Config& config) {
       {"loss_scale.growth_steps", config.loss_scale().growth_steps(), 1, 1 << 24},
   };
   for (const auto& count : counts) {
-    if (count.value >= count.least && count.value <= count.most) continue;
+    if ((count.of_training && !training) || (count.value >= count.least && count.value <= count.most)) continue;
     return absl::InvalidArgumentError(
         absl::StrCat(count.name, " is ", count.value, "; it has to be at least ", count.least,
                      count.most == kAny ? "" : absl::StrCat(", and at most ", count.most)));
@@ -76,8 +77,10 @@ Status CheckScaling(const Config& config) {
 
 }  // namespace
 
+Status CheckNumbersOfUse(const Config& config) { return CheckCounts(config, /*training=*/false); }
+
 Status CheckNumbers(const Config& config) {
-  TRIREME_RETURN_IF_ERROR(CheckCounts(config));
+  TRIREME_RETURN_IF_ERROR(CheckCounts(config, /*training=*/true));
   TRIREME_RETURN_IF_ERROR(CheckBatch(config));
   TRIREME_RETURN_IF_ERROR(CheckScaling(config));
   if (config.has_clip_gradient_norm() &&

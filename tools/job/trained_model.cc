@@ -14,7 +14,7 @@ StatusOr<std::unique_ptr<TrainedModel>> LoadTrainedModel(const std::string& path
   TRIREME_ASSIGN_OR_RETURN(model->checkpoint, FindCheckpoint(path));
   TRIREME_ASSIGN_OR_RETURN(model->info, ReadCheckpointInfo(model->checkpoint));
   TRIREME_RETURN_IF_ERROR(ParseConfig(model->info.config_text, model->checkpoint + "/config.pbtxt", &model->config));
-  TRIREME_RETURN_IF_ERROR(Annotate(CheckNumbers(model->config), model->checkpoint));
+  TRIREME_RETURN_IF_ERROR(Annotate(CheckNumbersOfUse(model->config), model->checkpoint));
   model->precision = PrecisionOf(model->config);
   DeviceOptions options;
   options.name = device.empty() ? model->config.device() : device;

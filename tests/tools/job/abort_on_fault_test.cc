@@ -58,7 +58,7 @@ TEST_P(AbortOnFaultTest, PeersHearOfWhatTheDeviceHasThrownAtOnce) {
                                      []() -> Status { throw DeviceError(absl::ResourceExhaustedError("no memory")); });
       },
       /*timeout_seconds=*/60);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
   EXPECT_THAT(std::string(of_rank[0].message()), AllOf(HasSubstr("no memory"), HasSubstr("rank 1")));
   EXPECT_EQ(of_rank[1].code(), absl::StatusCode::kResourceExhausted) << of_rank[1];
   EXPECT_THAT(std::string(of_rank[1].message()), HasSubstr("no memory"));

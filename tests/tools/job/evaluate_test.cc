@@ -127,12 +127,12 @@ class SlowDetector : public PixelDetector {
   const Status status_;
 };
 
-// 30 images of 50 ms each, by one of them alone, are longer than any may wait.
+// 30 images of 150 ms each, by one of them alone, are longer than any may wait.
 TEST(EvaluateTest, AWorkerThatIsSlowerIsNoFault) {
   PixelDetector fast;
-  SlowDetector slow(0.05);
+  SlowDetector slow(0.15);
   std::vector<EvaluationReport> reports;
-  const Status status = EvaluateWith({&fast, &slow}, 60, 8, &reports, /*timeout_seconds=*/1);
+  const Status status = EvaluateWith({&fast, &slow}, 60, 8, &reports, /*timeout_seconds=*/3);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(slow.batches, 4);
   EXPECT_EQ(reports[0], Evaluate(1, 60, 8));
@@ -163,7 +163,7 @@ class SlowData : public Dataset {
 TEST(EvaluateTest, AnImageThatIsSlowToReadIsNoFault) {
   FaultLog faults;
   const auto data = MakeShapes(Scenes(20), {&faults}).value();
-  const SlowData slow(*data, 19, 1.5);
+  const SlowData slow(*data, 19, 4.5);
   EvaluationConfig config;
   EvaluationReport report;
   const Status status = RunJob(
@@ -176,7 +176,7 @@ TEST(EvaluateTest, AnImageThatIsSlowToReadIsNoFault) {
         if (communicator.rank() == 0) report = mine;
         return absl::OkStatus();
       },
-      /*timeout_seconds=*/0.5);
+      /*timeout_seconds=*/1.5);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(report, Evaluate(1, 20, 8));
 }
@@ -207,13 +207,13 @@ TEST(WritePicturesTest, PeersWaitForEachPicture) {
   const Status status = RunJob(
       2,
       [&](Communicator& communicator, Device& device) -> Status {
-        SlowDetector detector(0.3);
+        SlowDetector detector(0.6);
         TRIREME_RETURN_IF_ERROR(
             WritePictures(detector, *data, 5, 0.4f, Precision::kFloat32, device, communicator, folder / "pictures"));
         EXPECT_EQ(detector.batches, communicator.rank() == 0 ? 5 : 0);
         return absl::OkStatus();
       },
-      /*timeout_seconds=*/1);
+      /*timeout_seconds=*/2);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_TRUE(PathExists(folder / "pictures/004.jpg"));
   EXPECT_FALSE(PathExists(folder / "pictures/005.jpg"));
