@@ -8,7 +8,8 @@
 namespace trireme {
 namespace {
 
-// Darknet's, as scale_jitter fills with in its configurations, so that a plan of both has one colour.
+// Darknet's, as scale_jitter fills with in its configurations, so that a plan of both has one colour; unless colours
+// are changed in between.
 constexpr Colour kLetterboxGrey = {127, 127, 127};
 
 int Scaled(int side, double scale, int most) { return std::clamp(static_cast<int>(std::floor(side * scale)), 1, most); }

@@ -83,7 +83,8 @@ class Strategy : public GradientSink {
   // have come to. One that is due otherwise, or a stop, waits for the next such step. The same on every worker.
   virtual bool settled(int64_t /*steps_done*/) const { return true; }
   // Makes every worker's arena hold the same parameters, the job's. Called when nothing is enqueued that was not waited
-  // for: before a checkpoint and an evaluation, in settled steps and in the last one, whether settled or not.
+  // for: before a checkpoint and an evaluation, in settled steps and in the last one, whether settled or not. It may be
+  // called again without a step in between, or before the first (a stop in an evaluation): then it changes nothing.
   // Collective.
   virtual Status Settle() { return absl::OkStatus(); }
 

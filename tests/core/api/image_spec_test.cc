@@ -138,6 +138,24 @@ class ImageSpecShows : public ::testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(Corner, ImageSpecShows, ::testing::Values(false));
 INSTANTIATE_TEST_SUITE_P(Letterbox, ImageSpecShows, ::testing::Values(true));
 
+// With the same grey as a transform has put around it, and colours changed before that.
+TEST(ImageSpec, ALetterboxIsPartOfTheOnePass) {
+  ImageSpec spec;
+  spec.width = spec.height = 60;
+  spec.letterbox = true;
+  for (const bool colours_first : {true, false}) {
+    Sample sample;
+    sample.SetEncoded(
+        {"", 40, 20, [](absl::string_view, const std::string&) -> StatusOr<Image> { return Image(40, 20); }});
+    const ColourOperation contrast = ColourOperation::Contrast(0.5f);
+    if (colours_first) sample.AddColour(contrast);
+    sample.ShowWindow({-10, -5, 50, 25}, 60, 30, {127, 127, 127});
+    if (!colours_first) sample.AddColour(contrast);
+    ShowWithin(spec, spec.ExtentOf(60, 30, 0), &sample);
+    EXPECT_EQ(sample.source == nullptr, colours_first);
+  }
+}
+
 TEST_P(ImageSpecShows, TheImageAndPaddingBeyond) {
   const bool letterbox = GetParam();
   Image image(40, 20);
