@@ -93,9 +93,9 @@ class Trainer {
 
   // Trains from first_step to total_steps; a resumed run begins with the evaluation that is due at first_step, if any.
   // Cancelled if it was asked to stop: a checkpoint of where it stopped was saved; an evaluation that was under way is
-  // made up for when the run is resumed. A loss that is not finite stops the
-  // job, before it reaches the weights, with a sentence that names the loss, the rank, the images and the function.
-  // Memory that does not suffice ends in one that names who took it, and a batch size that would fit.
+  // made up for when the run is resumed. A loss that is not finite stops the job, before it reaches the weights, with a
+  // sentence that names the loss, the rank, the images and the function. Memory that does not suffice ends in one that
+  // names who took it, and a batch size that would fit.
   Status Run();
 
   // For tests and reports.

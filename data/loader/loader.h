@@ -14,10 +14,9 @@
 // decoder does not take, the CPU decodes, and the fault log counts it.
 //
 // Faults: an image that cannot be read goes to the fault log, and the next index of the data set that can be read takes
-// its place. Where none can, Next returns that status. Where the
-// system lets fewer threads start than are asked for, those have to do; where it lets none, Next says so. Boxes are
-// clipped to the image, and objects of which nothing is left are dropped. Objects for which the batch has no room
-// (max_objects) are left out and counted.
+// its place. Where none can, Next returns that status. Where the system lets fewer threads start than are asked for,
+// those have to do; where it lets none, Next says so. Boxes are clipped to the image, and objects of which nothing is
+// left are dropped. Objects for which the batch has no room (max_objects) are left out and counted.
 //
 // Ownership: the data set, transforms, fault log and device outlive the loader. Tensors of the Batch that Next is given
 // are filled in place where they fit and nothing else holds them (so their addresses stay), else made anew; making them

@@ -30,10 +30,9 @@ class ReadAhead {
   ReadAhead(int64_t count, int threads, int64_t ahead, std::function<T(int64_t index)> make)
       : count_(count), ahead_(ahead), make_(std::move(make)) {
     CHECK(threads > 0 && ahead > 0);
-    // Without any, whoever takes makes.
-    StartThreads(
-        threads, [this] { Work(); }, &threads_)
-        .IgnoreError();
+    const Status started = StartThreads(
+        threads, [this] { Work(); }, &threads_);
+    LOG_IF(WARNING, !started.ok()) << started.message() << "; whoever reads does it alone";
   }
   ~ReadAhead() {
     {

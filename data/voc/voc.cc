@@ -127,8 +127,8 @@ class Opener {
       faults_.Add("annotation of a turned image", size_at,
                   absl::StrCat("says ", annotation.width, " x ", annotation.height, ", the image is stored as ",
                                draft.size.width, " x ", draft.size.height,
-                               ", and its EXIF orientation is not applied; the image is left out: store its pixels as "
-                               "they are annotated"));
+                               ": an EXIF orientation, which is not applied, may turn it, or width and height are "
+                               "exchanged; the image is left out: store its pixels as they are annotated"));
       return absl::OkStatus();
     }
     if (annotation.width != draft.size.width || annotation.height != draft.size.height) {

@@ -42,6 +42,14 @@ std::string PixelScaleWarning(const SafetensorsContent& classifier, const Config
   const auto found = fields.find(field);
   if (found != fields.end() && !absl::SimpleAtof(found->second, &deviation)) return "";
   if (deviation > wanted / 2 && deviation < wanted * 2) return "";
+  const bool has_norms = std::any_of(classifier.arrays.begin(), classifier.arrays.end(), [](const NamedArray& array) {
+    return absl::EndsWith(array.name, ".running_mean");
+  });
+  if (has_norms) {
+    return absl::StrCat(
+        "warning: torchvision's vgg16_bn was trained on pixels divided by a deviation of about 58; the ",
+        "model divides by ", deviation, ": --set ", field, "=", wanted, " here and in training");
+  }
   const bool is_v1 = wanted > 1;
   return absl::StrCat("warning: the file is torchvision's VGG16_Weights.",
                       is_v1 ? "IMAGENET1K_V1 (DEFAULT)" : "IMAGENET1K_FEATURES", ", trained on pixels less their mean",

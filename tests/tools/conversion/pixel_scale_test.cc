@@ -45,6 +45,14 @@ TEST(PixelScale, TorchvisionsTwoFilesOfVgg16AreToldApart) {
   EXPECT_EQ(PixelScaleWarning(File(true), set), "");
 }
 
+TEST(PixelScale, OfAFileWithNormsThereIsOne) {
+  SafetensorsContent file = File(true);
+  file.arrays.push_back({"features.1.running_mean", {2}, {0, 0}});
+  const std::string warning = PixelScaleWarning(file, WithBackbone("[backbone/vgg16] { batch_norm: true }"));
+  EXPECT_THAT(warning, AllOf(HasSubstr("vgg16_bn"), HasSubstr("pixel_deviation=57.6")));
+  EXPECT_EQ(warning.find("IMAGENET1K_FEATURES"), std::string::npos) << warning;
+}
+
 TEST(PixelScale, OfOthersNothingIsSaid) {
   SafetensorsContent features_alone = File(true);
   features_alone.arrays.pop_back();
