@@ -26,7 +26,7 @@ class Case:
         parameter = entry.get("value_param", "")
         # tests/core/testing/devices.h: the device is the parameter, or part of it, which the case's name may tell alone.
         self.on_gpu = ("cuda" in parameter.lower() or
-                       re.search(r"Cuda|NcclItself|OnGpu|EveryDevice|OfAnySize|/cuda_", self.name) is not None)
+                       re.search(r"Cuda|NcclItself|OnGpu|EveryDevice|OnAnyBackbone|OfAnySize|/cuda_", self.name) is not None)
         # How many threads the CPU's device has makes no difference to a GPU.
         if re.search(r"/cuda_[2-9]_", self.name):
             self.on_gpu = False

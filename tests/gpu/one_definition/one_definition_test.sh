@@ -2,7 +2,8 @@
 # nvcc compiles these templates to a launch on the GPU, g++ to a loop on the CPU.  If both compile one for the same
 # body, under one name, the linker keeps either: no name may come from both kinds of object.
 set -euo pipefail
-launchers='ColumnSums|SumByBlocks|OrderedSum|ForTiles|LaunchTiles|ForBlocks|ForRows|ParallelFor'
+export LC_ALL=C
+launchers='ColumnSums|ImageSums|SumByBlocks|OrderedSum|ForTiles|LaunchTiles|ForBlocks|ForRows|ParallelFor'
 
 # Lines "NAME nvcc" or "NAME gxx", of functions that other objects see.
 names() {

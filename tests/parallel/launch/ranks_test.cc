@@ -59,7 +59,7 @@ TEST(RanksTest, ARankThatDiesWhileItPreparesEndsTheOthers) {
       EXPECT_EQ(Count(jobs[rank]->output(), "rank " + std::to_string(victim) + "'s process has ended"), 1)
           << jobs[rank]->output();
     }
-    EXPECT_LT(SecondsSince(start), 5);
+    EXPECT_LT(SecondsSince(start), 20);
   }
 }
 
