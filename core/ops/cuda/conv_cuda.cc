@@ -9,7 +9,7 @@ namespace {
 
 const ConvPlan& PlanFor(Device& device, const ConvProblem& problem) {
   try {
-    return PlansOf(device).convolutions.Find(problem, HandlesOf(device).Cudnn(device.compute_stream()));
+    return PlansOf(device).convolutions.Find(problem);
   } catch (const DeviceError&) {
     // On a device that has failed cuDNN has no engine for anything.
     CheckForCudaFault("choosing an engine for a convolution");

@@ -63,7 +63,7 @@ StatusOr<EngineChoice> FirstOf(const ConvProblem& problem, bool fused, cudnnBack
         config.GetDescriptors(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
     if (!Allowed(problem, engine.at(0))) continue;
     const EngineChoice choice = ChoiceOf(config, engine.at(0), fused);
-    const StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, choice, device);
+    const StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, choice, device, nullptr);
     if (plan.ok() && (*plan)->workspace_bytes() <= kMostWorkspace) return choice;
     last = plan.ok() ? absl::UnimplementedError("all engines need more workspace than the limit") : plan.status();
   }

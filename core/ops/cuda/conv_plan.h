@@ -28,7 +28,7 @@ class ConvPlan {
   // With this engine and these settings. Unimplemented if this cuDNN or this GPU has no such thing. `handle` is of a
   // GPU that is there; null: the plan cannot be executed.
   static StatusOr<std::unique_ptr<ConvPlan>> Make(const ConvProblem& problem, const EngineChoice& choice,
-                                                  const Descriptor& device, cudnnHandle_t handle = nullptr);
+                                                  const Descriptor& device, cudnnHandle_t handle);
 
   int64_t workspace_bytes() const { return workspace_bytes_; }
   // What cuDNN notes of the engine's arithmetic.

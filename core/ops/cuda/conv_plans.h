@@ -14,17 +14,18 @@ namespace trireme::ops::cuda {
 // For the device's own thread.
 class ConvPlans {
  public:
-  // `device_name` is what choices are kept under, beside cuDNN's version.
-  ConvPlans(Descriptor device, std::string device_name, std::shared_ptr<EngineCache> choices);
+  // `handle` is of the device, if it is there, and outlives this; null: plans cannot be executed. `device_name` is what
+  // choices are kept under, beside cuDNN's version.
+  ConvPlans(Descriptor device, cudnnHandle_t handle, std::string device_name, std::shared_ptr<EngineCache> choices);
 
-  // Lives as long as this, for executions with `handle` (see ConvPlan::Make). Throws DeviceError (Unimplemented) if
-  // cuDNN has no engine.
-  const ConvPlan& Find(const ConvProblem& problem, cudnnHandle_t handle = nullptr);
+  // Lives as long as this. Throws DeviceError (Unimplemented) if cuDNN has no engine.
+  const ConvPlan& Find(const ConvProblem& problem);
 
  private:
-  std::unique_ptr<ConvPlan> MakePlan(const ConvProblem& problem, cudnnHandle_t handle);
+  std::unique_ptr<ConvPlan> MakePlan(const ConvProblem& problem);
 
   const Descriptor device_;
+  const cudnnHandle_t handle_;
   const std::string environment_;
   const std::shared_ptr<EngineCache> choices_;
   std::map<ConvKey, std::unique_ptr<ConvPlan>> plans_;

@@ -125,7 +125,7 @@ TEST_P(ConvPlansOf, HaveAnEngineForEveryPass) {
     SCOPED_TRACE(Describe(problem));
     const StatusOr<EngineChoice> choice = ChooseEngine(problem, device);
     ASSERT_TRUE(choice.ok()) << choice.status();
-    const StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, *choice, device);
+    const StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, *choice, device, nullptr);
     ASSERT_TRUE(plan.ok()) << plan.status();
     EXPECT_LE((*plan)->workspace_bytes(), int64_t{512} << 20);
     EXPECT_FALSE(Has(**plan, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC));
@@ -155,7 +155,7 @@ TEST(ConvPlan, SsdAndResnetRun16BitsFusedOnTensorCores) {
           const StatusOr<EngineChoice> choice = ChooseEngine(problem, device);
           ASSERT_TRUE(choice.ok()) << choice.status();
           EXPECT_TRUE(choice->fused) << Describe(problem);
-          EXPECT_TRUE(Has(*ConvPlan::Make(problem, *choice, device).value(), CUDNN_NUMERICAL_NOTE_TENSOR_CORE))
+          EXPECT_TRUE(Has(*ConvPlan::Make(problem, *choice, device, nullptr).value(), CUDNN_NUMERICAL_NOTE_TENSOR_CORE))
               << Describe(problem);
         }
       }
@@ -194,7 +194,7 @@ TEST(ConvPlans, AreMadeOnceAndRememberedInTheFile) {
   const std::string path = folder / "engines.json";
   EngineChoice choice;
   {
-    ConvPlans plans(H100(), "H100", EngineCache::OfFile(path));
+    ConvPlans plans(H100(), nullptr, "H100", EngineCache::OfFile(path));
     const ConvPlan& plan = plans.Find(SomeProblem());
     EXPECT_EQ(&plans.Find(SomeProblem()), &plan);
     choice = EngineCache::OfFile(path)->Find(SomeKey()).value();
@@ -211,7 +211,7 @@ TEST(ConvPlans, TakeTheChoiceOfTheFile) {
   other.fused = false;
   auto choices = std::make_shared<EngineCache>("");
   choices->Insert(SomeKey(), other);
-  ConvPlans plans(H100(), "H100", choices);
+  ConvPlans plans(H100(), nullptr, "H100", choices);
   EXPECT_FALSE(plans.Find(SomeProblem()).fused());
   EXPECT_EQ(choices->Find(SomeKey()), other);
 }
@@ -226,7 +226,7 @@ TEST(ConvPlans, ReplaceAChoiceThatNoLongerServes) {
        {EngineChoice{9999, {}, true}, EngineChoice{-1, {}, true}, knob_of_another, value_of_another}) {
     auto choices = std::make_shared<EngineCache>("");
     choices->Insert(SomeKey(), stale);
-    ConvPlans plans(H100(), "H100", choices);
+    ConvPlans plans(H100(), nullptr, "H100", choices);
     plans.Find(SomeProblem());
     EXPECT_EQ(choices->Find(SomeKey()), good);
   }
@@ -235,7 +235,7 @@ TEST(ConvPlans, ReplaceAChoiceThatNoLongerServes) {
 TEST(ConvPlans, ThrowWhereThereIsNoEngine) {
   ConvProblem problem = SomeProblem();
   problem.shape.out_width += 5;
-  ConvPlans plans(H100(), "H100", std::make_shared<EngineCache>(""));
+  ConvPlans plans(H100(), nullptr, "H100", std::make_shared<EngineCache>(""));
   EXPECT_THROW(plans.Find(problem), DeviceError);
   EXPECT_THROW(plans.Find(problem), DeviceError);
 }
