@@ -56,8 +56,8 @@ Where it goes
   --json=FILE          all numbers, too
   --trace=FILE         where the time of some steps goes, of one more run of each row, for ui.perfetto.dev
 
-A strategy that fails is a row with its sentence; Ctrl-C ends with the rows that were measured. Ends with 0 when all rows were measured, 1 when one failed, 2 when the
-input was wrong.
+A strategy that fails is a row with its sentence; Ctrl-C ends with the rows that were measured. Ends with 0 when all
+rows were measured, 1 when one failed, 2 when the input was wrong.
 )";
 
 Status CheckFlags() {

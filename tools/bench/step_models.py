@@ -72,7 +72,8 @@ def yolov3_tiny(classes):
 SSDLITE_NORM = "{ epsilon: 0.001 momentum: 0.03 }"
 SSDLITE = (
     f"[model/ssd] {{ image_size: 320 separable_head: true head_norm {SSDLITE_NORM} "
-    "anchors { scales: [0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1] even_centres: true " + 6 * "map { aspect_ratios: [2, 3] } " + "} "
+    "anchors { scales: [0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1] even_centres: true "
+    + 6 * "map { aspect_ratios: [2, 3] } " + "} "
     f"backbone {{ [backbone/mobilenet_v3_large] {{ norm {SSDLITE_NORM} map_strides: [16, 32] expanded_maps: true "
     "extra_channels: [512, 256, 256, 128] reduced_tail: true pixels: SYMMETRIC initial_deviation: 0.03 } } }")
 

@@ -17,8 +17,8 @@ struct TraceOptions {
 };
 
 // `steps` is "FROM:TO" (TO is not included), or empty for 20 steps after the first 5 of a run of [first_step,
-// total_steps), as far as there are so many. Of a range that begins before first_step
-// the rest, which may be no trace. InvalidArgument for what is no range of steps from 0 to total_steps.
+// total_steps), as far as there are so many. Of a range that begins before first_step the rest, which
+// may be no trace. InvalidArgument for what is no range of steps from 0 to total_steps.
 StatusOr<TraceOptions> MakeTraceOptions(const std::string& file, const std::string& steps, int64_t first_step,
                                         int64_t total_steps);
 

@@ -1,5 +1,5 @@
-// Warm-up, which all schedules have: in a line (Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 2.2), or by
-// a power of the share of its steps, as Darknet's burn_in does it by the fourth.
+// Warm-up, which all schedules have: in a line (Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 2.2), or
+// by a power of the share of its steps, as Darknet's burn_in does it by the fourth.
 #ifndef TRIREME_CORE_TRAIN_SCHEDULES_WARMUP_H_
 #define TRIREME_CORE_TRAIN_SCHEDULES_WARMUP_H_
 

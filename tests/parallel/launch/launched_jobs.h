@@ -43,8 +43,7 @@ inline std::string Read(const std::string& path) {
 }
 
 inline std::string NewFolder() {
-  const char* root = getenv("TEST_TMPDIR");
-  std::string path = std::string(root != nullptr ? root : "/tmp") + "/launch.XXXXXX";
+  std::string path = ::testing::TempDir() + "/launch.XXXXXX";
   EXPECT_NE(mkdtemp(path.data()), nullptr);
   return path;
 }

@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/core/testing/temporary_folder.h"
 
 namespace trireme {
 namespace {
@@ -27,10 +27,6 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 class GuardedShell {
  public:
   GuardedShell(RestartOptions options, const std::string& command) {
-    const char* root = std::getenv("TEST_TMPDIR");
-    std::string folder = absl::StrCat(root != nullptr ? root : "/tmp", "/restarts.XXXXXX");
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
-    file_ = folder + "/attempts";
     pid_ = fork();
     if (pid_ != 0) return;
     const std::string variables = absl::StrCat("GUARD=", getpid(), "; FILE=", file_, "; ");
@@ -63,7 +59,8 @@ class GuardedShell {
   }
 
  private:
-  std::string file_;
+  const testing::TemporaryFolder folder_;
+  const std::string file_ = folder_ / "attempts";
   pid_t pid_ = -1;
   bool ended_ = false;
 };
