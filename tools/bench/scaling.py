@@ -8,7 +8,8 @@ Both share the same global batch. Rounds alternate, and each ratio is of runs th
 the speed-up, the share of a step in which a worker does nothing but wait for the other, and bytes sent against the
 least an all-reduce sends. What the machine itself has to give is measured beside it: the speed-up of two trainings at
 once that know nothing of each other, whose cores share caches, memory and clock. Where others use the machine, twice
-the ratio of processor times (of a step, all threads) says what the speed-up would be if no worker ever waited.
+the ratio of processor times (of a step, all threads) says what the speed-up would be if no worker ever waited; and
+where its speed varies from minute to minute, the fastest steps of all rounds are what is least disturbed.
 """
 
 import argparse
@@ -69,6 +70,7 @@ class Job:
         steps = [event for event in events if event["event"] == "step"][warmup:]
         return {
             "rate": statistics.median(step["images_per_second"] for step in steps),
+            "fastest": max(step["images_per_second"] for step in steps),
             "exposed": statistics.median(step["peer_wait"] for step in steps),
             "data": statistics.median(step["data_wait"] for step in steps),
             # The first of them tells of a step of the warm-up.
@@ -112,6 +114,10 @@ def main():
         if args.json:
             print(json.dumps({"one": ones[-1], "two": twos[-1], "apart": apart[-1]}), flush=True)
     rounds = list(zip(ones, twos, [sum(job["rate"] for job in jobs) for jobs in apart]))
+
+    def fastest(runs):
+        return max(run["fastest"] for run in runs)
+
     print(f"one worker    {spread([one['rate'] for one in ones], '{:.2f}'.format)} images/s, "
           f"{spread([one['processor'] for one in ones], '{:.2f}'.format)} s of processor time a step")
     print(f"two workers   {spread([two['rate'] for two in twos], '{:.2f}'.format)} images/s, "
@@ -121,6 +127,8 @@ def main():
           f"{spread([2 * one['processor'] / two['processor'] for one, two, _ in rounds], '{:.2f}'.format)}")
     print(f"  of two that never talk {spread([rate / one['rate'] for one, _, rate in rounds], '{:.2f}'.format)}; "
           f"two workers do {spread([two['rate'] / rate for _, two, rate in rounds], '{:.2f}'.format)} of their images/s")
+    print(f"  of the fastest steps {fastest(twos) / fastest(ones):.2f}; of two that never talk "
+          f"{sum(map(fastest, zip(*apart))) / fastest(ones):.2f}")
     print(f"exposed       {spread([two['exposed'] for two in twos], '{:.1%}'.format)} of a step")
     print(f"data          {spread([two['data'] for two in twos], '{:.1%}'.format)} of a step")
     print(f"bytes         {spread([two['bytes'] / two['bound'] for two in twos], '{:.4f}'.format)} of 2(n-1)/n")
