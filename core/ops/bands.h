@@ -28,32 +28,19 @@ void ForUnits(Stream& stream, int64_t units, int64_t scratch_floats, const Body&
       1);
 }
 
-// All channels of rows [begin, end), for a body with Tile. All rows of some channels, then of the next, as those of
-// neighbouring rows read much of the same.
-template <class Body>
-void RunTiles(const Body& body, int64_t begin, int64_t end, int64_t channels) {
-  int64_t c = 0;
-  for (; c + kTileLanes <= channels; c += kTileLanes) {
-    for (int64_t row = begin; row < end; ++row) body.template Tile<kTileLanes>(row, c);
-  }
-  for (; c + kHalfTileLanes <= channels; c += kHalfTileLanes) {
-    for (int64_t row = begin; row < end; ++row) body.template Tile<kHalfTileLanes>(row, c);
-  }
-  for (; c < channels; ++c) {
-    for (int64_t row = begin; row < end; ++row) body.template Tile<1>(row, c);
-  }
+// Rows of a map, in blocks that have partial sums of their own: their number depends on that of the rows alone.
+inline int64_t RowBlocksOf(int64_t rows) {
+  const int64_t size = internal::RowsOfBlock(rows);
+  return std::max<int64_t>(1, (rows + size - 1) / size);
 }
 
-// All channels of rows [begin, end), for a body with Rows: as many rows at once as the nearest cache holds.
+// Calls body(block, begin, end) for each.
 template <class Body>
-void RunRows(const Body& body, int64_t begin, int64_t end, int64_t channels) {
-  const int64_t group = std::max<int64_t>(4, std::min<int64_t>(64, 4096 / channels));
-  for (; begin < end; begin += group) {
-    const int64_t stop = std::min(end, begin + group);
-    int64_t c = 0;
-    for (; c + kPieceLanes <= channels; c += kPieceLanes) body.template Rows<kPieceLanes>(begin, stop, c);
-    for (; c < channels; ++c) body.template Rows<1>(begin, stop, c);
-  }
+void ForRowBlocks(Stream& stream, int64_t rows, const Body& body) {
+  const int64_t size = internal::RowsOfBlock(rows);
+  HostParallelFor(
+      stream, RowBlocksOf(rows), [=](int64_t block) { body(block, block * size, std::min(rows, (block + 1) * size)); },
+      1);
 }
 
 // The sums of both, [units, 2, channels], over the units: [2, channels].
@@ -61,28 +48,14 @@ inline Tensor TotalOfUnits(Stream& stream, const Tensor& partial, int64_t units,
   return ColumnSums<1>(stream, units, 2 * channels, SumPartials{partial.data<double>(), 2 * channels});
 }
 
-// Writes rows [begin, end) of the source, as the convolution reads them, where row `begin` lies at `to`.
-inline void ReadRows(const ConvSource& source, int64_t channels, int64_t begin, int64_t end, float* to) {
-  RunRows(Normalize<float, false>{source.data, nullptr, source.scale, source.shift, to - begin * channels,
-                                  source.activation, end, channels},
-          begin, end, channels);
-}
-
-// Writes rows [begin, end) of the gradient of a convolution's output, where row `begin` lies at `to`, and those of the
-// residual's.
-inline void WriteGradient(const ConvGradient& g, int64_t channels, int64_t begin, int64_t end, float* to) {
-  const GradientBefore<float> before{g.gradient, g.y, g.scale, g.shift, g.activation};
-  RunRows(
-      Backpropagate<float, false>{before, g.x, g.scale, g.b, g.d, to - begin * channels, g.of_residual, end, channels},
-      begin, end, channels);
-}
-
-// What the source's norm needs of its gradient, over rows [begin, end).
-inline void AddGradientMoments(const ConvSource& source, const float* gradient, int64_t channels, int64_t begin,
-                               int64_t end, double* sums) {
-  const GradientBefore<float> before{gradient, nullptr, source.scale, source.shift, source.activation};
-  SumRows<2>(GradientMoments<float, false>{before, source.data, source.mean, source.inverse_deviation, end, channels},
-             begin, end, channels, sums);
+// From sums of what `rows` values are above `base` [channels] and of the squares of that, to those of the values and
+// their squares.
+inline void MoveBase(const float* base, int64_t rows, int64_t channels, double* sums) {
+  for (int64_t c = 0; c < channels; ++c) {
+    const double by = base[c], above = sums[c];
+    sums[c] += static_cast<double>(rows) * by;
+    sums[channels + c] += by * (2 * above + static_cast<double>(rows) * by);
+  }
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "core/ops/conv_norm.h"
 
+#include "core/ops/bands.h"
 #include "core/ops/conv_norm_passes.h"
 #include "core/ops/gradient_sums.h"
+#include "core/ops/norm_kernels.h"
 #include "core/ops/normalize.h"
 #include "core/ops/sums.h"
 
@@ -20,21 +22,26 @@ struct DeferredNorm {
 
 namespace {
 
-ConvSource SourceOf(const NormedMap& map) {
+ConvSource SourceOf(const Tensor& raw, const NormStatistics& s, Activation activation) {
   ConvSource source;
-  if (map.deferred() == nullptr) {
-    source.data = map.written().value().data<float>();
+  source.data = raw.data<float>();
+  source.scale = s.scale.data<float>();
+  source.shift = s.shift.data<float>();
+  source.mean = s.mean.data<float>();
+  source.inverse_deviation = s.inverse_deviation.data<float>();
+  source.activation = activation;
+  return source;
+}
+
+ConvSource SourceOf(const NormedMap& map) {
+  if (map.deferred() != nullptr) {
+    const DeferredNorm& d = *map.deferred();
+    ConvSource source = SourceOf(d.raw.value(), d.statistics, d.activation);
+    if (!d.wants_sums) source.mean = source.inverse_deviation = nullptr;
     return source;
   }
-  const DeferredNorm& d = *map.deferred();
-  source.data = d.raw.value().data<float>();
-  source.scale = d.statistics.scale.data<float>();
-  source.shift = d.statistics.shift.data<float>();
-  if (d.wants_sums) {
-    source.mean = d.statistics.mean.data<float>();
-    source.inverse_deviation = d.statistics.inverse_deviation.data<float>();
-  }
-  source.activation = d.activation;
+  ConvSource source;
+  source.data = map.written().value().data<float>();
   return source;
 }
 
@@ -45,11 +52,27 @@ Tensor NormalizeAll(const Tensor& raw, const Var& residual, const NormStatistics
                     Stream& stream) {
   const int64_t channels = raw.dim(-1), rows = raw.size() / channels;
   const Tensor y = Tensor::Empty(stream.device(), raw.shape());
-  ForTiles(stream, rows, channels,
-           Normalize<float, false>{raw.data<float>(), residual.defined() ? residual.value().data<float>() : nullptr,
-                                   s.scale.data<float>(), s.shift.data<float>(), y.data<float>(), activation, rows,
-                                   channels});
+  const ConvSource source = SourceOf(raw, s, activation);
+  const float* add = residual.defined() ? residual.value().data<float>() : nullptr;
+  float* to = y.data<float>();
+  ForRowBlocks(stream, rows, [=](int64_t, int64_t begin, int64_t end) {
+    WidestNormKernels().read(source, add, channels, begin, end, to + begin * channels);
+  });
   return y;
+}
+
+// What the norm behind `raw` needs of the gradient of its activation's result: float64 [2, channels].
+Tensor GradientSumsOf(const Tensor& raw, const NormStatistics& s, Activation activation, const Tensor& gradient,
+                      Stream& stream) {
+  const int64_t channels = raw.dim(-1), rows = raw.size() / channels, blocks = RowBlocksOf(rows);
+  const Tensor partial = Tensor::Zeros(stream.device(), {blocks, 2 * channels}, DataType::kFloat64);
+  const ConvSource source = SourceOf(raw, s, activation);
+  const float* from = gradient.data<float>();
+  double* sums = partial.data<double>();
+  ForRowBlocks(stream, rows, [=](int64_t block, int64_t begin, int64_t end) {
+    WidestNormKernels().add_gradient_moments(source, from, channels, begin, end, sums + block * 2 * channels);
+  });
+  return TotalOfUnits(stream, partial, blocks, channels);
 }
 
 struct Backward {
@@ -69,8 +92,7 @@ struct Backward {
 
   void Run(Tensor gradient, Stream& stream) const {
     const float* y = output.defined() ? output.data<float>() : nullptr;
-    const Tensor coefficients =
-        CoefficientsFrom({gradient.data<float>(), y, s.scale.data<float>(), s.shift.data<float>(), activation}, stream);
+    const Tensor coefficients = CoefficientsFrom(gradient, stream);
     const Var& to = GradientOf(x);
     if (!to.requires_gradient() && !weight.requires_gradient() && !residual.requires_gradient()) return;
     Tensor of_residual;
@@ -104,11 +126,15 @@ struct Backward {
 
  private:
   // Adds to the gradients of gamma and beta; b and d of Backpropagate, or undefined where statistics are constants.
-  Tensor CoefficientsFrom(const GradientBefore<float>& before, Stream& stream) const {
+  Tensor CoefficientsFrom(const Tensor& gradient, Stream& stream) const {
     if (!WantsSums()) return Tensor();
     const int64_t channels = raw.dim(-1), rows = raw.size() / channels;
     Tensor sums = deferred != nullptr ? deferred->gradient_sums : Tensor();
-    if (!sums.defined()) {
+    if (!sums.defined() && !output.defined()) {
+      sums = GradientSumsOf(raw, s, activation, gradient, stream);
+    } else if (!sums.defined()) {
+      const GradientBefore<float> before{gradient.data<float>(), output.data<float>(), s.scale.data<float>(),
+                                         s.shift.data<float>(), activation};
       sums = ColumnSums<2>(stream, rows, channels,
                            GradientMoments<float, false>{before, raw.data<float>(), s.mean.data<float>(),
                                                          s.inverse_deviation.data<float>(), rows, channels});

@@ -9,11 +9,17 @@ bool IsPointwise(const ConvShape& s) {
   return s.groups == 1 && s.kernel_height == 1 && s.kernel_width == 1 && s.stride == 1 && s.padding == 0;
 }
 
+// What mobile networks have.
+bool HasDepthwisePasses(const ConvShape& s) {
+  const bool is_known = s.kernel_height == s.kernel_width && (s.kernel_width == 3 || s.kernel_width == 5);
+  return IsDepthwise(s) && is_known && s.stride <= 2 && s.dilation == 1;
+}
+
 }  // namespace
 
 const ConvNormPasses* FindConvNormPasses(const ConvShape& shape) {
   if (IsPointwise(shape)) return &kPointwiseConvNorm;
-  return IsDepthwise(shape) ? &kDepthwiseConvNorm : nullptr;
+  return HasDepthwisePasses(shape) ? &kDepthwiseConvNorm : nullptr;
 }
 
 }  // namespace trireme::ops

@@ -56,7 +56,7 @@ struct ConvNormPasses {
 
 // Of 1x1 convolutions of stride 1, which are matrix products of all places with the filters (pointwise_conv_norm.cc).
 extern const ConvNormPasses kPointwiseConvNorm;
-// depthwise_conv_norm.cc
+// Of depthwise convolutions with 3x3 or 5x5 filters, stride 1 or 2 and no dilation (depthwise_conv_norm.cc).
 extern const ConvNormPasses kDepthwiseConvNorm;
 
 // Null: there are none for the shape.

@@ -1,5 +1,4 @@
-// The bodies of depthwise convolutions, for whole maps (depthwise_conv.cc) and for bands of their rows
-// (depthwise_conv_norm.cc). Private to core/ops.
+// The bodies of depthwise convolutions, for depthwise_conv.cc. Private to core/ops.
 #ifndef TRIREME_CORE_OPS_DEPTHWISE_BODIES_H_
 #define TRIREME_CORE_OPS_DEPTHWISE_BODIES_H_
 
@@ -47,7 +46,6 @@ struct Gather {
   T* to;
   bool relu;
   int64_t from_height, from_width, to_height, to_width, channels;
-  int64_t margin;  // columns of zeros on both sides of each row of the source, in memory
   Axis axis;
   int kernel_height, kernel_width;
   // Places of a row that have the same taps, every down-th one, are cut into strips.
@@ -68,14 +66,14 @@ struct Gather {
     const int64_t last = columns.place + (kernel_width - 1 - columns.first) / columns.step * columns.place_step;
     const int64_t left = columns.place < last ? columns.place : last,
                   right = columns.place < last ? last : columns.place;
-    const T* image = from + (by_row.quotient * from_height * FromStride() + margin) * channels + c;
+    const T* image = from + by_row.quotient * from_height * from_width * channels + c;
     const int64_t to_step = axis.down * channels;
     T* line = to + ((by_row.quotient * to_height + y) * to_width + phase) * channels + c;
     for (int64_t next = begin; next < end; next += kRun) {
       // Some places are computed twice rather than few at a time.
       const int64_t j = next + kRun > end && end - begin >= kRun ? end - kRun : next;
       const Run run{rows, columns, j, end - j, c, image, line + j * to_step};
-      if (j + kRun <= end && left + j * axis.up >= -margin && right + (j + kRun - 1) * axis.up < from_width + margin) {
+      if (j + kRun <= end && left + j * axis.up >= 0 && right + (j + kRun - 1) * axis.up < from_width) {
         Compute<kLanes, true>(run);
       } else {
         Compute<kLanes, false>(run);
@@ -92,9 +90,7 @@ struct Gather {
     T* to;
   };
 
-  TRIREME_HD int64_t FromStride() const { return from_width + 2 * margin; }
-
-  // kInside: every tap of every place reads inside the image, or zeros of the margin.
+  // kInside: every tap of every place reads inside the image.
   template <int kLanes, bool kInside>
   TRIREME_HD void Compute(const Run& run) const {
     LaneList<kRun, kLanes> sums;
@@ -110,7 +106,7 @@ struct Gather {
     for (int ky = rows.first; ky < kernel_height; ky += rows.step, row += rows.place_step) {
       if (row < 0 || row >= from_height) continue;
       int64_t column = columns.place + run.first * axis.up;
-      const T* at = run.image + (row * FromStride() + column) * channels;
+      const T* at = run.image + (row * from_width + column) * channels;
       const float* tap = weight + (ky * kernel_width + columns.first) * channels + run.channel;
       for (int kx = columns.first; kx < kernel_width; kx += columns.step) {
         Lanes<kLanes> factor;
@@ -138,10 +134,9 @@ struct FilterSums {
   const T* output_gradient;
   double* partial;  // [blocks, taps, channels]
   int64_t in_height, in_width, out_height, out_width, channels;
-  int64_t first_row, stop_row, block_rows;  // of the output, whose images lie one below the other
+  int64_t rows, block_rows;  // of the output, whose images lie one below the other
   int64_t stride, padding, dilation;
   int kernel_height, kernel_width;
-  int64_t in_margin, out_margin;  // as Gather's
 
   // Places that are added up in float32 before the sum goes on in float64.
   static constexpr int64_t kShortSum = 256;
@@ -155,8 +150,8 @@ struct FilterSums {
     const int groups = kernel_width / kTaps;
     const Division by_group(row, groups), by_tap(by_group.quotient, kernel_height);
     const int64_t block = by_tap.quotient, ky = by_tap.rest, kx = by_group.rest * kTaps;
-    const int64_t first = first_row + block * block_rows;
-    const int64_t stop = first + block_rows < stop_row ? first + block_rows : stop_row;
+    const int64_t first = block * block_rows;
+    const int64_t stop = first + block_rows < rows ? first + block_rows : rows;
     double total[kTaps * kLanes];
     for (int v = 0; v < kTaps * kLanes; ++v) total[v] = 0;
     LaneList<kTaps, kLanes> sums;
@@ -167,17 +162,16 @@ struct FilterSums {
       const Division by_image(output_row, out_height);
       const int64_t source_row = by_image.rest * stride - padding + ky * dilation;
       if (source_row < 0 || source_row >= in_height) continue;
-      const T* gradient = output_gradient + (output_row * (out_width + 2 * out_margin) + out_margin) * channels + c;
+      const T* gradient = output_gradient + output_row * out_width * channels + c;
       int64_t column = kx * dilation - padding;
-      const int64_t in_row = (by_image.quotient * in_height + source_row) * (in_width + 2 * in_margin) + in_margin;
+      const int64_t in_row = (by_image.quotient * in_height + source_row) * in_width;
       const T* at = input + (in_row + column) * channels + c;
       // The places whose taps all read inside the image lie between those of the edges.
       int64_t x = 0;
-      for (; x < out_width && column < -in_margin;
-           ++x, column += stride, gradient += channels, at += stride * channels) {
+      for (; x < out_width && column < 0; ++x, column += stride, gradient += channels, at += stride * channels) {
         AddEdge(gradient, at, column, &sums);
       }
-      const int64_t last = in_width + in_margin - (kTaps - 1) * dilation;
+      const int64_t last = in_width - (kTaps - 1) * dilation;
       for (; x < out_width && column < last; ++x, column += stride, gradient += channels, at += stride * channels) {
         Lanes<kLanes> g;
         g.Load(gradient);

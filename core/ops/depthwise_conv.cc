@@ -59,7 +59,6 @@ void RunGather(const ConvShape& s, const Tensor& source, const Sides& from, cons
                          to.height,
                          to.width,
                          s.groups,
-                         0,
                          axis,
                          static_cast<int>(s.kernel_height),
                          static_cast<int>(s.kernel_width),
@@ -86,16 +85,13 @@ Tensor SumFilters(const ConvShape& s, const Tensor& input, const Tensor& output_
                                   s.out_height,
                                   s.out_width,
                                   s.groups,
-                                  0,
                                   rows,
                                   block_rows,
                                   s.stride,
                                   s.padding,
                                   s.dilation,
                                   static_cast<int>(s.kernel_height),
-                                  static_cast<int>(s.kernel_width),
-                                  0,
-                                  0};
+                                  static_cast<int>(s.kernel_width)};
   ForTiles(stream, blocks * s.kernel_height * (s.kernel_width / kTaps), s.groups, sums);
   return partial;
 }

@@ -1,6 +1,7 @@
 #include "core/ops/bands.h"
-#include "core/ops/depthwise_bodies.h"
 #include "core/ops/depthwise_conv.h"
+#include "core/ops/depthwise_kernels.h"
+#include "core/ops/norm_kernels.h"
 
 namespace trireme::ops {
 namespace {
@@ -9,29 +10,27 @@ struct Rows {
   int64_t begin, end;
 };
 
-// The rows of each image of the output, in bands.
+// The rows of each image of the output, in bands. Rows that lie outside of an image are zeros.
 struct BandCut {
   // So many that what a band reads fits into `floats`.
   BandCut(const ConvShape& s, int64_t floats) : shape(s) {
     const int64_t rows = floats / ((s.in_width + 2 * margin()) * s.in_channels);
-    const int64_t most = std::max<int64_t>(1, (rows - reach()) / s.stride + 1);
+    const int64_t most = std::max<int64_t>(1, (rows - s.kernel_height) / s.stride + 1);
     bands = (s.out_height + most - 1) / most;
     height = (s.out_height + bands - 1) / bands;
     bands = (s.out_height + height - 1) / height;
   }
 
-  int64_t reach() const { return (shape.kernel_height - 1) * shape.dilation + 1; }
   // Columns of zeros beside what a band reads, so that no tap reads past a row's ends.
-  int64_t margin() const { return std::max(shape.padding, (shape.kernel_width - 1) * shape.dilation - shape.padding); }
+  int64_t margin() const { return std::max(shape.padding, shape.kernel_width - 1 - shape.padding); }
   int64_t units() const { return shape.batch * bands; }
   // The band's own rows of the output.
   Rows Output(int64_t band) const { return {band * height, std::min(shape.out_height, (band + 1) * height)}; }
   // What they read.
   Rows Read(int64_t band) const {
     const Rows out = Output(band);
-    const int64_t begin = out.begin * shape.stride - shape.padding;
-    return {std::max<int64_t>(0, begin),
-            std::min(shape.in_height, (out.end - 1) * shape.stride - shape.padding + reach())};
+    return {out.begin * shape.stride - shape.padding,
+            (out.end - 1) * shape.stride - shape.padding + shape.kernel_height};
   }
   // The band's own rows of the input.
   Rows Input(int64_t band) const {
@@ -42,10 +41,8 @@ struct BandCut {
   // All rows of the output that read one of those, and the band's own.
   Rows Reached(int64_t band) const {
     const Rows in = Input(band), out = Output(band);
-    const int64_t first = in.begin + shape.padding - (reach() - 1);
-    const int64_t begin = first > 0 ? (first + shape.stride - 1) / shape.stride : 0;
-    return {std::min(begin, out.begin),
-            std::max(out.end, std::min(shape.out_height, (in.end - 1 + shape.padding) / shape.stride + 1))};
+    return {std::min(out.begin, FloorOf(in.begin + shape.padding - shape.kernel_height + 1)),
+            std::max(out.end, FloorOf(in.end - 1 + shape.padding) + 1)};
   }
   int64_t MostRows(Rows (BandCut::*of)(int64_t) const) const {
     int64_t most = 0;
@@ -55,124 +52,169 @@ struct BandCut {
 
   ConvShape shape;
   int64_t bands, height;
+
+ private:
+  int64_t FloorOf(int64_t place) const { return (place - (place < 0 ? shape.stride - 1 : 0)) / shape.stride; }
 };
 
-// Calls write(row, to) for rows [begin, end), which puts one of `width` floats there, and zeros beside it.
-template <class Write>
-void WriteWithMargins(const Rows& rows, int64_t width, int64_t margin, float* scratch, const Write& write) {
-  for (int64_t row = rows.begin; row < rows.end; ++row, scratch += width + 2 * margin) {
-    std::fill(scratch, scratch + margin, 0.0f);
-    write(row, scratch + margin);
-    std::fill(scratch + margin + width, scratch + 2 * margin + width, 0.0f);
-  }
-}
-
-Gather<float> GatherRows(const ConvShape& s, const Axis& axis, const float* filters, int64_t margin, bool forward) {
-  Gather<float> gather{};
-  gather.margin = margin;
-  gather.weight = filters;
-  gather.from_height = forward ? s.in_height : s.out_height;
-  gather.from_width = forward ? s.in_width : s.out_width;
-  gather.to_height = forward ? s.out_height : s.in_height;
-  gather.to_width = forward ? s.out_width : s.in_width;
-  gather.channels = s.groups;
-  gather.axis = axis;
-  gather.kernel_height = static_cast<int>(s.kernel_height);
-  gather.kernel_width = static_cast<int>(s.kernel_width);
-  gather.strip = std::max<int64_t>(1, (gather.to_width + axis.down - 1) / axis.down);
-  gather.strips = 1;
-  return gather;
-}
-
-// Of one image, which begins at `from` and `to`: rows [begin, end).
-void RunGather(Gather<float> gather, const float* from, float* to, const Rows& rows) {
-  gather.from = from;
-  gather.to = to;
-  RunTiles(gather, rows.begin * gather.axis.down, rows.end * gather.axis.down, gather.channels);
-}
-
-template <int kTaps>
-void AddFilters(const ConvShape& s, const float* input, int64_t in_margin, const float* output_gradient,
-                int64_t out_margin, const Rows& rows, double* sums) {
-  const FilterSums<float, kTaps> body{input,
-                                      output_gradient,
-                                      sums,
-                                      s.in_height,
-                                      s.in_width,
-                                      s.out_height,
-                                      s.out_width,
-                                      s.groups,
-                                      rows.begin,
-                                      rows.end,
-                                      rows.end - rows.begin,
-                                      s.stride,
-                                      s.padding,
-                                      s.dilation,
-                                      static_cast<int>(s.kernel_height),
-                                      static_cast<int>(s.kernel_width),
-                                      in_margin,
-                                      out_margin};
-  RunTiles(body, 0, s.kernel_height * (s.kernel_width / kTaps), s.groups);
-}
-
-void AddFiltersOf(const ConvShape& s, const float* input, int64_t in_margin, const float* output_gradient,
-                  int64_t out_margin, const Rows& rows, double* sums) {
-  switch (s.kernel_width) {
-    case 3:
-      return AddFilters<3>(s, input, in_margin, output_gradient, out_margin, rows, sums);
-    case 5:
-      return AddFilters<5>(s, input, in_margin, output_gradient, out_margin, rows, sums);
-    default:
-      return AddFilters<1>(s, input, in_margin, output_gradient, out_margin, rows, sums);
-  }
-}
-
-// Rows of an image of the source, as the convolution reads them.
-struct ReadBand {
-  ReadBand(const ConvShape& s, const ConvSource& source, int64_t margin)
-      : height(s.in_height),
-        width(s.in_width),
-        channels(s.groups),
-        source(source),
-        margin(source.scale == nullptr ? 0 : margin) {}
+// Rows of an image with their margins, and where they lie.
+struct Band {
+  int64_t height, width, channels, margin;
 
   int64_t Stride() const { return (width + 2 * margin) * channels; }
-  int64_t FloatsOf(int64_t rows) const { return source.scale == nullptr ? 0 : rows * Stride(); }
-  // Where row 0 of the image would lie, of which `rows` can be read. They are in `scratch` if not in memory.
-  const float* Read(int64_t image, const Rows& rows, float* scratch) const {
-    if (source.scale == nullptr) return source.data + image * height * width * channels;
-    WriteWithMargins(rows, width * channels, margin * channels, scratch, [&](int64_t row, float* to) {
-      const int64_t place = (image * height + row) * width;
-      ReadRows(source, channels, place, place + width, to);
-    });
-    return scratch - rows.begin * Stride();
-  }
 
-  int64_t height, width, channels;
-  ConvSource source;
-  int64_t margin;  // in places
+  // Calls write(row, to) for those of `rows` that the image has, which puts a row's width x channels floats there, and
+  // fills in the zeros around them. Returns where row 0, column 0 would lie.
+  template <class Write>
+  const float* Fill(const Rows& rows, float* scratch, const Write& write) const {
+    const int64_t beside = margin * channels;
+    float* to = scratch;
+    for (int64_t row = rows.begin; row < rows.end; ++row, to += Stride()) {
+      if (row < 0 || row >= height) {
+        std::fill(to, to + Stride(), 0.0f);
+        continue;
+      }
+      std::fill(to, to + beside, 0.0f);
+      write(row, to + beside);
+      std::fill(to + Stride() - beside, to + Stride(), 0.0f);
+    }
+    return scratch - rows.begin * Stride() + beside;
+  }
 };
+
+// Along one side of the maps, the places of a result that are `step` apart, from `phase` on. The j-th of them reads the
+// source's places j up + base, .., + taps - 1, through taps `first`, first + tap_step, ...
+struct AxisTaps {
+  int64_t phase, step, up, base;
+  int64_t taps, first, tap_step;
+
+  int64_t Begin(int64_t place) const { return place > phase ? (place - phase + step - 1) / step : 0; }
+};
+
+AxisTaps Forwards(int64_t kernel, const ConvShape& s) { return {0, 1, s.stride, -s.padding, kernel, 0, 1}; }
+
+// Place d of the input is read by places (d + padding - tap) / stride of the output, where that is whole.
+AxisTaps Backwards(int64_t kernel, const ConvShape& s, int64_t phase) {
+  const int64_t least = (phase + s.padding) % s.stride, taps = (kernel - least + s.stride - 1) / s.stride;
+  const int64_t last = least + (taps - 1) * s.stride;
+  return {phase, s.stride, 1, (phase + s.padding - last) / s.stride, taps, last, -s.stride};
+}
+
+// The places of a result that one set of filters [rows.taps, columns.taps, channels] makes.
+struct Gather {
+  AxisTaps rows, columns;
+  const float* filters;
+};
+
+struct Gathers {
+  std::vector<Gather> of;  // together all places
+  Tensor filters;
+};
+
+Gathers MakeGathers(const ConvShape& s, const Tensor& weight, bool forwards, Stream& stream) {
+  const int64_t channels = s.groups, kernel = s.kernel_width;
+  Gathers made;
+  const Tensor all = TransposedFilters(s, weight, stream);
+  made.filters = Tensor::Empty(stream.device(), all.shape());
+  float* to = made.filters.data<float>();
+  const int64_t phases = forwards ? 1 : s.stride;
+  for (int64_t phase = 0; phase < phases * phases; ++phase) {
+    Gather gather{};
+    gather.rows = forwards ? Forwards(s.kernel_height, s) : Backwards(s.kernel_height, s, phase / phases);
+    gather.columns = forwards ? Forwards(kernel, s) : Backwards(kernel, s, phase % phases);
+    gather.filters = to;
+    made.of.push_back(gather);
+    const float* from = all.data<float>();
+    const AxisTaps rows = gather.rows, columns = gather.columns;
+    HostParallelFor(stream, rows.taps * columns.taps, [=](int64_t i) {
+      const int64_t row = rows.first + i / columns.taps * rows.tap_step;
+      const int64_t column = columns.first + i % columns.taps * columns.tap_step;
+      const float* tap = from + (row * kernel + column) * channels;
+      std::copy(tap, tap + channels, to + i * channels);
+    });
+    to += rows.taps * columns.taps * channels;
+  }
+  return made;
+}
+
+// Of one image of a result [height, width, channels], which begins at `to`: rows [begin, end). `from` is where row 0,
+// column 0 of the source would lie. Adds to the sums of the results above the first of them, and of the squares of
+// that, unless they are null: of a single gather only.
+void RunGathers(const std::vector<Gather>& gathers, const float* from, const Band& band, const Rows& rows,
+                int64_t width, float* to, double* sums) {
+  const int64_t channels = band.channels;
+  for (const Gather& gather : gathers) {
+    const AxisTaps &down = gather.rows, &across = gather.columns;
+    const int64_t first = down.Begin(rows.begin);
+    GatherRows g{};
+    g.from = from + (first * down.up + down.base) * band.Stride() + across.base * channels;
+    g.from_row = band.Stride();
+    g.from_next = down.up * band.Stride();
+    g.filters = gather.filters;
+    g.filter_rows = down.taps;
+    g.taps = across.taps;
+    g.up = across.up;
+    g.channels = channels;
+    g.rows = down.Begin(rows.end) - first;
+    g.places = across.Begin(width);
+    g.to = to + ((down.phase + first * down.step) * width + across.phase) * channels;
+    g.to_row = down.step * width * channels;
+    g.to_place = across.step * channels;
+    g.sums = sums;
+    g.base = g.to;
+    WidestDepthwiseKernels().gather(g);
+  }
+}
+
+// Adds to the sums [taps, channels] over rows of the output. `input` and `gradient` are where row 0, column 0 lies.
+void AddFilterGradient(const ConvShape& s, const float* input, int64_t input_row, const float* gradient,
+                       int64_t gradient_row, const Rows& rows, double* sums) {
+  FilterGradient f{};
+  f.input = input + (rows.begin * s.stride - s.padding) * input_row - s.padding * s.groups;
+  f.input_row = input_row;
+  f.gradient = gradient + rows.begin * gradient_row;
+  f.gradient_row = gradient_row;
+  f.rows = rows.end - rows.begin;
+  f.places = s.out_width;
+  f.kernel = s.kernel_width;
+  f.stride = s.stride;
+  f.channels = s.groups;
+  f.sums = sums;
+  WidestDepthwiseKernels().add_filter_gradient(f);
+}
+
+// Fills the band with rows of an image of the source, as the convolution reads them.
+const float* ReadBand(const Band& band, const ConvSource& source, int64_t image, const Rows& rows, float* scratch) {
+  return band.Fill(rows, scratch, [&](int64_t row, float* to) {
+    const int64_t place = (image * band.height + row) * band.width;
+    if (source.scale == nullptr) {
+      const float* from = source.data + place * band.channels;
+      std::copy(from, from + band.width * band.channels, to);
+    } else {
+      WidestNormKernels().read(source, nullptr, band.channels, place, place + band.width, to);
+    }
+  });
+}
 
 Tensor Forward(const ConvShape& s, const ConvSource& source, const Tensor& weight, bool wants_sums, const Tensor& to,
                Stream& stream) {
   const int64_t channels = s.groups;
   const BandCut cut(s, 160 * 1024);
-  const ReadBand band_of(s, source, cut.margin());
+  const Band read{s.in_height, s.in_width, channels, cut.margin()};
   Tensor partial;
   if (wants_sums) partial = Tensor::Zeros(stream.device(), {cut.units(), 2 * channels}, DataType::kFloat64);
   double* sums = wants_sums ? partial.data<double>() : nullptr;
-  const Tensor filters = TransposedFilters(s, weight, stream);
-  const Gather<float> gather = GatherRows(s, ForwardAxis(s), filters.data<float>(), band_of.margin, true);
+  const Gathers gathers = MakeGathers(s, weight, /*forwards=*/true, stream);
   float* out = to.data<float>();
-  const int64_t scratch_floats = band_of.FloatsOf(cut.MostRows(&BandCut::Read));
-  ForUnits(stream, cut.units(), scratch_floats, [=](int64_t unit, float* scratch) {
+  ForUnits(stream, cut.units(), cut.MostRows(&BandCut::Read) * read.Stride(), [=](int64_t unit, float* scratch) {
     const int64_t image = unit / cut.bands, band = unit % cut.bands;
     const Rows rows = cut.Output(band);
     float* image_out = out + image * s.out_height * s.out_width * channels;
-    RunGather(gather, band_of.Read(image, cut.Read(band), scratch), image_out, rows);
-    if (sums == nullptr) return;
-    SumRows<2>(Moments<float>{image_out, channels}, rows.begin * s.out_width, rows.end * s.out_width, channels,
-               sums + unit * 2 * channels);
+    double* of_unit = sums == nullptr ? nullptr : sums + unit * 2 * channels;
+    RunGathers(gathers.of, ReadBand(read, source, image, cut.Read(band), scratch), read, rows, s.out_width, image_out,
+               of_unit);
+    if (of_unit == nullptr) return;
+    MoveBase(image_out + rows.begin * s.out_width * channels, (rows.end - rows.begin) * s.out_width, channels, of_unit);
   });
   return wants_sums ? TotalOfUnits(stream, partial, cut.units(), channels) : Tensor();
 }
@@ -181,39 +223,39 @@ Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight,
                 const Tensor& source_gradient, Stream& stream) {
   const int64_t channels = s.groups, width = s.kernel_height * s.kernel_width * channels;
   const BandCut cut(s, 96 * 1024);
-  const ReadBand band_of(s, source, cut.margin());
+  const Band read{s.in_height, s.in_width, channels, cut.margin()};
+  const Band reached{s.out_height, s.out_width, channels, cut.margin()};
   const bool wants_moments = source.mean != nullptr && source_gradient.defined();
   Tensor filter_partial, moment_partial;
   if (weight.requires_gradient()) {
-    filter_partial = Tensor::Empty(stream.device(), {cut.units(), width}, DataType::kFloat64);
+    filter_partial = Tensor::Zeros(stream.device(), {cut.units(), width}, DataType::kFloat64);
   }
   if (wants_moments) moment_partial = Tensor::Zeros(stream.device(), {cut.units(), 2 * channels}, DataType::kFloat64);
   double* filter_sums = filter_partial.defined() ? filter_partial.data<double>() : nullptr;
   double* moments = wants_moments ? moment_partial.data<double>() : nullptr;
   float* down = source_gradient.defined() ? source_gradient.data<float>() : nullptr;
-  const Tensor filters = TransposedFilters(s, weight.value(), stream);
-  const int64_t margin = cut.margin(), out_stride = (s.out_width + 2 * margin) * channels;
-  const Gather<float> gather = GatherRows(s, BackwardAxis(s), filters.data<float>(), margin, false);
-  const int64_t output_floats = cut.MostRows(&BandCut::Reached) * out_stride;
-  const int64_t input_floats = band_of.FloatsOf(cut.MostRows(&BandCut::Read));
+  const Gathers gathers = MakeGathers(s, weight.value(), /*forwards=*/false, stream);
+  const int64_t output_floats = cut.MostRows(&BandCut::Reached) * reached.Stride();
+  const int64_t input_floats = cut.MostRows(&BandCut::Read) * read.Stride();
   ForUnits(stream, cut.units(), output_floats + input_floats, [=](int64_t unit, float* scratch) {
     const int64_t image = unit / cut.bands, band = unit % cut.bands;
-    const Rows reached = cut.Reached(band), input = cut.Input(band);
-    WriteWithMargins(reached, s.out_width * channels, margin * channels, scratch, [&](int64_t row, float* to) {
+    const float* of_output = reached.Fill(cut.Reached(band), scratch, [&](int64_t row, float* to) {
       const int64_t place = (image * s.out_height + row) * s.out_width;
-      WriteGradient(gradient, channels, place, place + s.out_width, to);
+      WidestNormKernels().write_gradient(gradient, channels, place, place + s.out_width, to);
     });
-    const float* of_output = scratch - reached.begin * out_stride;
     if (filter_sums != nullptr) {
-      AddFiltersOf(s, band_of.Read(image, cut.Read(band), scratch + output_floats), band_of.margin, of_output, margin,
-                   cut.Output(band), filter_sums + unit * width);
+      const float* input = ReadBand(read, source, image, cut.Read(band), scratch + output_floats);
+      AddFilterGradient(s, input, read.Stride(), of_output, reached.Stride(), cut.Output(band),
+                        filter_sums + unit * width);
     }
     if (down == nullptr) return;
-    RunGather(gather, of_output, down + image * s.in_height * s.in_width * channels, input);
+    const Rows input = cut.Input(band);
+    RunGathers(gathers.of, of_output, reached, input, s.in_width, down + image * s.in_height * s.in_width * channels,
+               nullptr);
     if (moments == nullptr) return;
     const int64_t first = image * s.in_height;
-    AddGradientMoments(source, down, channels, (first + input.begin) * s.in_width, (first + input.end) * s.in_width,
-                       moments + unit * 2 * channels);
+    WidestNormKernels().add_gradient_moments(source, down, channels, (first + input.begin) * s.in_width,
+                                             (first + input.end) * s.in_width, moments + unit * 2 * channels);
   });
   if (filter_partial.defined()) {
     bool accumulate = false;

@@ -150,8 +150,9 @@ TRIREME_PIECES void AddTo(Sum* sums, int p, const PieceOf<kLanes>& value) {
 
 TRIREME_PIECES float Exp(float z) { return expf(z); }
 #ifndef __CUDACC__
-TRIREME_PIECES EightFloats Exp(EightFloats z) {
-  for (int l = 0; l < 8; ++l) z[l] = expf(z[l]);
+template <class Vector>
+TRIREME_PIECES Vector Exp(Vector z) {
+  for (unsigned l = 0; l < sizeof(Vector) / sizeof(float); ++l) z[l] = expf(z[l]);
   return z;
 }
 #endif

@@ -1,6 +1,7 @@
 #include "core/ops/bands.h"
 #include "core/ops/conv_cpu.h"
 #include "core/ops/gradient_sums.h"
+#include "core/ops/norm_kernels.h"
 
 namespace trireme::ops {
 namespace {
@@ -25,6 +26,8 @@ struct RowCut {
     const int64_t stop = std::min(rows, (b + 1) * block);
     for (int64_t begin = b * block; begin < stop; begin += band) body(begin, std::min(stop, begin + band));
   }
+
+  int64_t RowsOf(int64_t b) const { return std::min(rows, (b + 1) * block) - b * block; }
 
   int64_t rows, band, block, blocks;
 };
@@ -52,13 +55,17 @@ Tensor Forward(const ConvShape& s, const ConvSource& source, const Tensor& weigh
   const float* filters = weight.data<float>();
   float* out = to.data<float>();
   const bool as_it_lies = source.scale == nullptr;
-  ForUnits(stream, cut.blocks, as_it_lies ? 0 : cut.band * inputs, [=](int64_t block, float* scratch) {
+  const NormKernels& kernels = WidestNormKernels();
+  ForUnits(stream, cut.blocks, as_it_lies ? 0 : cut.band * inputs, [=, &kernels](int64_t block, float* scratch) {
+    const float* base = out + block * cut.block * outputs;
+    double* of_block = sums == nullptr ? nullptr : sums + block * 2 * outputs;
     cut.ForBands(block, [&](int64_t begin, int64_t end) {
-      if (!as_it_lies) ReadRows(source, inputs, begin, end, scratch);
+      if (!as_it_lies) kernels.read(source, nullptr, inputs, begin, end, scratch);
       const float* in = as_it_lies ? source.data + begin * inputs : scratch;
       MatmulCpu(false, true, end - begin, outputs, inputs, in, filters, 0, out + begin * outputs);
-      if (sums != nullptr) SumRows<2>(Moments<float>{out, outputs}, begin, end, outputs, sums + block * 2 * outputs);
+      if (of_block != nullptr) kernels.add_moments(out, base, outputs, begin, end, of_block);
     });
+    if (of_block != nullptr) MoveBase(base, cut.RowsOf(block), outputs, of_block);
   });
   return wants_sums ? TotalOfUnits(stream, partial, cut.blocks, outputs) : Tensor();
 }
@@ -76,21 +83,26 @@ Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight,
   double* moments = wants_moments ? moment_partial.data<double>() : nullptr;
   float* down = source_gradient.defined() ? source_gradient.data<float>() : nullptr;
   const int64_t of_output = cut.band * outputs;
-  ForUnits(stream, cut.blocks, of_output + (as_it_lies ? 0 : cut.band * inputs), [=](int64_t block, float* scratch) {
-    cut.ForBands(block, [&](int64_t begin, int64_t end) {
-      WriteGradient(gradient, outputs, begin, end, scratch);
-      if (filter_sums != nullptr) {
-        float* read = scratch + of_output;
-        if (!as_it_lies) ReadRows(source, inputs, begin, end, read);
-        MatmulCpu(true, false, outputs, inputs, end - begin, scratch, as_it_lies ? source.data + begin * inputs : read,
-                  begin == block * cut.block ? 0 : 1, filter_sums + block * width);
-      }
-      if (down != nullptr) {
-        MatmulCpu(false, false, end - begin, inputs, outputs, scratch, filters, 0, down + begin * inputs);
-        if (moments != nullptr) AddGradientMoments(source, down, inputs, begin, end, moments + block * 2 * inputs);
-      }
-    });
-  });
+  const NormKernels& kernels = WidestNormKernels();
+  ForUnits(stream, cut.blocks, of_output + (as_it_lies ? 0 : cut.band * inputs),
+           [=, &kernels](int64_t block, float* scratch) {
+             cut.ForBands(block, [&](int64_t begin, int64_t end) {
+               kernels.write_gradient(gradient, outputs, begin, end, scratch);
+               if (filter_sums != nullptr) {
+                 float* read = scratch + of_output;
+                 if (!as_it_lies) kernels.read(source, nullptr, inputs, begin, end, read);
+                 MatmulCpu(true, false, outputs, inputs, end - begin, scratch,
+                           as_it_lies ? source.data + begin * inputs : read, begin == block * cut.block ? 0 : 1,
+                           filter_sums + block * width);
+               }
+               if (down != nullptr) {
+                 MatmulCpu(false, false, end - begin, inputs, outputs, scratch, filters, 0, down + begin * inputs);
+                 if (moments != nullptr) {
+                   kernels.add_gradient_moments(source, down, inputs, begin, end, moments + block * 2 * inputs);
+                 }
+               }
+             });
+           });
   if (filter_partial.defined()) {
     const Tensor total = ColumnSums<1>(stream, cut.blocks, width, BlockFilters{filter_partial.data<float>(), width});
     AccumulateSums(weight, total.data<double>(), stream);
