@@ -122,6 +122,17 @@ Var AveragePool2d(Context& context, const Var& input, const PoolOptions& options
   });
 }
 
+void BackwardGlobalAveragePool(const Tensor& gradient, const Var& input, Stream& stream) {
+  const int64_t batch = input.dim(0), places = input.dim(1) * input.dim(2), channels = input.dim(3);
+  bool add = false;
+  const Tensor dx = input.GradientTarget(&add);
+  DispatchFloating(gradient.type(), [&](auto element) {
+    using T = decltype(element);
+    ForTiles(stream, batch * places, channels,
+             GlobalBackward<T>{gradient.data<T>(), dx.data<T>(), add, places, channels});
+  });
+}
+
 Var GlobalAveragePool(Context& context, const Var& input) {
   CHECK_EQ(input.shape().rank(), 4) << input.shape();
   const int64_t batch = input.dim(0), places = input.dim(1) * input.dim(2), channels = input.dim(3);
@@ -134,16 +145,9 @@ Var GlobalAveragePool(Context& context, const Var& input) {
     ForTiles(context.stream(), batch, channels,
              GlobalForward<T>{input.value().data<T>(), output.data<T>(), places, channels});
   });
-  return Record(context, "global_average_pool", output, {input},
-                [&device, type, input, batch, places, channels](Tensor gradient) {
-                  bool add = false;
-                  const Tensor dx = input.GradientTarget(&add);
-                  DispatchFloating(type, [&](auto element) {
-                    using T = decltype(element);
-                    ForTiles(device.compute_stream(), batch * places, channels,
-                             GlobalBackward<T>{gradient.data<T>(), dx.data<T>(), add, places, channels});
-                  });
-                });
+  return Record(context, "global_average_pool", output, {input}, [&device, input](const Tensor& gradient) {
+    BackwardGlobalAveragePool(gradient, input, device.compute_stream());
+  });
 }
 
 }  // namespace trireme::ops

@@ -1,7 +1,7 @@
 #include "core/ops/conv_norm.h"
 
 #include "core/ops/bands.h"
-#include "core/ops/conv_norm_passes.h"
+#include "core/ops/deferred_norm.h"
 #include "core/ops/gradient_sums.h"
 #include "core/ops/norm_kernels.h"
 #include "core/ops/normalize.h"
@@ -9,50 +9,11 @@
 
 namespace trireme::ops {
 
-struct DeferredNorm {
-  // What the convolution made. The gradient that this Var is given is that of the map behind norm and activation.
-  Var raw;
-  NormStatistics statistics;
-  Activation activation;
-  // Whether the norm's gradient needs sums. If one convolution alone reads the map, it leaves them here.
-  bool wants_sums = false;
-  int readers = 0;
-  Tensor gradient_sums;
-};
-
 namespace {
 
-ConvSource SourceOf(const Tensor& raw, const NormStatistics& s, Activation activation) {
-  ConvSource source;
-  source.data = raw.data<float>();
-  source.scale = s.scale.data<float>();
-  source.shift = s.shift.data<float>();
-  source.mean = s.mean.data<float>();
-  source.inverse_deviation = s.inverse_deviation.data<float>();
-  source.activation = activation;
-  return source;
-}
-
-ConvSource SourceOf(const NormedMap& map) {
-  if (map.deferred() != nullptr) {
-    const DeferredNorm& d = *map.deferred();
-    ConvSource source = SourceOf(d.raw.value(), d.statistics, d.activation);
-    if (!d.wants_sums) source.mean = source.inverse_deviation = nullptr;
-    return source;
-  }
-  ConvSource source;
-  source.data = map.written().value().data<float>();
-  return source;
-}
-
-// The Var that is given the map's gradient.
-const Var& GradientOf(const NormedMap& map) { return map.deferred() != nullptr ? map.deferred()->raw : map.written(); }
-
-Tensor NormalizeAll(const Tensor& raw, const Var& residual, const NormStatistics& s, Activation activation,
-                    Stream& stream) {
-  const int64_t channels = raw.dim(-1), rows = raw.size() / channels;
-  const Tensor y = Tensor::Empty(stream.device(), raw.shape());
-  const ConvSource source = SourceOf(raw, s, activation);
+Tensor NormalizeAll(const ConvSource& source, const Shape& shape, const Var& residual, Stream& stream) {
+  const int64_t channels = shape[3], rows = shape.size() / channels;
+  const Tensor y = Tensor::Empty(stream.device(), shape);
   const float* add = residual.defined() ? residual.value().data<float>() : nullptr;
   float* to = y.data<float>();
   ForRowBlocks(stream, rows, [=](int64_t, int64_t begin, int64_t end) {
@@ -61,16 +22,14 @@ Tensor NormalizeAll(const Tensor& raw, const Var& residual, const NormStatistics
   return y;
 }
 
-// What the norm behind `raw` needs of the gradient of its activation's result: float64 [2, channels].
-Tensor GradientSumsOf(const Tensor& raw, const NormStatistics& s, Activation activation, const Tensor& gradient,
-                      Stream& stream) {
-  const int64_t channels = raw.dim(-1), rows = raw.size() / channels, blocks = RowBlocksOf(rows);
+// What the source's norm needs of the gradient, `gradient` scaled by image: float64 [2, channels].
+Tensor GradientSumsOf(const ConvSource& source, const Tensor& gradient, const ImageScale& by_image, Stream& stream) {
+  const int64_t channels = gradient.dim(-1), rows = gradient.size() / channels, blocks = RowBlocksOf(rows);
   const Tensor partial = Tensor::Zeros(stream.device(), {blocks, 2 * channels}, DataType::kFloat64);
-  const ConvSource source = SourceOf(raw, s, activation);
   const float* from = gradient.data<float>();
   double* sums = partial.data<double>();
   ForRowBlocks(stream, rows, [=](int64_t block, int64_t begin, int64_t end) {
-    WidestNormKernels().add_gradient_moments(source, from, channels, begin, end, sums + block * 2 * channels);
+    WidestNormKernels().add_gradient_moments(source, from, by_image, channels, begin, end, sums + block * 2 * channels);
   });
   return TotalOfUnits(stream, partial, blocks, channels);
 }
@@ -92,7 +51,8 @@ struct Backward {
 
   void Run(Tensor gradient, Stream& stream) const {
     const float* y = output.defined() ? output.data<float>() : nullptr;
-    const Tensor coefficients = CoefficientsFrom(gradient, stream);
+    const ImageScale by_image = deferred != nullptr ? GradientScaleOf(*deferred) : ImageScale();
+    const Tensor coefficients = CoefficientsFrom(gradient, by_image, stream);
     const Var& to = GradientOf(x);
     if (!to.requires_gradient() && !weight.requires_gradient() && !residual.requires_gradient()) return;
     Tensor of_residual;
@@ -101,6 +61,7 @@ struct Backward {
     }
     ConvGradient of_raw{};
     of_raw.gradient = gradient.data<float>();
+    of_raw.by_image = by_image;
     of_raw.x = raw.data<float>();
     of_raw.y = y;
     of_raw.scale = s.scale.data<float>();
@@ -126,12 +87,12 @@ struct Backward {
 
  private:
   // Adds to the gradients of gamma and beta; b and d of Backpropagate, or undefined where statistics are constants.
-  Tensor CoefficientsFrom(const Tensor& gradient, Stream& stream) const {
+  Tensor CoefficientsFrom(const Tensor& gradient, const ImageScale& by_image, Stream& stream) const {
     if (!WantsSums()) return Tensor();
     const int64_t channels = raw.dim(-1), rows = raw.size() / channels;
     Tensor sums = deferred != nullptr ? deferred->gradient_sums : Tensor();
     if (!sums.defined() && !output.defined()) {
-      sums = GradientSumsOf(raw, s, activation, gradient, stream);
+      sums = GradientSumsOf(SourceOf(raw, s, activation), gradient, by_image, stream);
     } else if (!sums.defined()) {
       const GradientBefore<float> before{gradient.data<float>(), output.data<float>(), s.scale.data<float>(),
                                          s.shift.data<float>(), activation};
@@ -162,23 +123,21 @@ const ConvNormPasses* FindPasses(const Context& context, const ConvShape& shape,
 
 }  // namespace
 
-const Shape& NormedMap::shape() const { return GradientOf(*this).shape(); }
-
 Var WriteOut(Context& context, const NormedMap& map) {
-  if (map.deferred() == nullptr) return map.written();
-  DeferredNorm& d = *map.deferred();
-  ++d.readers;
+  if (map.deferred() == nullptr && map.gated() == nullptr) return map.written();
+  if (map.deferred() != nullptr) ++map.deferred()->readers;
   Stream& stream = context.stream();
-  const Var raw = d.raw;
-  return Record(context, "batch_norm", NormalizeAll(raw.value(), Var(), d.statistics, d.activation, stream), {raw},
-                [raw, &stream](Tensor gradient) { raw.AccumulateGradient(std::move(gradient), stream); });
+  const Var to = GradientOf(map);
+  return Record(context, "batch_norm", NormalizeAll(SourceOf(map), map.shape(), Var(), stream), {to},
+                [to, &stream](Tensor gradient) { to.AccumulateGradient(std::move(gradient), stream); });
 }
 
 NormedMap ConvBatchNorm(Context& context, const NormedMap& x, const Var& weight, const ConvOptions& conv,
                         const BatchNormState& state, const Var& residual, const BatchNormOptions& norm) {
   const ConvShape shape = ShapeOf(x.shape(), weight.shape(), conv);
   const DataType type = GradientOf(x).value().type();
-  const ConvNormPasses* const passes = FindPasses(context, shape, type, conv.relu, residual);
+  const ConvNormPasses* passes = FindPasses(context, shape, type, conv.relu, residual);
+  if (x.gated() != nullptr && passes != &kPointwiseConvNorm) passes = nullptr;
   if (passes == nullptr) {
     const Var made = Conv2d(context, WriteOut(context, x), weight, Var(), conv);
     return NormedMap(BatchNorm(context, made, state, residual, norm));
@@ -201,12 +160,11 @@ NormedMap ConvBatchNorm(Context& context, const NormedMap& x, const Var& weight,
                   [backward, &stream](Tensor gradient) { backward.Run(std::move(gradient), stream); });
   };
   if (residual.defined()) {
-    const Tensor y = NormalizeAll(raw, residual, s, norm.activation, stream);
+    const Tensor y = NormalizeAll(SourceOf(raw, s, norm.activation), extents, residual, stream);
     backward.output = OutputToKeep(y, residual, norm.activation);
     return NormedMap(record(y));
   }
-  backward.deferred =
-      std::make_shared<DeferredNorm>(DeferredNorm{Var(), s, norm.activation, backward.WantsSums(), 0, Tensor()});
+  backward.deferred = std::make_shared<DeferredNorm>(s, norm.activation, backward.WantsSums());
   backward.deferred->raw = record(raw);
   return NormedMap(backward.deferred);
 }

@@ -13,7 +13,15 @@
 
 namespace trireme::ops {
 
-// A map [N, H, W, C] as a convolution reads it: as it lies in memory, or behind a norm and an activation.
+// Factors and addends by image and channel, [N, C] each, of maps whose images have `places` rows.
+struct ImageScale {
+  const float* factor = nullptr;  // null: there are none
+  const float* addend = nullptr;  // null: 0
+  int64_t places = 0;
+};
+
+// A map [N, H, W, C] as a convolution reads it: as it lies in memory, or behind a norm and an activation, and behind
+// these a gate.
 struct ConvSource {
   const float* data = nullptr;
   // [C] each, of the norm; null: there is none.
@@ -23,12 +31,15 @@ struct ConvSource {
   const float* mean = nullptr;
   const float* inverse_deviation = nullptr;
   Activation activation = Activation::kNone;
+  // Of 1x1 convolutions only. With a gate, mean and inverse_deviation are null.
+  ImageScale gate;
 };
 
 // The gradient of a convolution's output x, which follows from `gradient`, that of y = activation(norm(x) [+
 // residual]).
 struct ConvGradient {
   const float* gradient;  // [N, H', W', C'], like x and y
+  ImageScale by_image;    // what it is to be scaled by; without a residual only
   const float* x;
   const float* y;  // null without a residual
   // [C'] each.

@@ -254,7 +254,7 @@ Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight,
                nullptr);
     if (moments == nullptr) return;
     const int64_t first = image * s.in_height;
-    WidestNormKernels().add_gradient_moments(source, down, channels, (first + input.begin) * s.in_width,
+    WidestNormKernels().add_gradient_moments(source, down, ImageScale(), channels, (first + input.begin) * s.in_width,
                                              (first + input.end) * s.in_width, moments + unit * 2 * channels);
   });
   if (filter_partial.defined()) {

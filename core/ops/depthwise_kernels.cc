@@ -37,7 +37,13 @@ struct TapsOfRun {
   template <class Use, int... kColumn>
   TRIREME_INLINE static void EachColumn(const float* source, int64_t step, const Use& use,
                                         std::integer_sequence<int, kColumn...>) {
-    (EachPlace<kColumn>(LoadVector<V>(source + kColumn * step), use, std::make_integer_sequence<int, kRun>()), ...);
+    (EachPlace<kColumn>(Held(LoadVector<V>(source + kColumn * step)), use, std::make_integer_sequence<int, kRun>()),
+     ...);
+  }
+  // In a register: otherwise GCC reads it anew for each tap.
+  TRIREME_INLINE static V Held(V value) {
+    __asm__("" : "+v"(value));
+    return value;
   }
   template <int kColumn, class Use, int... kPlace>
   TRIREME_INLINE static void EachPlace(const V& value, const Use& use, std::integer_sequence<int, kPlace...>) {

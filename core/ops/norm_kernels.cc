@@ -6,16 +6,28 @@
 namespace trireme::ops {
 namespace {
 
-// Calls use(channel, vector, begin, end) for all channels of some of the rows, then of the next: as many as the nearest
-// cache holds, and as float32 can add up.
-template <class Use>
+// Calls use(channel, vector, begin, end) for all channels of some of the rows, then of the next: kFloats of them, and
+// at least kLeast rows.
+template <int64_t kFloats, int64_t kLeast, class Use>
 TRIREME_INLINE inline void ForRows(int64_t begin, int64_t end, int64_t channels, const Use& use) {
-  int64_t group = 4096 / channels;
-  group = group < 8 ? 8 : group > 32 ? 32 : group;
+  int64_t group = kFloats / channels;
+  group = group < kLeast ? kLeast : group > 32 ? 32 : group;
   for (; begin < end; begin += group) {
     const int64_t stop = begin + group < end ? begin + group : end;
     ForVectors(channels, [&](int64_t c, auto vector) TRIREME_INLINE { use(c, vector, begin, stop); });
   }
+}
+
+// Where rows come from memory, which is fastest one value behind the other.
+template <class Use>
+TRIREME_INLINE inline void ForStreamedRows(int64_t begin, int64_t end, int64_t channels, const Use& use) {
+  ForRows<128, 1>(begin, end, channels, use);
+}
+
+// Where sums of several rows stay in registers: as many as the nearest cache holds, and float32 can add up.
+template <class Use>
+TRIREME_INLINE inline void ForSummedRows(int64_t begin, int64_t end, int64_t channels, const Use& use) {
+  ForRows<4096, 8>(begin, end, channels, use);
 }
 
 template <class V>
@@ -23,19 +35,45 @@ TRIREME_INLINE inline V LoadOr(const float* from, int64_t c, V otherwise) {
   return from != nullptr ? LoadVector<V>(from + c) : otherwise;
 }
 
-void Read(const ConvSource& source, const float* residual, int64_t channels, int64_t begin, int64_t end, float* to) {
+// Calls use(factor, addend, begin, end) for the rows of one image, then of the next; once for all, with null, where
+// nothing is scaled.
+template <class Use>
+TRIREME_INLINE inline void ForImages(const ImageScale& scale, int64_t channels, int64_t begin, int64_t end,
+                                     const Use& use) {
+  while (begin < end) {
+    const int64_t image = begin / scale.places,
+                  stop = (image + 1) * scale.places < end ? (image + 1) * scale.places : end;
+    use(scale.factor + image * channels, scale.addend == nullptr ? nullptr : scale.addend + image * channels, begin,
+        stop);
+    begin = stop;
+  }
+}
+
+template <bool kGated>
+void ReadRows(const ConvSource& source, const float* gate, const float* residual, int64_t channels, int64_t begin,
+              int64_t end, float* out) {
   const float* const from = source.data;
-  float* const out = to - begin * channels;
   ByActivation(source.activation, [&](auto activation) TRIREME_INLINE {
-    ForRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
+    ForStreamedRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
       using V = decltype(vector);
       const V slope = LoadVector<V>(source.scale + c), offset = LoadVector<V>(source.shift + c);
+      const V factor = LoadOr(kGated ? gate : nullptr, c, V{});
       for (int64_t at = first * channels + c; at < stop * channels; at += channels) {
         V value = LoadVector<V>(from + at) * slope + offset;
         if (residual != nullptr) value += LoadVector<V>(residual + at);
-        StoreVector(Activate(activation, value), out + at);
+        value = Activate(activation, value);
+        if constexpr (kGated) value *= factor;
+        StoreVector(value, out + at);
       }
     });
+  });
+}
+
+void Read(const ConvSource& source, const float* residual, int64_t channels, int64_t begin, int64_t end, float* to) {
+  float* const out = to - begin * channels;
+  if (source.gate.factor == nullptr) return ReadRows<false>(source, nullptr, residual, channels, begin, end, out);
+  ForImages(source.gate, channels, begin, end, [&](const float* gate, const float*, int64_t first, int64_t stop) {
+    ReadRows<true>(source, gate, residual, channels, first, stop, out);
   });
 }
 
@@ -51,54 +89,61 @@ TRIREME_INLINE inline V Before(A activation, const V& x, const float* y, const V
   }
 }
 
-template <bool kHasOutput, bool kHasResidual, class A>
-TRIREME_INLINE inline void WriteGradientRows(A activation, const ConvGradient& g, int64_t channels, int64_t begin,
-                                             int64_t end, float* to) {
-  float* const out = to - begin * channels;
-  ForRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
-    using V = decltype(vector);
-    const V slope = LoadVector<V>(g.scale + c), offset = LoadVector<V>(g.shift + c);
-    const V of_x = LoadOr(g.b, c, V{}), constant = LoadOr(g.b != nullptr ? g.d : nullptr, c, V{});
-    for (int64_t at = first * channels + c; at < stop * channels; at += channels) {
-      const V x = LoadVector<V>(g.x + at);
-      const V before = Before<kHasOutput>(activation, x, g.y + at, slope, offset, LoadVector<V>(g.gradient + at));
-      if constexpr (kHasResidual) StoreVector(before, g.of_residual + at);
-      V value = slope * before;
-      if (g.b != nullptr) value += of_x * x + constant;
-      StoreVector(value, out + at);
-    }
+template <bool kHasOutput, bool kHasResidual, bool kScaled>
+void WriteGradientRows(const ConvGradient& g, const float* factor, const float* addend, int64_t channels, int64_t begin,
+                       int64_t end, float* out) {
+  ByActivation(g.activation, [&](auto activation) TRIREME_INLINE {
+    ForStreamedRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
+      using V = decltype(vector);
+      const V slope = LoadVector<V>(g.scale + c), offset = LoadVector<V>(g.shift + c);
+      const V of_x = LoadOr(g.b, c, V{}), constant = LoadOr(g.b != nullptr ? g.d : nullptr, c, V{});
+      const V by = LoadOr(kScaled ? factor : nullptr, c, V{}), plus = LoadOr(kScaled ? addend : nullptr, c, V{});
+      for (int64_t at = first * channels + c; at < stop * channels; at += channels) {
+        const V x = LoadVector<V>(g.x + at);
+        V gradient = LoadVector<V>(g.gradient + at);
+        if constexpr (kScaled) gradient = gradient * by + plus;
+        const V before = Before<kHasOutput>(activation, x, g.y + at, slope, offset, gradient);
+        if constexpr (kHasResidual) StoreVector(before, g.of_residual + at);
+        V value = slope * before;
+        if (g.b != nullptr) value += of_x * x + constant;
+        StoreVector(value, out + at);
+      }
+    });
   });
 }
 
 void WriteGradient(const ConvGradient& g, int64_t channels, int64_t begin, int64_t end, float* to) {
-  ByActivation(g.activation, [&](auto activation) TRIREME_INLINE {
-    if (g.of_residual == nullptr) {
-      if (g.y == nullptr) {
-        WriteGradientRows<false, false>(activation, g, channels, begin, end, to);
-      } else {
-        WriteGradientRows<true, false>(activation, g, channels, begin, end, to);
-      }
-    } else if (g.y == nullptr) {
-      WriteGradientRows<false, true>(activation, g, channels, begin, end, to);
-    } else {
-      WriteGradientRows<true, true>(activation, g, channels, begin, end, to);
-    }
-  });
+  float* const out = to - begin * channels;
+  if (g.by_image.factor != nullptr) {
+    ForImages(g.by_image, channels, begin, end,
+              [&](const float* factor, const float* addend, int64_t first, int64_t stop) {
+                WriteGradientRows<false, false, true>(g, factor, addend, channels, first, stop, out);
+              });
+    return;
+  }
+  const auto write =
+      g.of_residual == nullptr
+          ? (g.y == nullptr ? WriteGradientRows<false, false, false> : WriteGradientRows<true, false, false>)
+          : (g.y == nullptr ? WriteGradientRows<false, true, false> : WriteGradientRows<true, true, false>);
+  write(g, nullptr, nullptr, channels, begin, end, out);
 }
 
-void AddGradientMoments(const ConvSource& source, const float* gradient, int64_t channels, int64_t begin, int64_t end,
-                        double* sums) {
+template <bool kScaled>
+void AddMomentsOfGradient(const ConvSource& source, const float* gradient, const float* factor, const float* addend,
+                          int64_t channels, int64_t begin, int64_t end, double* sums) {
   const float* const from = source.data;
   ByActivation(source.activation, [&](auto activation) TRIREME_INLINE {
-    ForRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
+    ForSummedRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
       using V = decltype(vector);
       const V slope = LoadVector<V>(source.scale + c), offset = LoadVector<V>(source.shift + c);
       const V mean = LoadVector<V>(source.mean + c), inverse = LoadVector<V>(source.inverse_deviation + c);
+      const V by = LoadOr(kScaled ? factor : nullptr, c, V{}), plus = LoadOr(kScaled ? addend : nullptr, c, V{});
       V total{}, product{};
       for (int64_t at = first * channels + c; at < stop * channels; at += channels) {
         const V x = LoadVector<V>(from + at);
-        const V before = Before<false>(activation, x, static_cast<const float*>(nullptr), slope, offset,
-                                       LoadVector<V>(gradient + at));
+        V behind = LoadVector<V>(gradient + at);
+        if constexpr (kScaled) behind = behind * by + plus;
+        const V before = Before<false>(activation, x, static_cast<const float*>(nullptr), slope, offset, behind);
         total += before;
         product += before * (x - mean);
       }
@@ -108,8 +153,36 @@ void AddGradientMoments(const ConvSource& source, const float* gradient, int64_t
   });
 }
 
+void AddGradientMoments(const ConvSource& source, const float* gradient, const ImageScale& by_image, int64_t channels,
+                        int64_t begin, int64_t end, double* sums) {
+  if (by_image.factor == nullptr) {
+    AddMomentsOfGradient<false>(source, gradient, nullptr, nullptr, channels, begin, end, sums);
+    return;
+  }
+  ForImages(by_image, channels, begin, end, [&](const float* factor, const float* addend, int64_t first, int64_t stop) {
+    AddMomentsOfGradient<true>(source, gradient, factor, addend, channels, first, stop, sums);
+  });
+}
+
+void AddProducts(const ConvSource& source, const float* gradient, int64_t channels, int64_t begin, int64_t end,
+                 double* sums) {
+  const float* const from = source.data;
+  ByActivation(source.activation, [&](auto activation) TRIREME_INLINE {
+    ForSummedRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
+      using V = decltype(vector);
+      const V slope = LoadVector<V>(source.scale + c), offset = LoadVector<V>(source.shift + c);
+      V total{};
+      for (int64_t at = first * channels + c; at < stop * channels; at += channels) {
+        const V value = Activate(activation, V(LoadVector<V>(from + at) * slope + offset));
+        total += gradient == nullptr ? value : V(value * LoadVector<V>(gradient + at));
+      }
+      AddVector(total, sums + c);
+    });
+  });
+}
+
 void AddMoments(const float* x, const float* base, int64_t channels, int64_t begin, int64_t end, double* sums) {
-  ForRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
+  ForSummedRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
     using V = decltype(vector);
     const V around = LoadVector<V>(base + c);
     V total{}, squares{};
@@ -125,6 +198,6 @@ void AddMoments(const float* x, const float* base, int64_t channels, int64_t beg
 
 }  // namespace
 
-const NormKernels TRIREME_KERNELS(kNormKernels) = {Read, WriteGradient, AddGradientMoments, AddMoments};
+const NormKernels TRIREME_KERNELS(kNormKernels) = {Read, WriteGradient, AddGradientMoments, AddProducts, AddMoments};
 
 }  // namespace trireme::ops

@@ -19,9 +19,13 @@ struct NormKernels {
   // Writes rows [begin, end) of the gradient of a convolution's output, where row `begin` lies at `to`, and those of
   // the residual's.
   void (*write_gradient)(const ConvGradient& g, int64_t channels, int64_t begin, int64_t end, float* to);
-  // Adds what the source's norm needs of its gradient over rows [begin, end): float64 [2, channels].
-  void (*add_gradient_moments)(const ConvSource& source, const float* gradient, int64_t channels, int64_t begin,
-                               int64_t end, double* sums);
+  // Adds what the source's norm needs of its gradient, `gradient` scaled by image, over rows [begin, end): float64 [2,
+  // channels].
+  void (*add_gradient_moments)(const ConvSource& source, const float* gradient, const ImageScale& by_image,
+                               int64_t channels, int64_t begin, int64_t end, double* sums);
+  // Adds the sums of the source before its gate, times `gradient` unless that is null: float64 [channels].
+  void (*add_products)(const ConvSource& source, const float* gradient, int64_t channels, int64_t begin, int64_t end,
+                       double* sums);
   // Adds the sums of what rows [begin, end) of x are above `base` [channels], and of its squares: float64 [2,
   // channels]. With a base near the values' mean float32 is enough for a few at a time.
   void (*add_moments)(const float* x, const float* base, int64_t channels, int64_t begin, int64_t end, double* sums);

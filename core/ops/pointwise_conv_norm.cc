@@ -98,7 +98,8 @@ Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight,
                if (down != nullptr) {
                  MatmulCpu(false, false, end - begin, inputs, outputs, scratch, filters, 0, down + begin * inputs);
                  if (moments != nullptr) {
-                   kernels.add_gradient_moments(source, down, inputs, begin, end, moments + block * 2 * inputs);
+                   kernels.add_gradient_moments(source, down, ImageScale(), inputs, begin, end,
+                                                moments + block * 2 * inputs);
                  }
                }
              });

@@ -24,6 +24,8 @@ Var AveragePool2d(Context& context, const Var& input, const PoolOptions& options
 
 // [N, H, W, C] to [N, C].
 Var GlobalAveragePool(Context& context, const Var& input);
+// Adds to the input's gradient what that of the averages [N, C] comes to.
+void BackwardGlobalAveragePool(const Tensor& gradient, const Var& input, Stream& stream);
 
 }  // namespace trireme::ops
 

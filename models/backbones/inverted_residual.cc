@@ -26,8 +26,8 @@ SqueezeExcitation::SqueezeExcitation(int64_t channels, int64_t squeezed, const I
     : fc1_(AddModule<Conv2d>("fc1", channels, squeezed, 1, WithRelu(), /*bias=*/true, initializer)),
       fc2_(AddModule<Conv2d>("fc2", squeezed, channels, 1, ops::ConvOptions(), /*bias=*/true, initializer)) {}
 
-Var SqueezeExcitation::Forward(Context& context, const Var& x) const {
-  const Var mean = ops::Reshape(context, ops::GlobalAveragePool(context, x), {x.dim(0), 1, 1, x.dim(3)});
+ops::NormedMap SqueezeExcitation::Forward(Context& context, const ops::NormedMap& x) const {
+  const Var mean = ops::Reshape(context, ops::GlobalAveragePool(context, x), {x.shape()[0], 1, 1, x.shape()[3]});
   return ops::HardSigmoidGate(context, x, fc2_.Forward(context, fc1_.Forward(context, mean)));
 }
 
@@ -72,7 +72,7 @@ ops::NormedMap InvertedResidual::Expand(Context& context, const Var& x) const {
 
 Var InvertedResidual::Project(Context& context, const ops::NormedMap& expanded, const Var& x) const {
   ops::NormedMap inner = depthwise_->Forward(context, expanded);
-  if (squeeze_ != nullptr) inner = ops::NormedMap(squeeze_->Forward(context, ops::WriteOut(context, inner)));
+  if (squeeze_ != nullptr) inner = squeeze_->Forward(context, inner);
   return ops::WriteOut(context, projection_->Forward(context, inner, adds_input_ ? x : Var()));
 }
 

@@ -16,7 +16,7 @@ namespace trireme {
 class SqueezeExcitation : public Module {
  public:
   SqueezeExcitation(int64_t channels, int64_t squeezed, const Initializer& initializer);
-  Var Forward(Context& context, const Var& x) const;
+  ops::NormedMap Forward(Context& context, const ops::NormedMap& x) const;
 
  private:
   const Conv2d& fc1_;

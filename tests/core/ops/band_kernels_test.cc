@@ -41,7 +41,7 @@ class BandKernels : public ::testing::Test {
 };
 
 // As many rows as are worked off in several groups.
-constexpr int64_t kRows = 77;
+constexpr int64_t kRows = 77, kPlaces = 20;  // of an image
 
 TEST_F(BandKernels, NormsAreTheSame) {
   for (const int64_t channels : kChannels) {
@@ -50,7 +50,9 @@ TEST_F(BandKernels, NormsAreTheSame) {
         SCOPED_TRACE(::testing::Message() << channels << " channels, activation " << static_cast<int>(activation)
                                           << (with_residual ? ", with a residual" : ""));
         const std::vector<float> x = Values(kRows * channels), gradient = Values(kRows * channels),
-                                 other = Values(kRows * channels), values = Values(6 * channels);
+                                 other = Values(kRows * channels), values = Values(6 * channels),
+                                 of_images = Values(2 * (kRows / kPlaces + 1) * channels);
+        const ImageScale by_image{of_images.data(), of_images.data() + (kRows / kPlaces + 1) * channels, kPlaces};
         ConvSource source;
         source.data = x.data();
         source.scale = values.data();
@@ -67,13 +69,17 @@ TEST_F(BandKernels, NormsAreTheSame) {
         g.b = values.data() + 4 * channels;
         g.d = values.data() + 5 * channels;
         g.activation = activation;
+        if (!with_residual) g.by_image = source.gate = by_image;
         const auto results = [&](const NormKernels& kernels) {
           std::vector<std::vector<float>> floats(3, std::vector<float>(kRows * channels, -7));
-          std::vector<std::vector<double>> doubles(2, std::vector<double>(2 * channels, 1));
+          std::vector<std::vector<double>> doubles(3, std::vector<double>(2 * channels, 1));
           if (with_residual) g.of_residual = floats[2].data();
           kernels.read(source, with_residual ? other.data() : nullptr, channels, 3, kRows, floats[0].data());
           kernels.write_gradient(g, channels, 3, kRows, floats[1].data());
-          kernels.add_gradient_moments(source, gradient.data(), channels, 3, kRows, doubles[0].data());
+          kernels.add_gradient_moments(source, gradient.data(), with_residual ? ImageScale() : by_image, channels, 3,
+                                       kRows, doubles[0].data());
+          kernels.add_products(source, with_residual ? gradient.data() : nullptr, channels, 3, kRows,
+                               doubles[2].data());
           kernels.add_moments(x.data(), other.data(), channels, 3, kRows, doubles[1].data());
           return std::make_pair(floats, doubles);
         };

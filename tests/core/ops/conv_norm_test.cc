@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "core/base/random.h"
+#include "core/ops/pointwise.h"
+#include "core/ops/pooling.h"
 #include "tests/core/testing/devices.h"
 
 namespace trireme {
@@ -33,11 +35,16 @@ struct Layer {
 
 enum class Way { kInOne, kApart };
 
+// What squeeze-and-excitation behind a layer has besides: nothing, another reader of the map, means that are read
+// behind the gate as well, a gate that does not learn.
+enum class Squeeze { kNone, kAlone, kBesideReader, kMeansAgain, kConstantGate };
+
 struct ChainSpec {
   Shape input;
   std::vector<LayerSpec> layers;
-  bool residual = false;       // the input is added behind the last layer
-  bool second_reader = false;  // the first layer's map goes into the loss, too
+  bool residual = false;             // the input is added behind the last layer
+  bool second_reader = false;        // the first layer's map goes into the loss, too
+  Squeeze squeeze = Squeeze::kNone;  // behind the last layer but one
   bool training = true;
   BatchNormMode mode = BatchNormMode::kPerWorker;
   bool constant_weights = false;
@@ -89,6 +96,7 @@ class Chain {
         map = NormedMap(ops::BatchNorm(context, made, l.state, residual, l.norm));
       }
       if (k == 0 && spec_.second_reader) first = ops::WriteOut(context, map);
+      if (k + 2 == layers_.size() && spec_.squeeze != Squeeze::kNone) map = Squeezed(context, map, &first);
     }
     const Var y = ops::WriteOut(context, map);
     Results results = {{"output", y.value().ToVector<float>()}};
@@ -100,6 +108,7 @@ class Chain {
       if (var.requires_gradient()) results.emplace_back(name, var.TakeGradient().ToVector<float>());
     };
     add("gradient of x", x_);
+    if (squeeze_.defined()) add("gradient of the gate's weight", squeeze_);
     for (size_t k = 0; k < layers_.size(); ++k) {
       const std::string of = " of layer " + std::to_string(k);
       add("gradient of weight" + of, layers_[k].weight);
@@ -112,6 +121,20 @@ class Chain {
   }
 
  private:
+  // `besides` is what else goes into the loss.
+  NormedMap Squeezed(Context& context, const NormedMap& map, Var* besides) {
+    const int64_t images = map.shape()[0], channels = map.shape()[3];
+    if (spec_.squeeze == Squeeze::kBesideReader) *besides = ops::WriteOut(context, map);
+    const Tensor weight = Values({channels, 1, 1, channels}, -0.5f, 0.5f);
+    squeeze_ = spec_.squeeze == Squeeze::kConstantGate ? Var(weight) : Var::Intermediate(weight);
+    const Var mean = ops::GlobalAveragePool(context, map);
+    const Var from = spec_.squeeze == Squeeze::kConstantGate ? Var(mean.value()) : mean;
+    const Var gate = ops::Conv2d(context, ops::Reshape(context, from, {images, 1, 1, channels}), squeeze_, Var(), {});
+    NormedMap gated = ops::HardSigmoidGate(context, map, gate);
+    if (spec_.squeeze == Squeeze::kMeansAgain) *besides = ops::GlobalAveragePool(context, map);
+    return gated;
+  }
+
   Tensor Values(const Shape& shape, float low, float high) {
     std::vector<float> values(shape.size());
     for (float& value : values) value = random_.Uniform(low, high);
@@ -123,6 +146,7 @@ class Chain {
   Random random_;
   Var x_;
   std::vector<Layer> layers_;
+  Var squeeze_;
 };
 
 Results RunChain(const ChainSpec& spec, Way way, int threads = 1) {
@@ -223,6 +247,30 @@ TEST(ConvBatchNorm, ChainsWithEveryActivation) {
     spec.second_reader = true;
     ExpectClose(RunChain(spec, Way::kInOne), RunChain(spec, Way::kApart), 1e-4);
   }
+}
+
+TEST(ConvBatchNorm, SqueezeAndExcitationIsMeansAndGate) {
+  for (const Squeeze squeeze :
+       {Squeeze::kAlone, Squeeze::kBesideReader, Squeeze::kMeansAgain, Squeeze::kConstantGate}) {
+    for (const bool training : {true, false}) {
+      for (const bool behind_depthwise : {true, false}) {
+        SCOPED_TRACE(::testing::Message() << "squeeze " << static_cast<int>(squeeze) << ", training " << training
+                                          << ", behind a depthwise layer " << behind_depthwise);
+        ChainSpec spec{{3, 14, 10, 16}, {Pointwise(40)}};
+        if (behind_depthwise) spec.layers.push_back(Depthwise(5, 2));
+        spec.layers.push_back(Pointwise(24));
+        spec.squeeze = squeeze;
+        spec.training = training;
+        ExpectClose(RunChain(spec, Way::kInOne), RunChain(spec, Way::kApart), 1e-4);
+      }
+    }
+  }
+}
+
+TEST(ConvBatchNorm, GatedMapsAreReadByOtherConvolutionsToo) {
+  ChainSpec spec{{2, 9, 10, 8}, {Pointwise(24), Depthwise(3, 1)}};
+  spec.squeeze = Squeeze::kAlone;
+  ExpectClose(RunChain(spec, Way::kInOne), RunChain(spec, Way::kApart), 1e-4);
 }
 
 TEST(ConvBatchNorm, AddsAResidualBeforeTheActivation) {
