@@ -29,15 +29,6 @@ bool IsLeftOver(const std::string& folder) {
   return owner.ok() && HasSurelyEnded(*owner);
 }
 
-void RemoveLeftOvers(const std::string& root) {
-  std::error_code error;
-  std::vector<std::string> folders;
-  for (fs::directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
-    if (absl::StartsWith(at->path().filename().string(), kPrefix)) folders.push_back(at->path().string());
-  }
-  for (const std::string& folder : folders) RemoveIfLeftOver(folder);
-}
-
 }  // namespace
 
 std::string TemporaryFolder() {
@@ -45,8 +36,17 @@ std::string TemporaryFolder() {
   return root != nullptr && *root != '\0' ? root : "/tmp";
 }
 
+void RemoveLeftOvers() {
+  std::error_code error;
+  std::vector<std::string> folders;
+  for (fs::directory_iterator at(TemporaryFolder(), error), end; !error && at != end; at.increment(error)) {
+    if (absl::StartsWith(at->path().filename().string(), kPrefix)) folders.push_back(at->path().string());
+  }
+  for (const std::string& folder : folders) RemoveIfLeftOver(folder);
+}
+
 StatusOr<std::string> MakePrivateFolder() {
-  RemoveLeftOvers(TemporaryFolder());
+  RemoveLeftOvers();
   std::string path = absl::StrCat(TemporaryFolder(), "/", kPrefix, "XXXXXX");
   if (mkdtemp(path.data()) == nullptr) {
     const int error = errno;

@@ -11,8 +11,11 @@ namespace trireme {
 // $TMPDIR or /tmp.
 std::string TemporaryFolder();
 
-// An empty folder there that only this user can read, with a name nobody can guess, for jobs within this machine. Takes
-// away what jobs of this user have left there whose process surely has ended.
+// Takes away what jobs of this user have left there whose process surely has ended.
+void RemoveLeftOvers();
+
+// An empty folder there that only this user can read, with a name nobody can guess, for jobs within this machine.
+// Removes left-overs first.
 StatusOr<std::string> MakePrivateFolder();
 
 // Notes that `folder` is of a job led by this process.

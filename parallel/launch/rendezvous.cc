@@ -59,6 +59,8 @@ Status Answer(FileStore* store, const ProcessRank& place, double timeout_seconds
 }
 
 StatusOr<std::unique_ptr<Store>> Lead(const ProcessRank& place, const std::string& folder, double timeout_seconds) {
+  // A launcher's next attempt, or its next job, meets in a folder of another name.
+  if (place.rendezvous == TemporaryFolder()) RemoveLeftOvers();
   auto store = FileStore::Create(folder);
   if (absl::IsAlreadyExists(store.status()) && RemoveIfLeftOver(folder)) store = FileStore::Create(folder);
   if (absl::IsNotFound(store.status())) {

@@ -91,6 +91,28 @@ TEST(RanksTest, ProcessesOfTorchrunFindOneAnotherAndLeaveNothing) {
   }
 }
 
+// The next attempt meets in a folder of another name.
+TEST(RanksTest, WhatAKilledRankZeroLeavesGoesWithTorchrunsNextAttempt) {
+  const std::string temporary = NewFolder(), folder = NewFolder();
+  for (const char* attempt : {"0", "1"}) {
+    const bool killed = attempt == std::string("0");
+    std::vector<std::unique_ptr<Job>> jobs;
+    for (const int rank : {0, 1}) {
+      auto environment = Torchrun(rank, 2, "1234", temporary);
+      environment.emplace_back("TORCHELASTIC_RESTART_COUNT", attempt);
+      jobs.push_back(std::make_unique<Job>(2, killed ? "kill:0" : "say", environment, folder));
+    }
+    if (killed) {
+      EXPECT_EQ(jobs[0]->Wait(), 128 + SIGKILL);
+      kill(jobs[1]->pid(), SIGKILL);
+      jobs[1]->Wait();
+    } else {
+      for (const auto& job : jobs) EXPECT_EQ(job->Wait(), 0) << job->output();
+    }
+    EXPECT_EQ(fs::is_empty(temporary), !killed);
+  }
+}
+
 TEST(RanksTest, AFolderOfAnEarlierJobIsRefusedAndNobodyGoesOnInIt) {
   const std::string rendezvous = NewFolder(), folder = NewFolder();
   const auto environment = [&](int rank) {
