@@ -17,7 +17,7 @@ Tensor NormalizeAll(const ConvSource& source, const Shape& shape, const Var& res
   const float* add = residual.defined() ? residual.value().data<float>() : nullptr;
   float* to = y.data<float>();
   ForRowBlocks(stream, rows, [=](int64_t, int64_t begin, int64_t end) {
-    WidestNormKernels().read(source, add, channels, begin, end, to + begin * channels);
+    WidestNormKernels().read(source, add, channels, begin, end, to + begin * channels, TensorRows(channels));
   });
   return y;
 }

@@ -14,7 +14,7 @@ struct Rows {
 struct BandCut {
   // So many that what a band reads fits into `floats`.
   BandCut(const ConvShape& s, int64_t floats) : shape(s) {
-    const int64_t rows = floats / ((s.in_width + 2 * margin()) * s.in_channels);
+    const int64_t rows = floats / FloatsOfLineRows(s.in_width + 2 * margin(), s.in_channels);
     const int64_t most = std::max<int64_t>(1, (rows - s.kernel_height) / s.stride + 1);
     bands = (s.out_height + most - 1) / most;
     height = (s.out_height + bands - 1) / bands;
@@ -57,28 +57,39 @@ struct BandCut {
   int64_t FloorOf(int64_t place) const { return (place - (place < 0 ? shape.stride - 1 : 0)) / shape.stride; }
 };
 
-// Rows of an image with their margins, and where they lie.
+// Rows of an image with their margins, laid out as LineRows of all their places.
 struct Band {
   int64_t height, width, channels, margin;
+  int64_t most_rows;  // that are filled at a time
 
-  int64_t Stride() const { return (width + 2 * margin) * channels; }
+  int64_t places() const { return width + 2 * margin; }
+  int64_t RowStep() const { return places() * kLineLanes; }
+  RowLayout Layout() const { return LineRows(most_rows * places()); }
+  int64_t floats() const { return FloatsOfLineRows(most_rows * places(), channels); }
 
-  // Calls write(row, to) for those of `rows` that the image has, which puts a row's width x channels floats there, and
-  // fills in the zeros around them. Returns where row 0, column 0 would lie.
+  // Calls write(row, to) for those of `rows` that the image has, which puts a row's places there, and fills in the
+  // zeros around them. Returns where row 0, column 0 would lie.
   template <class Write>
   const float* Fill(const Rows& rows, float* scratch, const Write& write) const {
-    const int64_t beside = margin * channels;
     float* to = scratch;
-    for (int64_t row = rows.begin; row < rows.end; ++row, to += Stride()) {
+    for (int64_t row = rows.begin; row < rows.end; ++row, to += RowStep()) {
       if (row < 0 || row >= height) {
-        std::fill(to, to + Stride(), 0.0f);
+        ZeroPlaces(to, 0, places());
         continue;
       }
-      std::fill(to, to + beside, 0.0f);
-      write(row, to + beside);
-      std::fill(to + Stride() - beside, to + Stride(), 0.0f);
+      ZeroPlaces(to, 0, margin);
+      write(row, to + margin * kLineLanes);
+      ZeroPlaces(to, margin + width, places());
     }
-    return scratch - rows.begin * Stride() + beside;
+    return scratch - rows.begin * RowStep() + margin * kLineLanes;
+  }
+
+ private:
+  void ZeroPlaces(float* row, int64_t begin, int64_t end) const {
+    for (int64_t c = 0; c < channels; c += kLineLanes) {
+      float* line = row + Layout().Of(c);
+      std::fill(line + begin * kLineLanes, line + end * kLineLanes, 0.0f);
+    }
   }
 };
 
@@ -147,9 +158,10 @@ void RunGathers(const std::vector<Gather>& gathers, const float* from, const Ban
     const AxisTaps &down = gather.rows, &across = gather.columns;
     const int64_t first = down.Begin(rows.begin);
     GatherRows g{};
-    g.from = from + (first * down.up + down.base) * band.Stride() + across.base * channels;
-    g.from_row = band.Stride();
-    g.from_next = down.up * band.Stride();
+    g.from = from + (first * down.up + down.base) * band.RowStep() + across.base * kLineLanes;
+    g.from_line = band.Layout().line;
+    g.from_row = band.RowStep();
+    g.from_next = down.up * band.RowStep();
     g.filters = gather.filters;
     g.filter_rows = down.taps;
     g.taps = across.taps;
@@ -167,13 +179,15 @@ void RunGathers(const std::vector<Gather>& gathers, const float* from, const Ban
 }
 
 // Adds to the sums [taps, channels] over rows of the output. `input` and `gradient` are where row 0, column 0 lies.
-void AddFilterGradient(const ConvShape& s, const float* input, int64_t input_row, const float* gradient,
-                       int64_t gradient_row, const Rows& rows, double* sums) {
+void AddFilterGradient(const ConvShape& s, const float* input, const Band& read, const float* gradient,
+                       const Band& reached, const Rows& rows, double* sums) {
   FilterGradient f{};
-  f.input = input + (rows.begin * s.stride - s.padding) * input_row - s.padding * s.groups;
-  f.input_row = input_row;
-  f.gradient = gradient + rows.begin * gradient_row;
-  f.gradient_row = gradient_row;
+  f.input = input + (rows.begin * s.stride - s.padding) * read.RowStep() - s.padding * kLineLanes;
+  f.input_line = read.Layout().line;
+  f.input_row = read.RowStep();
+  f.gradient = gradient + rows.begin * reached.RowStep();
+  f.gradient_line = reached.Layout().line;
+  f.gradient_row = reached.RowStep();
   f.rows = rows.end - rows.begin;
   f.places = s.out_width;
   f.kernel = s.kernel_width;
@@ -185,13 +199,18 @@ void AddFilterGradient(const ConvShape& s, const float* input, int64_t input_row
 
 // Fills the band with rows of an image of the source, as the convolution reads them.
 const float* ReadBand(const Band& band, const ConvSource& source, int64_t image, const Rows& rows, float* scratch) {
+  const RowLayout layout = band.Layout();
   return band.Fill(rows, scratch, [&](int64_t row, float* to) {
     const int64_t place = (image * band.height + row) * band.width;
-    if (source.scale == nullptr) {
-      const float* from = source.data + place * band.channels;
-      std::copy(from, from + band.width * band.channels, to);
-    } else {
-      WidestNormKernels().read(source, nullptr, band.channels, place, place + band.width, to);
+    if (source.scale != nullptr) {
+      WidestNormKernels().read(source, nullptr, band.channels, place, place + band.width, to, layout);
+      return;
+    }
+    const float* from = source.data + place * band.channels;
+    for (int64_t x = 0; x < band.width; ++x, from += band.channels, to += layout.row) {
+      for (int64_t c = 0; c < band.channels; c += kLineLanes) {
+        std::copy(from + c, from + std::min(band.channels, c + kLineLanes), to + layout.Of(c));
+      }
     }
   });
 }
@@ -200,13 +219,13 @@ Tensor Forward(const ConvShape& s, const ConvSource& source, const Tensor& weigh
                Stream& stream) {
   const int64_t channels = s.groups;
   const BandCut cut(s, 160 * 1024);
-  const Band read{s.in_height, s.in_width, channels, cut.margin()};
+  const Band read{s.in_height, s.in_width, channels, cut.margin(), cut.MostRows(&BandCut::Read)};
   Tensor partial;
   if (wants_sums) partial = Tensor::Zeros(stream.device(), {cut.units(), 2 * channels}, DataType::kFloat64);
   double* sums = wants_sums ? partial.data<double>() : nullptr;
   const Gathers gathers = MakeGathers(s, weight, /*forwards=*/true, stream);
   float* out = to.data<float>();
-  ForUnits(stream, cut.units(), cut.MostRows(&BandCut::Read) * read.Stride(), [=](int64_t unit, float* scratch) {
+  ForUnits(stream, cut.units(), read.floats(), [=](int64_t unit, float* scratch) {
     const int64_t image = unit / cut.bands, band = unit % cut.bands;
     const Rows rows = cut.Output(band);
     float* image_out = out + image * s.out_height * s.out_width * channels;
@@ -223,8 +242,8 @@ Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight,
                 const Tensor& source_gradient, Stream& stream) {
   const int64_t channels = s.groups, width = s.kernel_height * s.kernel_width * channels;
   const BandCut cut(s, 96 * 1024);
-  const Band read{s.in_height, s.in_width, channels, cut.margin()};
-  const Band reached{s.out_height, s.out_width, channels, cut.margin()};
+  const Band read{s.in_height, s.in_width, channels, cut.margin(), cut.MostRows(&BandCut::Read)};
+  const Band reached{s.out_height, s.out_width, channels, cut.margin(), cut.MostRows(&BandCut::Reached)};
   const bool wants_moments = source.mean != nullptr && source_gradient.defined();
   Tensor filter_partial, moment_partial;
   if (weight.requires_gradient()) {
@@ -235,18 +254,15 @@ Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight,
   double* moments = wants_moments ? moment_partial.data<double>() : nullptr;
   float* down = source_gradient.defined() ? source_gradient.data<float>() : nullptr;
   const Gathers gathers = MakeGathers(s, weight.value(), /*forwards=*/false, stream);
-  const int64_t output_floats = cut.MostRows(&BandCut::Reached) * reached.Stride();
-  const int64_t input_floats = cut.MostRows(&BandCut::Read) * read.Stride();
-  ForUnits(stream, cut.units(), output_floats + input_floats, [=](int64_t unit, float* scratch) {
+  ForUnits(stream, cut.units(), reached.floats() + read.floats(), [=](int64_t unit, float* scratch) {
     const int64_t image = unit / cut.bands, band = unit % cut.bands;
     const float* of_output = reached.Fill(cut.Reached(band), scratch, [&](int64_t row, float* to) {
       const int64_t place = (image * s.out_height + row) * s.out_width;
-      WidestNormKernels().write_gradient(gradient, channels, place, place + s.out_width, to);
+      WidestNormKernels().write_gradient(gradient, channels, place, place + s.out_width, to, reached.Layout());
     });
     if (filter_sums != nullptr) {
-      const float* input = ReadBand(read, source, image, cut.Read(band), scratch + output_floats);
-      AddFilterGradient(s, input, read.Stride(), of_output, reached.Stride(), cut.Output(band),
-                        filter_sums + unit * width);
+      const float* input = ReadBand(read, source, image, cut.Read(band), scratch + reached.floats());
+      AddFilterGradient(s, input, read, of_output, reached, cut.Output(band), filter_sums + unit * width);
     }
     if (down == nullptr) return;
     const Rows input = cut.Input(band);

@@ -10,34 +10,32 @@ template <int kTaps, int kUp, int kRun, class V>
 struct TapsOfRun {
   static constexpr int kColumns = (kRun - 1) * kUp + kTaps;
 
-  // sums[place] += weights[tap] * source[kUp place + tap], over the taps. `step` floats lie between neighbours.
+  // sums[place] += weights[tap] * source[kUp place + tap], over the taps. `step` floats lie between weights.
   TRIREME_INLINE static void AddProducts(const float* source, const float* weights, int64_t step,
                                          VectorList<kRun, V>* sums) {
     VectorList<kTaps, V> factors;
     factors.Load(weights, step);
-    ForEachPair(source, step, [&](auto place, auto tap, const V& value) TRIREME_INLINE {
-      sums->template At<place>() += factors.template At<tap>() * value;
-    });
+    ForEachPair(source, [&](auto place, auto tap, const V& value)
+                            TRIREME_INLINE { sums->template At<place>() += factors.template At<tap>() * value; });
   }
 
   // sums[tap] += gradient[place] * source[kUp place + tap], over the places.
-  TRIREME_INLINE static void AddFilters(const float* source, int64_t step, VectorList<kRun, V>* gradient,
+  TRIREME_INLINE static void AddFilters(const float* source, VectorList<kRun, V>* gradient,
                                         VectorList<kTaps, V>* sums) {
-    ForEachPair(source, step, [&](auto place, auto tap, const V& value) TRIREME_INLINE {
-      sums->template At<tap>() += gradient->template At<place>() * value;
-    });
+    ForEachPair(source, [&](auto place, auto tap, const V& value)
+                            TRIREME_INLINE { sums->template At<tap>() += gradient->template At<place>() * value; });
   }
 
  private:
   // Calls use(place, tap, value of the source), column by column.
   template <class Use>
-  TRIREME_INLINE static void ForEachPair(const float* source, int64_t step, const Use& use) {
-    EachColumn(source, step, use, std::make_integer_sequence<int, kColumns>());
+  TRIREME_INLINE static void ForEachPair(const float* source, const Use& use) {
+    EachColumn(source, use, std::make_integer_sequence<int, kColumns>());
   }
   template <class Use, int... kColumn>
-  TRIREME_INLINE static void EachColumn(const float* source, int64_t step, const Use& use,
-                                        std::integer_sequence<int, kColumn...>) {
-    (EachPlace<kColumn>(Held(LoadVector<V>(source + kColumn * step)), use, std::make_integer_sequence<int, kRun>()),
+  TRIREME_INLINE static void EachColumn(const float* source, const Use& use, std::integer_sequence<int, kColumn...>) {
+    (EachPlace<kColumn>(Held(LoadVector<V>(source + kColumn * kLineLanes)), use,
+                        std::make_integer_sequence<int, kRun>()),
      ...);
   }
   // In a register: otherwise GCC reads it anew for each tap.
@@ -76,8 +74,8 @@ template <int kTaps, int kUp>
 void GatherAll(const GatherRows& g) {
   ForVectors(g.channels, [&](int64_t c, auto vector) TRIREME_INLINE {
     using V = decltype(vector);
-    const int64_t step = kUp * g.channels;
-    const float* row = g.from + c;
+    constexpr int64_t step = kUp * kLineLanes;
+    const float* row = g.from + RowLayout{0, g.from_line}.Of(c);
     float* to = g.to + c;
     for (int64_t y = 0; y < g.rows; ++y, row += g.from_next, to += g.to_row) {
       int64_t x = 0;
@@ -121,8 +119,8 @@ struct FilterRows {
 
   TRIREME_INLINE static void Run(const FilterGradient& f, int64_t c, int64_t filter_row) {
     Sums sums;
-    const float* input = f.input + filter_row * f.input_row + c;
-    const float* gradient = f.gradient + c;
+    const float* input = f.input + filter_row * f.input_row + RowLayout{0, f.input_line}.Of(c);
+    const float* gradient = f.gradient + RowLayout{0, f.gradient_line}.Of(c);
     double* to = f.sums + filter_row * kTaps * f.channels + c;
     int64_t added = 0;
     for (int64_t y = 0; y < f.rows; ++y, input += kStride * f.input_row, gradient += f.gradient_row) {
@@ -143,9 +141,9 @@ struct FilterRows {
   TRIREME_INLINE static void Add(const FilterGradient& f, const float* input, const float* gradient, int64_t x,
                                  Sums* sums, std::integer_sequence<int, kRow...>) {
     VectorList<kRun, V> values;
-    values.Load(gradient + x * f.channels, f.channels);
-    (TapsOfRun<kTaps, kStride, kRun, V>::AddFilters(input + x * kStride * f.channels + kRow * f.input_row, f.channels,
-                                                    &values, &sums->template At<kRow>()),
+    values.Load(gradient + x * kLineLanes, kLineLanes);
+    (TapsOfRun<kTaps, kStride, kRun, V>::AddFilters(input + x * kStride * kLineLanes + kRow * f.input_row, &values,
+                                                    &sums->template At<kRow>()),
      ...);
   }
   template <int... kRow>

@@ -8,14 +8,16 @@
 #include <cstdint>
 
 #include "core/ops/has_avx512.h"
+#include "core/ops/row_layout.h"
 
 namespace trireme::ops {
 
-// Rows of places that gather from a source. Steps are in floats.
+// Rows of places that gather from a source, whose rows are laid out as LineRows. Steps are in floats.
 struct GatherRows {
   const float* from;     // of the first place's first tap, in the first row
-  int64_t from_row;      // from a row to the next
-  int64_t from_next;     // of the result to its next
+  int64_t from_line;     // as RowLayout has it
+  int64_t from_row;      // from a row of the image to the next
+  int64_t from_next;     // from what a row of the result reads first to what the next does
   const float* filters;  // [filter_rows, taps, channels]
   int64_t filter_rows;
   int64_t taps, up;  // of each row: 1, 2, 3 or 5, and places of the source from one of the result to its next
@@ -29,12 +31,12 @@ struct GatherRows {
   const float* base;
 };
 
-// The gradients of filters, of rows [filter_rows] of kernel_width taps each, from places of rows of the output.
+// The gradients of filters from places of rows of the output. Input and gradient are laid out as LineRows.
 struct FilterGradient {
   const float* input;  // of the first place's first tap
-  int64_t input_row;
+  int64_t input_line, input_row;
   const float* gradient;  // of the first place
-  int64_t gradient_row;
+  int64_t gradient_line, gradient_row;
   int64_t rows, places;    // of the output
   int64_t kernel, stride;  // 3 or 5; 1 or 2
   int64_t channels;

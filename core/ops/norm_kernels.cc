@@ -51,29 +51,31 @@ TRIREME_INLINE inline void ForImages(const ImageScale& scale, int64_t channels, 
 
 template <bool kGated>
 void ReadRows(const ConvSource& source, const float* gate, const float* residual, int64_t channels, int64_t begin,
-              int64_t end, float* out) {
+              int64_t end, float* to, const RowLayout& layout) {
   const float* const from = source.data;
   ByActivation(source.activation, [&](auto activation) TRIREME_INLINE {
     ForStreamedRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
       using V = decltype(vector);
       const V slope = LoadVector<V>(source.scale + c), offset = LoadVector<V>(source.shift + c);
       const V factor = LoadOr(kGated ? gate : nullptr, c, V{});
-      for (int64_t at = first * channels + c; at < stop * channels; at += channels) {
+      float* out = to + (first - begin) * layout.row + layout.Of(c);
+      for (int64_t at = first * channels + c; at < stop * channels; at += channels, out += layout.row) {
         V value = LoadVector<V>(from + at) * slope + offset;
         if (residual != nullptr) value += LoadVector<V>(residual + at);
         value = Activate(activation, value);
         if constexpr (kGated) value *= factor;
-        StoreVector(value, out + at);
+        StoreVector(value, out);
       }
     });
   });
 }
 
-void Read(const ConvSource& source, const float* residual, int64_t channels, int64_t begin, int64_t end, float* to) {
-  float* const out = to - begin * channels;
-  if (source.gate.factor == nullptr) return ReadRows<false>(source, nullptr, residual, channels, begin, end, out);
+void Read(const ConvSource& source, const float* residual, int64_t channels, int64_t begin, int64_t end, float* to,
+          const RowLayout& layout) {
+  if (source.gate.factor == nullptr)
+    return ReadRows<false>(source, nullptr, residual, channels, begin, end, to, layout);
   ForImages(source.gate, channels, begin, end, [&](const float* gate, const float*, int64_t first, int64_t stop) {
-    ReadRows<true>(source, gate, residual, channels, first, stop, out);
+    ReadRows<true>(source, gate, residual, channels, first, stop, to + (first - begin) * layout.row, layout);
   });
 }
 
@@ -91,14 +93,15 @@ TRIREME_INLINE inline V Before(A activation, const V& x, const float* y, const V
 
 template <bool kHasOutput, bool kHasResidual, bool kScaled>
 void WriteGradientRows(const ConvGradient& g, const float* factor, const float* addend, int64_t channels, int64_t begin,
-                       int64_t end, float* out) {
+                       int64_t end, float* to, const RowLayout& layout) {
   ByActivation(g.activation, [&](auto activation) TRIREME_INLINE {
     ForStreamedRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
       using V = decltype(vector);
       const V slope = LoadVector<V>(g.scale + c), offset = LoadVector<V>(g.shift + c);
       const V of_x = LoadOr(g.b, c, V{}), constant = LoadOr(g.b != nullptr ? g.d : nullptr, c, V{});
       const V by = LoadOr(kScaled ? factor : nullptr, c, V{}), plus = LoadOr(kScaled ? addend : nullptr, c, V{});
-      for (int64_t at = first * channels + c; at < stop * channels; at += channels) {
+      float* out = to + (first - begin) * layout.row + layout.Of(c);
+      for (int64_t at = first * channels + c; at < stop * channels; at += channels, out += layout.row) {
         const V x = LoadVector<V>(g.x + at);
         V gradient = LoadVector<V>(g.gradient + at);
         if constexpr (kScaled) gradient = gradient * by + plus;
@@ -106,26 +109,26 @@ void WriteGradientRows(const ConvGradient& g, const float* factor, const float* 
         if constexpr (kHasResidual) StoreVector(before, g.of_residual + at);
         V value = slope * before;
         if (g.b != nullptr) value += of_x * x + constant;
-        StoreVector(value, out + at);
+        StoreVector(value, out);
       }
     });
   });
 }
 
-void WriteGradient(const ConvGradient& g, int64_t channels, int64_t begin, int64_t end, float* to) {
-  float* const out = to - begin * channels;
+void WriteGradient(const ConvGradient& g, int64_t channels, int64_t begin, int64_t end, float* to,
+                   const RowLayout& layout) {
   if (g.by_image.factor != nullptr) {
     ForImages(g.by_image, channels, begin, end,
               [&](const float* factor, const float* addend, int64_t first, int64_t stop) {
-                WriteGradientRows<false, false, true>(g, factor, addend, channels, first, stop, out);
+                WriteGradientRows<false, false, true>(g, factor, addend, channels, first, stop,
+                                                      to + (first - begin) * layout.row, layout);
               });
     return;
   }
-  const auto write =
-      g.of_residual == nullptr
-          ? (g.y == nullptr ? WriteGradientRows<false, false, false> : WriteGradientRows<true, false, false>)
-          : (g.y == nullptr ? WriteGradientRows<false, true, false> : WriteGradientRows<true, true, false>);
-  write(g, nullptr, nullptr, channels, begin, end, out);
+  const auto with_residual =
+      g.y == nullptr ? WriteGradientRows<false, true, false> : WriteGradientRows<true, true, false>;
+  const auto without = g.y == nullptr ? WriteGradientRows<false, false, false> : WriteGradientRows<true, false, false>;
+  (g.of_residual != nullptr ? with_residual : without)(g, nullptr, nullptr, channels, begin, end, to, layout);
 }
 
 template <bool kScaled>

@@ -8,17 +8,18 @@
 
 #include "core/ops/conv_norm_passes.h"
 #include "core/ops/has_avx512.h"
+#include "core/ops/row_layout.h"
 
 namespace trireme::ops {
 
 struct NormKernels {
-  // Writes rows [begin, end) of the source, as the convolution reads them, where row `begin` lies at `to`; with a
-  // residual (or null), whose rows are the source's, added before the activation.
-  void (*read)(const ConvSource& source, const float* residual, int64_t channels, int64_t begin, int64_t end,
-               float* to);
-  // Writes rows [begin, end) of the gradient of a convolution's output, where row `begin` lies at `to`, and those of
-  // the residual's.
-  void (*write_gradient)(const ConvGradient& g, int64_t channels, int64_t begin, int64_t end, float* to);
+  // Writes rows [begin, end) of the source, as the convolution reads them, laid out at `to`; with a residual (or null),
+  // whose rows are the source's, added before the activation.
+  void (*read)(const ConvSource& source, const float* residual, int64_t channels, int64_t begin, int64_t end, float* to,
+               const RowLayout& layout);
+  // Writes rows [begin, end) of the gradient of a convolution's output, laid out at `to`, and those of the residual's.
+  void (*write_gradient)(const ConvGradient& g, int64_t channels, int64_t begin, int64_t end, float* to,
+                         const RowLayout& layout);
   // Adds what the source's norm needs of its gradient, `gradient` scaled by image, over rows [begin, end): float64 [2,
   // channels].
   void (*add_gradient_moments)(const ConvSource& source, const float* gradient, const ImageScale& by_image,

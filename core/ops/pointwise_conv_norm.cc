@@ -60,7 +60,7 @@ Tensor Forward(const ConvShape& s, const ConvSource& source, const Tensor& weigh
     const float* base = out + block * cut.block * outputs;
     double* of_block = sums == nullptr ? nullptr : sums + block * 2 * outputs;
     cut.ForBands(block, [&](int64_t begin, int64_t end) {
-      if (!as_it_lies) kernels.read(source, nullptr, inputs, begin, end, scratch);
+      if (!as_it_lies) kernels.read(source, nullptr, inputs, begin, end, scratch, TensorRows(inputs));
       const float* in = as_it_lies ? source.data + begin * inputs : scratch;
       MatmulCpu(false, true, end - begin, outputs, inputs, in, filters, 0, out + begin * outputs);
       if (of_block != nullptr) kernels.add_moments(out, base, outputs, begin, end, of_block);
@@ -87,10 +87,10 @@ Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight,
   ForUnits(stream, cut.blocks, of_output + (as_it_lies ? 0 : cut.band * inputs),
            [=, &kernels](int64_t block, float* scratch) {
              cut.ForBands(block, [&](int64_t begin, int64_t end) {
-               kernels.write_gradient(gradient, outputs, begin, end, scratch);
+               kernels.write_gradient(gradient, outputs, begin, end, scratch, TensorRows(outputs));
                if (filter_sums != nullptr) {
                  float* read = scratch + of_output;
-                 if (!as_it_lies) kernels.read(source, nullptr, inputs, begin, end, read);
+                 if (!as_it_lies) kernels.read(source, nullptr, inputs, begin, end, read, TensorRows(inputs));
                  MatmulCpu(true, false, outputs, inputs, end - begin, scratch,
                            as_it_lies ? source.data + begin * inputs : read, begin == block * cut.block ? 0 : 1,
                            filter_sums + block * width);

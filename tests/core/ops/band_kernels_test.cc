@@ -71,11 +71,12 @@ TEST_F(BandKernels, NormsAreTheSame) {
         g.activation = activation;
         if (!with_residual) g.by_image = source.gate = by_image;
         const auto results = [&](const NormKernels& kernels) {
-          std::vector<std::vector<float>> floats(3, std::vector<float>(kRows * channels, -7));
+          std::vector<std::vector<float>> floats(3, std::vector<float>(FloatsOfLineRows(kRows, channels), -7));
+          const RowLayout layout = with_residual ? TensorRows(channels) : LineRows(kRows);
           std::vector<std::vector<double>> doubles(3, std::vector<double>(2 * channels, 1));
           if (with_residual) g.of_residual = floats[2].data();
-          kernels.read(source, with_residual ? other.data() : nullptr, channels, 3, kRows, floats[0].data());
-          kernels.write_gradient(g, channels, 3, kRows, floats[1].data());
+          kernels.read(source, with_residual ? other.data() : nullptr, channels, 3, kRows, floats[0].data(), layout);
+          kernels.write_gradient(g, channels, 3, kRows, floats[1].data(), layout);
           kernels.add_gradient_moments(source, gradient.data(), with_residual ? ImageScale() : by_image, channels, 3,
                                        kRows, doubles[0].data());
           kernels.add_products(source, with_residual ? gradient.data() : nullptr, channels, 3, kRows,
@@ -103,11 +104,13 @@ TEST_F(BandKernels, GathersAreTheSame) {
       g.channels = channels;
       g.rows = 5;
       g.places = 15;
-      g.from_row = ((g.places - 1) * up + taps) * channels;
+      const int64_t columns = (g.places - 1) * up + taps, rows = (g.rows - 1) * up + taps;
+      g.from_line = LineRows(rows * columns).line;
+      g.from_row = columns * kLineLanes;
       g.from_next = up * g.from_row;
       g.to_place = 2 * channels;
       g.to_row = g.places * g.to_place;
-      const std::vector<float> from = Values(((g.rows - 1) * up + taps) * g.from_row),
+      const std::vector<float> from = Values(FloatsOfLineRows(rows * columns, channels)),
                                filters = Values(taps * taps * channels);
       g.from = from.data();
       g.filters = filters.data();
@@ -139,10 +142,13 @@ TEST_F(BandKernels, FilterGradientsAreTheSame) {
         f.kernel = kernel;
         f.stride = stride;
         f.channels = channels;
-        f.input_row = ((f.places - 1) * stride + kernel) * channels;
-        f.gradient_row = f.places * channels;
-        const std::vector<float> input = Values(((f.rows - 1) * stride + kernel) * f.input_row),
-                                 gradient = Values(f.rows * f.gradient_row);
+        const int64_t columns = (f.places - 1) * stride + kernel, rows = (f.rows - 1) * stride + kernel;
+        f.input_line = LineRows(rows * columns).line;
+        f.input_row = columns * kLineLanes;
+        f.gradient_line = LineRows(f.rows * f.places).line;
+        f.gradient_row = f.places * kLineLanes;
+        const std::vector<float> input = Values(FloatsOfLineRows(rows * columns, channels)),
+                                 gradient = Values(FloatsOfLineRows(f.rows * f.places, channels));
         f.input = input.data();
         f.gradient = gradient.data();
         const auto results = [&](const DepthwiseKernels& kernels) {
