@@ -40,7 +40,9 @@ struct TapsOfRun {
   }
   // In a register: otherwise GCC reads it anew for each tap.
   TRIREME_INLINE static V Held(V value) {
+#ifdef __AVX__
     __asm__("" : "+v"(value));
+#endif
     return value;
   }
   template <int kColumn, class Use, int... kPlace>
