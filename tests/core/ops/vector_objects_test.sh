@@ -5,7 +5,8 @@ set -euo pipefail
 objects=0
 while read -r object; do
   objects=$((objects + 1))
-  if shared="$(nm -C --defined-only "$object" | grep -E ' [WVu] ')"; then
+  # Constants' values, which -c dbg has as functions, know no vectors.
+  if shared="$(nm -C --defined-only "$object" | grep -E ' [WVu] ' | grep -v std::integral_constant)"; then
     echo "$object has what other objects may have too, compiled for AVX-512:"
     echo "$shared"
     exit 1
