@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "core/ops/onednn.h"
+#include "core/ops/product_conv_cpu.h"
 #include "core/ops/winograd_cpu.h"
 #include "core/tensor/tensor.h"
 
@@ -245,8 +246,10 @@ std::shared_ptr<const Plan> FindPlan(const ConvShape& s, ConvPass pass, bool bia
 // Winograd's was 1.5 to 3 times as fast as the others wherever its 4 x 4 tiles and 16-channel blocks were mostly full,
 // in all three passes alike; on small maps and for few channels the others were. Where oneDNN has no Winograd, ours
 // takes its place: 0.5 to 1.1 times as fast as oneDNN's with AVX-512, 1.4 to 2.7 times as fast as blocked with AVX2.
-ConvMethod ChooseConvMethod(const ConvShape& s, ConvPass) {
+// Products: of SSDLite's heads at a batch of 8, and ResNet-50's layers at 2.
+ConvMethod ChooseConvMethod(const ConvShape& s, ConvPass pass) {
   const int64_t in = s.in_channels / s.groups, out = s.out_channels / s.groups;
+  if (IsProduct(s) && pass != ConvPass::kForward) return ConvMethod::kProduct;
   if (s.kernel_height == 1 && s.kernel_width == 1 && s.groups == 1) return ConvMethod::kPlain;
   if (in < 16 && s.groups == 1) return ConvMethod::kPlain;
   const bool winograd = s.kernel_height == 3 && s.kernel_width == 3 && s.stride == 1 && s.dilation == 1 &&
@@ -256,19 +259,21 @@ ConvMethod ChooseConvMethod(const ConvShape& s, ConvPass) {
 
 void RunConvCpu(Device& device, const ConvShape& shape, ConvPass pass, ConvMethod method, const float* first,
                 const float* second, float* output) {
-  if (method != ConvMethod::kWinograd) {
+  if (method != ConvMethod::kWinograd && method != ConvMethod::kProduct) {
     Run(device, MakePlan(shape, pass, method, false, false), first, second, nullptr, output);
     return;
   }
+  const bool product = method == ConvMethod::kProduct;
   switch (pass) {
     case ConvPass::kForward:
+      CHECK(!product) << "products are of backward passes";
       WinogradForward(device, shape, first, second, nullptr, false, output);
       break;
     case ConvPass::kBackwardData:
-      WinogradBackwardData(device, shape, first, second, output);
+      (product ? ProductBackwardData : WinogradBackwardData)(device, shape, first, second, output);
       break;
     case ConvPass::kBackwardWeights:
-      WinogradBackwardWeights(device, shape, first, second, output);
+      (product ? ProductBackwardWeights : WinogradBackwardWeights)(device, shape, first, second, output);
       break;
   }
 }
@@ -285,6 +290,10 @@ void ConvForwardCpu(Device& device, const ConvShape& shape, const float* input, 
 
 void ConvBackwardDataCpu(Device& device, const ConvShape& shape, const float* output_gradient, const float* weight,
                          float* input_gradient) {
+  if (ChooseConvMethod(shape, ConvPass::kBackwardData) == ConvMethod::kProduct) {
+    ProductBackwardData(device, shape, output_gradient, weight, input_gradient);
+    return;
+  }
   const auto plan = FindPlan(shape, ConvPass::kBackwardData, false, false, device.threads());
   if (plan == nullptr) {
     WinogradBackwardData(device, shape, output_gradient, weight, input_gradient);
@@ -295,6 +304,10 @@ void ConvBackwardDataCpu(Device& device, const ConvShape& shape, const float* ou
 
 void ConvBackwardWeightsCpu(Device& device, const ConvShape& shape, const float* input, const float* output_gradient,
                             float* weight_gradient) {
+  if (ChooseConvMethod(shape, ConvPass::kBackwardWeights) == ConvMethod::kProduct) {
+    ProductBackwardWeights(device, shape, input, output_gradient, weight_gradient);
+    return;
+  }
   const auto plan = FindPlan(shape, ConvPass::kBackwardWeights, false, false, device.threads());
   if (plan == nullptr) {
     WinogradBackwardWeights(device, shape, input, output_gradient, weight_gradient);

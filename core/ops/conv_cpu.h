@@ -19,6 +19,7 @@ enum class ConvMethod {
   kBlocked,          // reordered to oneDNN's blocked layouts, and the result back
   kBlockedWinograd,  // the same, by Winograd's minimal filtering F(4 x 4, 3 x 3); AVX-512 and oneDNN 2 only
   kWinograd,         // on NHWC, by code of our own (winograd_cpu.h)
+  kProduct,          // on NHWC, as a matrix product (product_conv_cpu.h); backward passes of what IsProduct
 };
 
 // A table that was made from measurements, not a timing: a process that goes on from a checkpoint must

@@ -1,13 +1,16 @@
-// GFLOP/s of every convolution of SSD300 with VGG16, by pass and method, NHWC in and out. Counts the
-// multiplications of the definition, so that Winograd's may be above the machine's peak (winograd* is oneDNN's).
+// GFLOP/s of every convolution of SSD300 with VGG16, and of some 1x1 ones of other networks, by pass and method, NHWC
+// in and out. Counts the multiplications of the definition, so that Winograd's may be above the machine's peak
+// (winograd* is oneDNN's).
 //
 //   bazel run //tools/bench:conv_bench -- --batch=4 --threads=1
+//   bazel run //tools/bench:conv_bench -- --batch=8 --layer=lite
 #include <gflags/gflags.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -24,29 +27,56 @@ namespace {
 
 struct Layer {
   const char* name;
-  int uses;  // how often the network has it
+  int uses;  // how often SSD300 has it
   int64_t in_channels, out_channels, size, kernel, stride, padding, dilation;
 };
 
 constexpr Layer kLayers[] = {
-    {"conv1_1", 1, 3, 64, 300, 3, 1, 1, 1},   {"conv1_2", 1, 64, 64, 300, 3, 1, 1, 1},
-    {"conv2_1", 1, 64, 128, 150, 3, 1, 1, 1}, {"conv2_2", 1, 128, 128, 150, 3, 1, 1, 1},
-    {"conv3_1", 1, 128, 256, 75, 3, 1, 1, 1}, {"conv3_2", 2, 256, 256, 75, 3, 1, 1, 1},
-    {"conv4_1", 1, 256, 512, 38, 3, 1, 1, 1}, {"conv4_2", 2, 512, 512, 38, 3, 1, 1, 1},
-    {"conv5_1", 3, 512, 512, 19, 3, 1, 1, 1}, {"fc6", 1, 512, 1024, 19, 3, 1, 6, 6},
-    {"fc7", 1, 1024, 1024, 19, 1, 1, 0, 1},   {"conv8_1", 1, 1024, 256, 19, 1, 1, 0, 1},
-    {"conv8_2", 1, 256, 512, 19, 3, 2, 1, 1}, {"conv9_1", 1, 512, 128, 10, 1, 1, 0, 1},
-    {"conv9_2", 1, 128, 256, 10, 3, 2, 1, 1}, {"conv10_1", 2, 256, 128, 5, 1, 1, 0, 1},
-    {"conv10_2", 1, 128, 256, 5, 3, 1, 0, 1}, {"class4", 1, 512, 84, 38, 3, 1, 1, 1},
-    {"box4", 1, 512, 16, 38, 3, 1, 1, 1},     {"class7", 1, 1024, 126, 19, 3, 1, 1, 1},
-    {"box7", 1, 1024, 24, 19, 3, 1, 1, 1},    {"class8", 1, 512, 126, 10, 3, 1, 1, 1},
-    {"box8", 1, 512, 24, 10, 3, 1, 1, 1},     {"class9", 1, 256, 126, 5, 3, 1, 1, 1},
+    {"conv1_1", 1, 3, 64, 300, 3, 1, 1, 1},
+    {"conv1_2", 1, 64, 64, 300, 3, 1, 1, 1},
+    {"conv2_1", 1, 64, 128, 150, 3, 1, 1, 1},
+    {"conv2_2", 1, 128, 128, 150, 3, 1, 1, 1},
+    {"conv3_1", 1, 128, 256, 75, 3, 1, 1, 1},
+    {"conv3_2", 2, 256, 256, 75, 3, 1, 1, 1},
+    {"conv4_1", 1, 256, 512, 38, 3, 1, 1, 1},
+    {"conv4_2", 2, 512, 512, 38, 3, 1, 1, 1},
+    {"conv5_1", 3, 512, 512, 19, 3, 1, 1, 1},
+    {"fc6", 1, 512, 1024, 19, 3, 1, 6, 6},
+    {"fc7", 1, 1024, 1024, 19, 1, 1, 0, 1},
+    {"conv8_1", 1, 1024, 256, 19, 1, 1, 0, 1},
+    {"conv8_2", 1, 256, 512, 19, 3, 2, 1, 1},
+    {"conv9_1", 1, 512, 128, 10, 1, 1, 0, 1},
+    {"conv9_2", 1, 128, 256, 10, 3, 2, 1, 1},
+    {"conv10_1", 2, 256, 128, 5, 1, 1, 0, 1},
+    {"conv10_2", 1, 128, 256, 5, 3, 1, 0, 1},
+    {"class4", 1, 512, 84, 38, 3, 1, 1, 1},
+    {"box4", 1, 512, 16, 38, 3, 1, 1, 1},
+    {"class7", 1, 1024, 126, 19, 3, 1, 1, 1},
+    {"box7", 1, 1024, 24, 19, 3, 1, 1, 1},
+    {"class8", 1, 512, 126, 10, 3, 1, 1, 1},
+    {"box8", 1, 512, 24, 10, 3, 1, 1, 1},
+    {"class9", 1, 256, 126, 5, 3, 1, 1, 1},
+    // SSDLite's heads and ResNet-50 at 320 x 320.
+    {"lite_c20", 0, 672, 546, 20, 1, 1, 0, 1},
+    {"lite_b20", 0, 672, 24, 20, 1, 1, 0, 1},
+    {"lite_c10", 0, 480, 546, 10, 1, 1, 0, 1},
+    {"lite_c3", 0, 256, 546, 3, 1, 1, 0, 1},
+    {"res2_1", 0, 256, 64, 80, 1, 1, 0, 1},
+    {"res2_3", 0, 64, 256, 80, 1, 1, 0, 1},
+    {"res3_1", 0, 512, 128, 40, 1, 1, 0, 1},
+    {"res3_3", 0, 128, 512, 40, 1, 1, 0, 1},
+    {"res4_1", 0, 1024, 256, 20, 1, 1, 0, 1},
+    {"res4_3", 0, 256, 1024, 20, 1, 1, 0, 1},
+    {"res5_1", 0, 2048, 512, 10, 1, 1, 0, 1},
+    {"res5_3", 0, 512, 2048, 10, 1, 1, 0, 1},
 };
 
 constexpr const char* kPassNames[] = {"forward", "data", "weights"};
 constexpr ops::ConvMethod kMethods[] = {ops::ConvMethod::kPlain, ops::ConvMethod::kBlocked,
-                                        ops::ConvMethod::kBlockedWinograd, ops::ConvMethod::kWinograd};
-constexpr const char* kMethodNames[] = {"plain", "blocked", "winograd*", "winograd"};
+                                        ops::ConvMethod::kBlockedWinograd, ops::ConvMethod::kWinograd,
+                                        ops::ConvMethod::kProduct};
+constexpr int kCount = std::size(kMethods);
+constexpr const char* kMethodNames[] = {"plain", "blocked", "winograd*", "winograd", "product"};
 
 void Run() {
   auto device = MakeDevice("cpu", FLAGS_threads).value();
@@ -71,11 +101,12 @@ void Run() {
       const float* first = (pass == 1 ? output : input).data<float>();
       const float* second = (pass == 2 ? output : weight).data<float>();
       float* to = (pass == 0 ? output : pass == 1 ? input : weight).data<float>();
-      double seconds[4] = {0, 0, 0, 0};
+      double seconds[kCount] = {};
       for (int repeat = 0; repeat <= FLAGS_repeats; ++repeat) {
         // In turn, so that a disturbance of the machine does not fall on one method.
-        for (int m = 0; m < 4; ++m) {
+        for (int m = 0; m < kCount; ++m) {
           if (m == 3 && (layer.kernel != 3 || layer.stride != 1 || layer.dilation != 1)) continue;
+          if (m == 4 && (layer.kernel != 1 || layer.stride != 1 || pass == 0)) continue;
           try {
             const auto begin = std::chrono::steady_clock::now();
             ops::RunConvCpu(*device, s, which, kMethods[m], first, second, to);

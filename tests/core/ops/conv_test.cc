@@ -99,6 +99,23 @@ TEST_P(ConvPasses, WinogradEqualsTheDefinition) {
   }
 }
 
+TEST(Conv, ProductsDoNotDependOnTheNumberOfThreads) {
+  const ConvShape s = MakeConvShape(2, 40, 41, 24, 20, 1, 1, 0);
+  ASSERT_EQ(ChooseConvMethod(s, ops::ConvPass::kBackwardWeights), ops::ConvMethod::kProduct);
+  const Data data(s);
+  std::vector<float> results[2];
+  for (int k = 0; k < 2; ++k) {
+    auto device = MakeDevice("cpu", 1 + 2 * k).value();
+    device->BindToThisThread();
+    std::vector<float> y(data.output_gradient.size(), NAN), dx(data.input.size(), NAN), dw(data.weight.size(), NAN);
+    ConvForwardCpu(*device, s, data.input.data(), data.weight.data(), nullptr, false, y.data());
+    ConvBackwardDataCpu(*device, s, data.output_gradient.data(), data.weight.data(), dx.data());
+    ConvBackwardWeightsCpu(*device, s, data.input.data(), data.output_gradient.data(), dw.data());
+    for (const auto* part : {&y, &dx, &dw}) results[k].insert(results[k].end(), part->begin(), part->end());
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, ConvPasses,
                          ::testing::Values(
                              // batch, height, width, in, out, kernel, stride, padding, dilation, groups
@@ -108,7 +125,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ConvPasses,
                              MakeConvShape(1, 19, 19, 64, 64, 3, 1, 1), MakeConvShape(3, 10, 6, 5, 12, 3, 1, 0),
                              MakeConvShape(2, 11, 9, 12, 5, 5, 2, 2), MakeConvShape(1, 10, 10, 32, 48, 3, 1, 6, 6),
                              MakeConvShape(2, 10, 9, 16, 20, 3, 2, 2, 2), MakeConvShape(2, 7, 5, 12, 18, 1, 1, 0),
-                             MakeConvShape(1, 9, 9, 64, 128, 1, 2, 0), MakeConvShape(2, 6, 6, 8, 12, 3, 1, 1, 1, 4),
+                             MakeConvShape(2, 40, 41, 24, 20, 1, 1, 0), MakeConvShape(1, 9, 9, 64, 128, 1, 2, 0),
+                             MakeConvShape(2, 6, 6, 8, 12, 3, 1, 1, 1, 4),
                              MakeConvShape(2, 9, 8, 20, 20, 3, 1, 1, 1, 20),
                              MakeConvShape(1, 12, 11, 32, 32, 5, 2, 2, 1, 32),
                              MakeConvShape(1, 3, 3, 128, 256, 3, 1, 0), MakeConvShape(4, 5, 5, 128, 24, 3, 1, 1),
