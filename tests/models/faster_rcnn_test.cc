@@ -278,7 +278,8 @@ TEST(FasterRcnn, LearnsTwoImagesAndDetectsTheirObjects) {
     for (int step = 0; step < 500; ++step) {
       batch.random_keys = Tensor::From<int64_t>(model->device(), {2}, {2 * step, 2 * step + 1});
       model->Step(batch, true);
-      model->Descend(0.05f);
+      // Without smaller steps at the end it is up to the random choices, and to rounding, whether all are found.
+      model->Descend(step < 400 ? 0.05f : 0.01f);
     }
     EXPECT_LT(Total(model->Step(batch, false)), 0.4f * first);
     ExpectFindsObjects(*model, batch);
