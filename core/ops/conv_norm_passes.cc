@@ -1,13 +1,10 @@
 #include "core/ops/conv_norm_passes.h"
 
 #include "core/ops/depthwise_conv.h"
+#include "core/ops/product_conv_cpu.h"
 
 namespace trireme::ops {
 namespace {
-
-bool IsPointwise(const ConvShape& s) {
-  return s.groups == 1 && s.kernel_height == 1 && s.kernel_width == 1 && s.stride == 1 && s.padding == 0;
-}
 
 // What mobile networks have.
 bool HasDepthwisePasses(const ConvShape& s) {
@@ -18,7 +15,7 @@ bool HasDepthwisePasses(const ConvShape& s) {
 }  // namespace
 
 const ConvNormPasses* FindConvNormPasses(const ConvShape& shape) {
-  if (IsPointwise(shape)) return &kPointwiseConvNorm;
+  if (IsProduct(shape)) return &kPointwiseConvNorm;
   return HasDepthwisePasses(shape) ? &kDepthwiseConvNorm : nullptr;
 }
 

@@ -35,8 +35,8 @@ TRIREME_INLINE inline V LoadOr(const float* from, int64_t c, V otherwise) {
   return from != nullptr ? LoadVector<V>(from + c) : otherwise;
 }
 
-// Calls use(factor, addend, begin, end) for the rows of one image, then of the next; once for all, with null, where
-// nothing is scaled.
+// Calls use(factor, addend, begin, end) for the rows of one image, then of the next, with its factors and addends (or
+// null).
 template <class Use>
 TRIREME_INLINE inline void ForImages(const ImageScale& scale, int64_t channels, int64_t begin, int64_t end,
                                      const Use& use) {
@@ -72,8 +72,10 @@ void ReadRows(const ConvSource& source, const float* gate, const float* residual
 
 void Read(const ConvSource& source, const float* residual, int64_t channels, int64_t begin, int64_t end, float* to,
           const RowLayout& layout) {
-  if (source.gate.factor == nullptr)
-    return ReadRows<false>(source, nullptr, residual, channels, begin, end, to, layout);
+  if (source.gate.factor == nullptr) {
+    ReadRows<false>(source, nullptr, residual, channels, begin, end, to, layout);
+    return;
+  }
   ForImages(source.gate, channels, begin, end, [&](const float* gate, const float*, int64_t first, int64_t stop) {
     ReadRows<true>(source, gate, residual, channels, first, stop, to + (first - begin) * layout.row, layout);
   });

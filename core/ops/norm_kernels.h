@@ -1,6 +1,5 @@
 // Norms and activations over rows of a map, for bands that lie in the core's own cache (bands.h). On CPU, in float32;
-// compiled for each kind of CPU. Results of two kinds differ by rounding. Private to
-// core/ops.
+// compiled for each kind of CPU. Results of two kinds differ by rounding. Private to core/ops.
 #ifndef TRIREME_CORE_OPS_NORM_KERNELS_H_
 #define TRIREME_CORE_OPS_NORM_KERNELS_H_
 
@@ -12,6 +11,7 @@
 
 namespace trireme::ops {
 
+// Of a source that is behind a norm: its scale is not null.
 struct NormKernels {
   // Writes rows [begin, end) of the source, as the convolution reads them, laid out at `to`; with a residual (or null),
   // whose rows are the source's, added before the activation.

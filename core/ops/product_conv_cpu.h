@@ -10,6 +10,7 @@
 
 namespace trireme::ops {
 
+// Whether the convolution is a matrix product of its places with the filters.
 bool IsProduct(const ConvShape& shape);
 
 void ProductBackwardData(Device& device, const ConvShape& shape, const float* output_gradient, const float* weight,
