@@ -199,19 +199,9 @@ void AddFilterGradient(const ConvShape& s, const float* input, const Band& read,
 
 // Fills the band with rows of an image of the source, as the convolution reads them.
 const float* ReadBand(const Band& band, const ConvSource& source, int64_t image, const Rows& rows, float* scratch) {
-  const RowLayout layout = band.Layout();
   return band.Fill(rows, scratch, [&](int64_t row, float* to) {
     const int64_t place = (image * band.height + row) * band.width;
-    if (source.scale != nullptr) {
-      WidestNormKernels().read(source, nullptr, band.channels, place, place + band.width, to, layout);
-      return;
-    }
-    const float* from = source.data + place * band.channels;
-    for (int64_t x = 0; x < band.width; ++x, from += band.channels, to += layout.row) {
-      for (int64_t c = 0; c < band.channels; c += kLineLanes) {
-        std::copy(from + c, from + std::min(band.channels, c + kLineLanes), to + layout.Of(c));
-      }
-    }
+    WidestNormKernels().read(source, nullptr, band.channels, place, place + band.width, to, band.Layout());
   });
 }
 

@@ -59,6 +59,9 @@ struct TapsOfRun {
 
 template <int kTaps, int kUp, int kRun, class V>
 TRIREME_INLINE inline void GatherRun(const GatherRows& g, const float* from, int64_t c, float* to) {
+  // A store waits for its line of memory; lines that are `to_place` apart no core fetches by itself.
+  constexpr int64_t kAhead = 16;
+  for (int place = 0; place < kRun; ++place) __builtin_prefetch(to + (kAhead + place) * g.to_place, 1);
   VectorList<kRun, V> results;
   const float* filters = g.filters + c;
   for (int64_t row = 0; row < g.filter_rows; ++row, from += g.from_row, filters += kTaps * g.channels) {
@@ -72,14 +75,15 @@ TRIREME_INLINE inline void GatherRun(const GatherRows& g, const float* from, int
   AddVector(squares, g.sums + g.channels + c);
 }
 
+// Of rows [begin, end).
 template <int kTaps, int kUp>
-void GatherAll(const GatherRows& g) {
+TRIREME_INLINE inline void GatherSome(const GatherRows& g, int64_t begin, int64_t end) {
   ForVectors(g.channels, [&](int64_t c, auto vector) TRIREME_INLINE {
     using V = decltype(vector);
     constexpr int64_t step = kUp * kLineLanes;
-    const float* row = g.from + RowLayout{0, g.from_line}.Of(c);
-    float* to = g.to + c;
-    for (int64_t y = 0; y < g.rows; ++y, row += g.from_next, to += g.to_row) {
+    const float* row = g.from + RowLayout{0, g.from_line}.Of(c) + begin * g.from_next;
+    float* to = g.to + c + begin * g.to_row;
+    for (int64_t y = begin; y < end; ++y, row += g.from_next, to += g.to_row) {
       int64_t x = 0;
       for (; x + 8 <= g.places; x += 8) GatherRun<kTaps, kUp, 8, V>(g, row + x * step, c, to + x * g.to_place);
       if (x + 4 <= g.places) {
@@ -89,6 +93,15 @@ void GatherAll(const GatherRows& g) {
       for (; x < g.places; ++x) GatherRun<kTaps, kUp, 1, V>(g, row + x * step, c, to + x * g.to_place);
     }
   });
+}
+
+template <int kTaps, int kUp>
+void GatherAll(const GatherRows& g) {
+  // All channels of few rows before the next: what is written then lies close together in memory.
+  constexpr int64_t kRows = 2;
+  for (int64_t y = 0; y < g.rows; y += kRows) {
+    GatherSome<kTaps, kUp>(g, y, y + kRows < g.rows ? y + kRows : g.rows);
+  }
 }
 
 void Gather(const GatherRows& g) {

@@ -6,6 +6,12 @@
 namespace trireme::ops {
 namespace {
 
+// Asks for what a loop over rows in memory comes to soon: one core's own look-ahead stops at the end of each 4 KiB.
+TRIREME_INLINE inline void PrefetchAfter(const float* at) {
+  constexpr int64_t kAhead = 512;
+  __builtin_prefetch(at + kAhead);
+}
+
 // Calls use(channel, vector, begin, end) for all channels of some of the rows, then of the next: kFloats of them, and
 // at least kLeast rows.
 template <int64_t kFloats, int64_t kLeast, class Use>
@@ -60,6 +66,7 @@ void ReadRows(const ConvSource& source, const float* gate, const float* residual
       const V factor = LoadOr(kGated ? gate : nullptr, c, V{});
       float* out = to + (first - begin) * layout.row + layout.Of(c);
       for (int64_t at = first * channels + c; at < stop * channels; at += channels, out += layout.row) {
+        PrefetchAfter(from + at);
         V value = LoadVector<V>(from + at) * slope + offset;
         if (residual != nullptr) value += LoadVector<V>(residual + at);
         value = Activate(activation, value);
@@ -70,8 +77,22 @@ void ReadRows(const ConvSource& source, const float* gate, const float* residual
   });
 }
 
+void CopyRows(const float* from, int64_t channels, int64_t begin, int64_t end, float* to, const RowLayout& layout) {
+  ForStreamedRows(begin, end, channels, [&](int64_t c, auto vector, int64_t first, int64_t stop) TRIREME_INLINE {
+    float* out = to + (first - begin) * layout.row + layout.Of(c);
+    for (int64_t at = first * channels + c; at < stop * channels; at += channels, out += layout.row) {
+      PrefetchAfter(from + at);
+      StoreVector(LoadVector<decltype(vector)>(from + at), out);
+    }
+  });
+}
+
 void Read(const ConvSource& source, const float* residual, int64_t channels, int64_t begin, int64_t end, float* to,
           const RowLayout& layout) {
+  if (source.scale == nullptr) {
+    CopyRows(source.data, channels, begin, end, to, layout);
+    return;
+  }
   if (source.gate.factor == nullptr) {
     ReadRows<false>(source, nullptr, residual, channels, begin, end, to, layout);
     return;
@@ -104,6 +125,8 @@ void WriteGradientRows(const ConvGradient& g, const float* factor, const float* 
       const V by = LoadOr(kScaled ? factor : nullptr, c, V{}), plus = LoadOr(kScaled ? addend : nullptr, c, V{});
       float* out = to + (first - begin) * layout.row + layout.Of(c);
       for (int64_t at = first * channels + c; at < stop * channels; at += channels, out += layout.row) {
+        PrefetchAfter(g.x + at);
+        PrefetchAfter(g.gradient + at);
         const V x = LoadVector<V>(g.x + at);
         V gradient = LoadVector<V>(g.gradient + at);
         if constexpr (kScaled) gradient = gradient * by + plus;
@@ -144,7 +167,10 @@ void AddMomentsOfGradient(const ConvSource& source, const float* gradient, const
       const V mean = LoadVector<V>(source.mean + c), inverse = LoadVector<V>(source.inverse_deviation + c);
       const V by = LoadOr(kScaled ? factor : nullptr, c, V{}), plus = LoadOr(kScaled ? addend : nullptr, c, V{});
       V total{}, product{};
+      const int64_t next = (stop - first) * channels;  // the same rows of the group of rows that follows
       for (int64_t at = first * channels + c; at < stop * channels; at += channels) {
+        __builtin_prefetch(from + at + next);
+        __builtin_prefetch(gradient + at + next);
         const V x = LoadVector<V>(from + at);
         V behind = LoadVector<V>(gradient + at);
         if constexpr (kScaled) behind = behind * by + plus;

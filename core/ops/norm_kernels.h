@@ -11,10 +11,10 @@
 
 namespace trireme::ops {
 
-// Of a source that is behind a norm: its scale is not null.
+// Of a source that is behind a norm, but for `read`: its scale is not null.
 struct NormKernels {
-  // Writes rows [begin, end) of the source, as the convolution reads them, laid out at `to`; with a residual (or null),
-  // whose rows are the source's, added before the activation.
+  // Writes rows [begin, end) of the source, as the convolution reads them, laid out at `to`; behind a norm with a
+  // residual (or null), whose rows are the source's, added before the activation.
   void (*read)(const ConvSource& source, const float* residual, int64_t channels, int64_t begin, int64_t end, float* to,
                const RowLayout& layout);
   // Writes rows [begin, end) of the gradient of a convolution's output, laid out at `to`, and those of the residual's.

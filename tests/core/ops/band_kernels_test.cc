@@ -93,6 +93,28 @@ TEST_F(BandKernels, NormsAreTheSame) {
   }
 }
 
+TEST_F(BandKernels, RowsWithoutANormAreCopied) {
+  for (const int64_t channels : kChannels) {
+    SCOPED_TRACE(::testing::Message() << channels << " channels");
+    const std::vector<float> x = Values(kRows * channels);
+    ConvSource source;
+    source.data = x.data();
+    for (const RowLayout& layout : {TensorRows(channels), LineRows(kRows)}) {
+      std::vector<float> expected(FloatsOfLineRows(kRows, channels), -7);
+      for (int64_t row = 3; row < kRows; ++row) {
+        for (int64_t c = 0; c < channels; ++c) {
+          expected[(row - 3) * layout.row + layout.Of(c)] = x[row * channels + c];
+        }
+      }
+      for (const NormKernels* kernels : {&kNormKernels, &WidestNormKernels()}) {
+        std::vector<float> copied(expected.size(), -7);
+        kernels->read(source, nullptr, channels, 3, kRows, copied.data(), layout);
+        EXPECT_EQ(copied, expected);
+      }
+    }
+  }
+}
+
 TEST_F(BandKernels, GathersAreTheSame) {
   for (const int64_t channels : kChannels) {
     for (const auto& [taps, up] : {std::pair(1, 1), {2, 1}, {3, 1}, {3, 2}, {5, 1}, {5, 2}}) {
