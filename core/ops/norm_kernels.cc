@@ -204,6 +204,7 @@ void AddProducts(const ConvSource& source, const float* gradient, int64_t channe
       const V slope = LoadVector<V>(source.scale + c), offset = LoadVector<V>(source.shift + c);
       V total{};
       for (int64_t at = first * channels + c; at < stop * channels; at += channels) {
+        PrefetchAfter(from + at);
         const V value = Activate(activation, V(LoadVector<V>(from + at) * slope + offset));
         total += gradient == nullptr ? value : V(value * LoadVector<V>(gradient + at));
       }
