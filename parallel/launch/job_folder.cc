@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "core/base/files.h"
 #include "parallel/launch/process_id.h"
+#include "parallel/launch/store.h"
 
 namespace trireme {
 namespace {
@@ -22,12 +23,17 @@ constexpr char kPrefix[] = "trireme.";
 // No key of a store begins so.
 std::string OwnerFile(const std::string& folder) { return folder + "/.owner"; }
 
-bool IsLeftOver(const std::string& folder) {
-  struct stat info;
-  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid()) return false;
-  const StatusOr<std::string> owner = ReadFile(OwnerFile(folder));
-  return owner.ok() && HasSurelyEnded(*owner);
+bool HasLivingRank(const std::string& folder) {
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (!absl::StartsWith(at->path().filename().string(), kProcessKeys)) continue;
+    const StatusOr<std::string> process = ReadFile(at->path().string());
+    if (process.ok() && SurelyLives(*process)) return true;
+  }
+  return false;
 }
+
+bool IsLeftOver(const std::string& folder) { return IsAbandoned(folder) && !HasLivingRank(folder); }
 
 }  // namespace
 
@@ -55,6 +61,13 @@ StatusOr<std::string> MakePrivateFolder() {
   }
   TRIREME_RETURN_IF_ERROR(ClaimFolder(path));
   return path;
+}
+
+bool IsAbandoned(const std::string& folder) {
+  struct stat info;
+  if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid()) return false;
+  const StatusOr<std::string> owner = ReadFile(OwnerFile(folder));
+  return owner.ok() && HasSurelyEnded(*owner);
 }
 
 Status ClaimFolder(const std::string& folder) { return WriteFileAtomically(OwnerFile(folder), DescribeThisProcess()); }

@@ -14,6 +14,9 @@
 namespace trireme {
 namespace {
 
+// Of proc(5)'s fields in /proc/PID/stat, from the third on.
+constexpr size_t kStartTime = 19;
+
 std::string ReadWhole(const std::string& path) {
   std::ifstream file(path);
   std::stringstream text;
@@ -29,15 +32,33 @@ std::string NumberSpace() {
   return absl::StrCat(boot, "/", std::filesystem::read_symlink("/proc/self/ns/pid", error).string());
 }
 
+// What the system tells of a process behind its name; empty if there is no such process.
+std::vector<std::string> StatOf(pid_t process) {
+  // The name is in parentheses, and may hold anything.
+  const std::string line = ReadWhole(absl::StrCat("/proc/", process, "/stat"));
+  const size_t name_end = line.rfind(')');
+  if (name_end == std::string::npos) return {};
+  const std::vector<std::string> fields = absl::StrSplit(line.substr(name_end + 1), ' ', absl::SkipEmpty());
+  return fields.size() > kStartTime ? fields : std::vector<std::string>();
+}
+
+enum class Seen { kNotFromHere, kLives, kHasEnded };
+
+Seen Look(const std::string& description) {
+  const std::vector<std::string> parts = absl::StrSplit(description, ' ');
+  int process = 0;
+  if (parts.size() != 3 || parts[0] != NumberSpace() || !absl::SimpleAtoi(parts[1], &process)) {
+    return Seen::kNotFromHere;
+  }
+  const std::vector<std::string> stat = StatOf(process);
+  return stat.empty() || stat[kStartTime] != parts[2] ? Seen::kHasEnded : Seen::kLives;
+}
+
 }  // namespace
 
 std::string ProcessStartTime(pid_t process) {
-  // The second field is the program's name in parentheses, which may hold anything; the start time is the 22nd.
-  const std::string line = ReadWhole(absl::StrCat("/proc/", process, "/stat"));
-  const size_t name_end = line.rfind(')');
-  if (name_end == std::string::npos) return "0";
-  const std::vector<std::string> fields = absl::StrSplit(line.substr(name_end + 1), ' ', absl::SkipEmpty());
-  return fields.size() > 19 ? fields[19] : "0";
+  const std::vector<std::string> stat = StatOf(process);
+  return stat.empty() ? "0" : stat[kStartTime];
 }
 
 std::string DescribeProcess(pid_t process) {
@@ -46,11 +67,8 @@ std::string DescribeProcess(pid_t process) {
 
 std::string DescribeThisProcess() { return DescribeProcess(getpid()); }
 
-bool HasSurelyEnded(const std::string& description) {
-  const std::vector<std::string> parts = absl::StrSplit(description, ' ');
-  int process = 0;
-  if (parts.size() != 3 || parts[0] != NumberSpace() || !absl::SimpleAtoi(parts[1], &process)) return false;
-  return ProcessStartTime(process) != parts[2];
-}
+bool HasSurelyEnded(const std::string& description) { return Look(description) == Seen::kHasEnded; }
+
+bool SurelyLives(const std::string& description) { return Look(description) == Seen::kLives; }
 
 }  // namespace trireme

@@ -18,6 +18,8 @@ std::string DescribeThisProcess();
 // True if `description`, as above, is of a process that would be seen here if it lived, and does not: one of another
 // machine, or of a container with numbers of its own, may live.
 bool HasSurelyEnded(const std::string& description);
+// True if it would be seen here, and does live.
+bool SurelyLives(const std::string& description);
 
 }  // namespace trireme
 

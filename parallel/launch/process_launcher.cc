@@ -16,7 +16,6 @@ namespace {
 // For the others to read the last of the store; those that were killed are not waited for any longer.
 constexpr auto kFarewell = std::chrono::seconds(5);
 
-std::string ProcessKey(int rank) { return absl::StrCat("process.", rank); }
 std::string PreparedKey(int rank) { return absl::StrCat("prepared.", rank); }
 
 class ProcessLauncher : public Launcher {

@@ -62,7 +62,12 @@ StatusOr<std::unique_ptr<Store>> Lead(const ProcessRank& place, const std::strin
   // A launcher's next attempt, or its next job, meets in a folder of another name.
   if (place.rendezvous == TemporaryFolder()) RemoveLeftOvers();
   auto store = FileStore::Create(folder);
-  if (absl::IsAlreadyExists(store.status()) && RemoveIfLeftOver(folder)) store = FileStore::Create(folder);
+  // Ranks of a job whose rank 0 was killed end a moment after it, and read there why.
+  for (const auto start = Clock::now();
+       absl::IsAlreadyExists(store.status()) && IsAbandoned(folder) && SecondsSince(start) <= timeout_seconds;) {
+    if (!RemoveIfLeftOver(folder)) std::this_thread::sleep_for(kPause);
+    store = FileStore::Create(folder);
+  }
   if (absl::IsNotFound(store.status())) {
     return absl::NotFoundError(absl::StrCat(place.rendezvous, ", named by TRIREME_RENDEZVOUS, does not exist"));
   }

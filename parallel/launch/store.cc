@@ -91,6 +91,8 @@ std::optional<JobFault> Store::witness() const { return FindFault(kWitnessKey); 
 
 Status DescribeFault(const JobFault& fault) { return Annotate(fault.status, absl::StrCat("rank ", fault.rank)); }
 
+std::string ProcessKey(int rank) { return absl::StrCat(kProcessKeys, rank); }
+
 std::string EndedKey(int rank) { return absl::StrCat("ended.", rank); }
 
 std::string StoppedKey(int rank) { return absl::StrCat("stopped.", rank); }

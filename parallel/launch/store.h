@@ -55,7 +55,10 @@ class Store {
 // A fault as others are told it: "rank 2: the file is torn".
 Status DescribeFault(const JobFault& fault);
 
-// Keys of what a rank leaves behind: that its worker has returned, and why, if it was asked to stop.
+// Keys of what a rank leaves behind: which process it is (process_id.h), that its worker has returned, and why, if it
+// was asked to stop.
+inline constexpr char kProcessKeys[] = "process.";
+std::string ProcessKey(int rank);
 std::string EndedKey(int rank);
 std::string StoppedKey(int rank);
 

@@ -67,12 +67,40 @@ TEST(JobFolderTest, FoldersOfTheDeadGoAndOthersStay) {
   EXPECT_FALSE(fs::exists(of_living));
 }
 
+// Rank 0 has said why it ends, and its peers are about to read it.
+TEST(JobFolderTest, OfADeadRankZeroStaysAsLongAsARankLives) {
+  const char* root = getenv("TEST_TMPDIR");
+  std::string temporary = std::string(root != nullptr ? root : "/tmp") + "/folders.XXXXXX";
+  ASSERT_NE(mkdtemp(temporary.data()), nullptr);
+  setenv("TMPDIR", temporary.c_str(), 1);
+  pid_t living = 0, dead = 0;
+  const std::string of_living = FolderOfAnotherProcess(/*ends=*/false, &living);
+  const std::string of_dead = FolderOfAnotherProcess(/*ends=*/true, &dead);
+  std::ofstream(of_dead + "/fault") << "0 13 the file is torn";
+  std::ofstream(of_dead + "/process.0") << std::ifstream(of_dead + "/.owner").rdbuf();
+  std::ofstream(of_dead + "/process.1") << DescribeProcess(living);
+  // Of a rank on another host nothing is known.
+  std::ofstream(of_dead + "/process.2") << "another-boot/pid:[4026531836] 1234567 99";
+  RemoveLeftOvers();
+  EXPECT_TRUE(fs::exists(of_dead + "/fault"));
+  EXPECT_TRUE(IsAbandoned(of_dead));
+  EXPECT_FALSE(RemoveIfLeftOver(of_dead));
+  kill(living, SIGKILL);
+  waitpid(living, nullptr, 0);
+  RemoveLeftOvers();
+  EXPECT_FALSE(fs::exists(of_dead));
+}
+
 TEST(ProcessIdTest, TellsTheLivingFromTheDead) {
   const std::string mine = DescribeThisProcess();
   EXPECT_FALSE(HasSurelyEnded(mine));
   // The same number, but of a process before this one.
   EXPECT_TRUE(HasSurelyEnded(mine.substr(0, mine.rfind(' ')) + " 1"));
-  for (const char* text : {"", "nonsense", "a 1 2"}) EXPECT_FALSE(HasSurelyEnded(text)) << text;
+  EXPECT_TRUE(SurelyLives(mine));
+  for (const char* text : {"", "nonsense", "a 1 2"}) {
+    EXPECT_FALSE(HasSurelyEnded(text)) << text;
+    EXPECT_FALSE(SurelyLives(text)) << text;
+  }
 }
 
 }  // namespace

@@ -37,6 +37,27 @@ TEST(RanksTest, TheFolderOfADeadRankZeroIsTakenOver) {
   }
 }
 
+// A script that starts the job again at once: who is left of it would take the new one's store for its own.
+TEST(RanksTest, ANewRankZeroWaitsForThoseThatAreLeftOfItsPredecessor) {
+  const std::string rendezvous = NewFolder(), folder = NewFolder(), others = NewFolder();
+  const auto environment = [&](int rank) {
+    return Job::Environment{{"TRIREME_WORLD_SIZE", "2"},
+                            {"TRIREME_RENDEZVOUS", rendezvous},
+                            {"TRIREME_RANK", std::to_string(rank)},
+                            {"TRIREME_LOCAL_RANK", std::to_string(rank)}};
+  };
+  Job leader(2, "kill:0", environment(0), folder), left(2, "kill:0", environment(1), folder);
+  EXPECT_EQ(leader.Wait(), 128 + SIGKILL);
+  const std::string owner = Read(rendezvous + "/job/.owner");
+  Job next(2, "say", environment(0), others);
+  EXPECT_FALSE(Within(0.5, [&] { return Read(rendezvous + "/job/.owner") != owner; })) << next.output();
+  kill(left.pid(), SIGKILL);
+  left.Wait();
+  Job follower(2, "say", environment(1), others);
+  EXPECT_EQ(next.Wait(), 0) << next.output();
+  EXPECT_EQ(follower.Wait(), 0) << follower.output();
+}
+
 // As a script starts them, with nobody to tell of it. Rank 0 dies before it has said anything, the others before they
 // connect.
 TEST(RanksTest, ARankThatDiesWhileItPreparesEndsTheOthers) {
