@@ -15,7 +15,7 @@ namespace trireme {
 namespace {
 
 // Of proc(5)'s fields in /proc/PID/stat, from the third on.
-constexpr size_t kStartTime = 19;
+constexpr size_t kState = 0, kStartTime = 19;
 
 std::string ReadWhole(const std::string& path) {
   std::ifstream file(path);
@@ -51,7 +51,9 @@ Seen Look(const std::string& description) {
     return Seen::kNotFromHere;
   }
   const std::vector<std::string> stat = StatOf(process);
-  return stat.empty() || stat[kStartTime] != parts[2] ? Seen::kHasEnded : Seen::kLives;
+  if (stat.empty() || stat[kStartTime] != parts[2]) return Seen::kHasEnded;
+  // A zombie does nothing any more; its parent has not asked what became of it, and may never.
+  return stat[kState] == "Z" || stat[kState] == "X" ? Seen::kHasEnded : Seen::kLives;
 }
 
 }  // namespace

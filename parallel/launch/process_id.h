@@ -16,7 +16,8 @@ std::string DescribeProcess(pid_t process);
 std::string DescribeThisProcess();
 
 // True if `description`, as above, is of a process that would be seen here if it lived, and does not: one of another
-// machine, or of a container with numbers of its own, may live.
+// machine, or of a container with numbers of its own, may live. One whose parent has not asked for its end yet has
+// ended.
 bool HasSurelyEnded(const std::string& description);
 // True if it would be seen here, and does live.
 bool SurelyLives(const std::string& description);

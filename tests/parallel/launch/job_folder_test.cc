@@ -103,5 +103,28 @@ TEST(ProcessIdTest, TellsTheLivingFromTheDead) {
   }
 }
 
+// In a container whose first process never asks, it stays for ever.
+TEST(ProcessIdTest, OneThatNobodyHasAskedForHasEnded) {
+  int ends_of_pipe[2];
+  ASSERT_EQ(pipe(ends_of_pipe), 0);
+  const pid_t process = fork();
+  if (process == 0) {
+    char word = 0;
+    _exit(read(ends_of_pipe[0], &word, 1) == 1 ? 0 : 1);
+  }
+  const std::string description = DescribeProcess(process);
+  EXPECT_TRUE(SurelyLives(description));
+  ASSERT_EQ(write(ends_of_pipe[1], "x", 1), 1);
+  siginfo_t info = {};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(process), &info, WEXITED | WNOWAIT), 0);
+  EXPECT_NE(ProcessStartTime(process), "0") << "its number is still taken";
+  EXPECT_TRUE(HasSurelyEnded(description));
+  EXPECT_FALSE(SurelyLives(description));
+  waitpid(process, nullptr, 0);
+  EXPECT_TRUE(HasSurelyEnded(description));
+  close(ends_of_pipe[0]);
+  close(ends_of_pipe[1]);
+}
+
 }  // namespace
 }  // namespace trireme
