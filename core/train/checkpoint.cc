@@ -10,6 +10,7 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -30,6 +31,8 @@ constexpr char kModelFile[] = "model.safetensors";
 constexpr char kStateFile[] = "state.safetensors";
 constexpr char kConfigFile[] = "config.pbtxt";
 constexpr char kInfoFile[] = "checkpoint.json";
+// In it, where class names are no UTF-8, which JSON has to be: their bytes as hexadecimal digits.
+constexpr char kNameBytes[] = "class_name_bytes";
 
 // Other programs must not take our filters for torch's, nor we theirs for ours.
 constexpr char kFilterLayout[] = "filter_layout";
@@ -111,6 +114,24 @@ void RemoveCheckpoint(const fs::path& path) {
   fs::remove_all(removed, error);
 }
 
+bool AreUtf8(const std::vector<std::string>& names) {
+  return nlohmann::json::parse(JsonText(nlohmann::json(names))) == nlohmann::json(names);
+}
+
+// What WriteCheckpoint has made of names that are no UTF-8.
+Status ReadNameBytes(const nlohmann::json& json, std::vector<std::string>* names) {
+  if (!json.is_array() || json.size() != names->size())
+    return absl::DataLossError("the bytes of its names are damaged");
+  for (size_t i = 0; i < names->size(); ++i) {
+    const std::string hex = json[i].is_string() ? json[i].get<std::string>() : "";
+    (*names)[i] = absl::HexStringToBytes(hex);
+    if (hex.empty() || absl::BytesToHexString((*names)[i]) != hex) {
+      return absl::DataLossError("the bytes of its names are damaged");
+    }
+  }
+  return absl::OkStatus();
+}
+
 Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
                        const SafetensorsContent& model, const SafetensorsContent& state) {
   const fs::path folder = fs::path(run_folder) / kFolder;
@@ -122,12 +143,16 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kModelFile).string(), model));
   TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kStateFile).string(), state));
   TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kConfigFile).string(), info.config_text));
-  const nlohmann::ordered_json json = {{"step", info.step},
-                                       {"seed", info.seed},
-                                       {"world_size", info.world_size},
-                                       {"global_batch_size", info.global_batch_size},
-                                       {"class_names", info.class_names},
-                                       {"category_ids", info.category_ids}};
+  nlohmann::ordered_json json = {{"step", info.step},
+                                 {"seed", info.seed},
+                                 {"world_size", info.world_size},
+                                 {"global_batch_size", info.global_batch_size},
+                                 {"class_names", info.class_names},
+                                 {"category_ids", info.category_ids}};
+  // A run that goes on compares them with those of its data.
+  if (!AreUtf8(info.class_names)) {
+    for (const std::string& name : info.class_names) json[kNameBytes].push_back(absl::BytesToHexString(name));
+  }
   TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), JsonText(json, 2) + "\n"));
   TRIREME_RETURN_IF_ERROR(SyncFolder(temporary.string()));
   // A run that was resumed may reach a step a second time.
@@ -280,6 +305,9 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
   for (const auto& name : json["class_names"]) {
     if (!name.is_string()) return absl::DataLossError(absl::StrCat(path, ": a class name is no string"));
     info.class_names.push_back(name);
+  }
+  if (json.contains(kNameBytes)) {
+    TRIREME_RETURN_IF_ERROR(Annotate(ReadNameBytes(json[kNameBytes], &info.class_names), path));
   }
   for (const auto& id : json.value("category_ids", nlohmann::json::array())) {
     if (!id.is_number_integer()) return absl::DataLossError(absl::StrCat(path, ": a category id is no number"));

@@ -77,6 +77,28 @@ TEST(VocFaults, AnEvaluationSaysHowManyImagesItIsOf) {
   EXPECT_EQ(numbers["left_out"], 1);
 }
 
+// Names in Latin-1, which no JSON holds as they are: of the annotations, or of the config.
+TEST(VocFaults, ARunGoesOnWhoseClassNamesAreNoUtf8) {
+  const std::string root = NewFolder("voc");
+  AddImage(root, "good", Object("gr\xfcn", 5, 5, 40, 40) + Object("gr\xf6n", 30, 20, 70, 55));
+  WriteAll(root + "/ImageSets/Main/train.txt", "good\n");
+  for (const char* names : {"", "class_names: \"gr\xfcn\" class_names: \"gr\xf6n\""}) {
+    const std::string run = NewFolder("run"),
+                      data = absl::StrCat("{[dataset/voc] {root: \"", root, "\" split: \"train\" ", names, "}}");
+    std::vector<std::string> arguments = {"--config=" + TinyConfig(), "--out=" + run, "--steps=1",           "--set",
+                                          "model.num_classes=2",      "--set",        "global_batch_size=1", "--set",
+                                          "train_data=" + data,       "--set",        "eval_data=" + data};
+    const ToolResult begun = RunToolProcess("train", arguments);
+    ASSERT_EQ(begun.exit_code, 0) << begun.output;
+    arguments[2] = "--steps=2";
+    arguments.push_back("--resume");
+    const ToolResult resumed = RunToolProcess("train", arguments);
+    EXPECT_EQ(resumed.exit_code, 0) << resumed.output;
+    const ToolResult evaluated = RunToolProcess("eval", {"--checkpoint=" + run});
+    EXPECT_EQ(evaluated.exit_code, 0) << evaluated.output;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Communicators, VocFaultsOver, testing::Values("threads", "gloo"));
 
 TEST(VocFaults, AMalformedAnnotationStopsWithItsLine) {

@@ -338,7 +338,11 @@ TEST(CheckpointTest, DamageIsAStatus) {
                            "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
                            "\"class_names\":[\"a\"],\"category_ids\":[1, 2]}",
                            "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
-                           "\"class_names\":[\"a\"],\"category_ids\":[\"1\"]}"}) {
+                           "\"class_names\":[\"a\"],\"category_ids\":[\"1\"]}",
+                           "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
+                           "\"class_names\":[\"a\"],\"class_name_bytes\":[\"6g\"]}",
+                           "{\"step\":1,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
+                           "\"class_names\":[\"a\"],\"class_name_bytes\":[\"61\", \"62\"]}"}) {
     ASSERT_TRUE(WriteFileDurably(checkpoint + "/checkpoint.json", json).ok());
     EXPECT_EQ(ReadCheckpointInfo(checkpoint).status().code(), absl::StatusCode::kDataLoss) << json;
   }
@@ -368,14 +372,20 @@ TEST(CheckpointTest, WeightsThatAreNotFiniteReplaceNothing) {
   }
 }
 
-TEST(CheckpointTest, ClassNamesOfAnyBytesAreWritten) {
-  const TemporaryFolder run;
-  CheckpointInfo info = Info(1);
-  info.class_names = {"latin \xe4"};
-  info.category_ids = {};
-  Worker worker(1);
-  ASSERT_TRUE(Save(run.path(), 1, info, worker).ok());
-  EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->class_names.size(), 1u);
+// A run that goes on compares them with those of its data.
+TEST(CheckpointTest, ClassNamesOfAnyBytesComeBack) {
+  for (const std::vector<std::string>& names : std::vector<std::vector<std::string>>{
+           {"latin \xe4", "latin \xf6"}, {"\xff"}, {"cell", "caf\xe9", "caf\xc3\xa9"}, {"caf\xc3\xa9"}}) {
+    const TemporaryFolder run;
+    CheckpointInfo info = Info(1);
+    info.class_names = names;
+    info.category_ids = {};
+    Worker worker(1);
+    ASSERT_TRUE(Save(run.path(), 1, info, worker).ok());
+    const auto read = ReadCheckpointInfo(*FindCheckpoint(run.path()));
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(read->class_names, names);
+  }
 }
 
 }  // namespace
