@@ -233,6 +233,7 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
   const ParameterArena& arena = *parts.arena;
   Device& device = arena.device();
   const int world = communicator.size(), rank = communicator.rank();
+  CHECK(info.world_size >= 1 && info.world_size <= world) << info.world_size << " workers among " << world << " ranks";
   // Running statistics may differ between workers (norm per worker), and a resumed run needs each its own.
   const int64_t size = arena.buffer_values().size();
   Tensor all_buffers = Tensor::Zeros(device, {world, size});

@@ -48,6 +48,7 @@ struct CheckpointParts {
 };
 
 // Collective: every rank calls it, settled (see Strategy::Settle); rank 0 writes, and removes the oldest beyond `keep`.
+// Buffers are kept of the first info.world_size of the communicator's ranks.
 // Where rank 0's parameters or buffers are not finite, nothing is written or removed, and that is a FailedPrecondition.
 // What is wrong on rank 0 is Unavailable on the others, in rank 0's words.
 Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const CheckpointParts& parts,

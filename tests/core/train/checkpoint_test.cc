@@ -265,6 +265,16 @@ TEST(CheckpointTest, EveryRankHasItsOwnBuffersInAnyWorld) {
   }
 }
 
+// It decides whose buffers are kept.
+TEST(CheckpointDeathTest, AJobHasAWorkerAndNoMoreThanRanks) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const TemporaryFolder run;
+  Worker worker(1);
+  for (const int workers : {-1, 0, 2}) {
+    EXPECT_DEATH(Save(run.path(), 2, Info(4, workers), worker).IgnoreError(), " workers among 1 ranks");
+  }
+}
+
 TEST(LoadWeightsTest, ListsAllDifferencesAndLoadsNothing) {
   const TemporaryFolder run;
   SafetensorsContent content;
