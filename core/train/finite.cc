@@ -6,15 +6,6 @@
 namespace trireme {
 namespace {
 
-// Threads that find something store the same value, which no order can change.
-TRIREME_HD inline void Raise(int32_t* flag) {
-#ifdef __CUDA_ARCH__
-  *flag = 1;
-#else
-  __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
-#endif
-}
-
 template <class T>
 void Find(const T* values, int64_t count, int32_t* found, Stream& stream) {
   ParallelFor(stream, count, [=] TRIREME_HD(int64_t i) {

@@ -23,6 +23,10 @@ void WriteNote(const NoteValues& values, float* to, Stream& stream) {
   });
 }
 
+void WriteFlag(const int32_t* flag, float* to, Stream& stream) {
+  ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) { to[0] = static_cast<float>(flag[0]); });
+}
+
 void AddLoss(const float* loss, float weight, bool first, float* sum, Stream& stream) {
   ParallelFor(stream, 1, [=] TRIREME_HD(int64_t) { sum[0] = first ? weight * loss[0] : sum[0] + weight * loss[0]; });
 }
@@ -57,7 +61,7 @@ void StepResults::Note(const WorkerNote& note, Stream& stream) {
 Status StepResults::Allocate(const NamedLosses& losses) {
   if (losses.empty()) return absl::InvalidArgumentError("the detector has no loss");
   for (const auto& [name, loss] : losses) loss_names_.push_back(name);
-  const int64_t world = communicator_.size(), columns = kNoteSize + static_cast<int64_t>(losses.size());
+  const int64_t world = communicator_.size(), columns = first_loss() + static_cast<int64_t>(losses.size());
   all_ = Tensor::Zeros(device_, {world * columns + StepGuard::kSummarySize});
   rows_ = all_.Flat(0, world * columns).Reshape({world, columns});
   summary_ = all_.Flat(world * columns, all_.size());
@@ -73,15 +77,17 @@ Status StepResults::AddLosses(const NamedLosses& losses, float weight, bool firs
     return absl::InternalError(absl::StrCat("the detector's losses were ", absl::StrJoin(loss_names_, ", "),
                                             " in the first step, and are others now"));
   }
-  float* mine = rows_.data<float>() + communicator_.rank() * rows_.dim(1) + kNoteSize;
+  float* mine = rows_.data<float>() + communicator_.rank() * rows_.dim(1) + first_loss();
   for (size_t i = 0; i < losses.size(); ++i) {
     AddLoss(losses[i].second.value().data<float>(), weight, first, mine + i, stream);
   }
   return absl::OkStatus();
 }
 
-Status StepResults::Gather(Stream& stream) {
-  rows_.Slice(communicator_.rank(), communicator_.rank() + 1).Flat(0, kNoteSize).CopyFrom(note_, stream);
+Status StepResults::Gather(const Tensor& odd_weights, Stream& stream) {
+  const Tensor mine = rows_.Slice(communicator_.rank(), communicator_.rank() + 1);
+  mine.Flat(0, kNoteSize).CopyFrom(note_, stream);
+  WriteFlag(odd_weights.data<int32_t>(), mine.data<float>() + kNoteSize, stream);
   if (communicator_.size() == 1) return absl::OkStatus();
   return communicator_.AllGather(rows_, stream);
 }
@@ -107,7 +113,8 @@ StepOutcome StepResults::Read() {
   for (int64_t worker = 0; worker < rows_.dim(0); ++worker) {
     const float* row = values + worker * columns;
     outcome.notes.push_back({row[0] != 0, row[1], row[2], row[3], static_cast<int64_t>(row[4])});
-    outcome.losses.emplace_back(row + kNoteSize, row + columns);
+    outcome.weights_finite = outcome.weights_finite && row[kNoteSize] == 0;
+    outcome.losses.emplace_back(row + first_loss(), row + columns);
   }
   const float* summary = values + rows_.size();
   outcome.applied = summary[0] != 0;

@@ -1,4 +1,5 @@
-// What a step tells the host: every worker's losses, whether one was asked to stop, and how long each has waited.
+// What a step tells the host: every worker's losses, whether one was asked to stop or has weights that are not finite,
+// and how long each has waited.
 //
 // Each worker writes a row, and one all-gather gives all rows to all workers, on the device; they are then copied to a
 // buffer of the host's. Nothing of this makes the host wait: results are read when the host wants them, which on a
@@ -32,6 +33,7 @@ struct StepOutcome {
   std::vector<std::string> loss_names;
   std::vector<std::vector<float>> losses;  // [worker][loss]
   std::vector<WorkerNote> notes;           // [worker]
+  bool weights_finite = true;              // as far as any worker has seen before the step
   bool applied = true;                     // the update was not skipped
   double loss_scale = 1;
   double gradient_norm = 0;  // before clipping; 0 where it is not known
@@ -52,10 +54,11 @@ class StepResults {
   //
   // This worker's losses, times `weight`, are those of the step, or with `first` false are added to them.
   Status AddLosses(const NamedLosses& losses, float weight, bool first, Stream& stream);
-  Status Gather(Stream& stream);
+  // `odd_weights` int32 [1]: not 0 where this worker has seen weights that are not finite.
+  Status Gather(const Tensor& odd_weights, Stream& stream);
   // After Gather: float32 [workers, n]; the losses of each begin at column first_loss().
   const Tensor& rows() const { return rows_; }
-  static int64_t first_loss() { return kNoteSize; }
+  static int64_t first_loss() { return kNoteSize + 1; }
   // After the update.
   void Summarise(const StepGuard& guard, Stream& stream) const { guard.WriteSummary(summary_, stream); }
 

@@ -26,6 +26,7 @@ class Phase {
 TrainStep::TrainStep(const Parts& parts, StepResults* results, const TrainStepOptions& options)
     : parts_(parts),
       results_(*results),
+      weights_(*parts.arena),
       options_(options),
       may_record_(options.may_record && parts.device->can_capture() && parts.communicator->can_capture() &&
                   parts.strategy->can_capture()),
@@ -115,11 +116,12 @@ Status TrainStep::Enqueue(int64_t step, const std::vector<Batch>& parts, const s
   for (size_t part = 0; part < parts.size(); ++part) TRIREME_RETURN_IF_ERROR(EnqueuePart(step, parts, part));
   const Phase phase(TraceKind::kUpdate, "finish and update", stream);
   if (note && stream.is_inline()) results_.Note(note(), stream);
-  TRIREME_RETURN_IF_ERROR(results_.Gather(stream));
+  TRIREME_RETURN_IF_ERROR(results_.Gather(weights_.found(), stream));
   parts_.guard->InspectLosses(results_.rows(), StepResults::first_loss(), stream);
   TRIREME_RETURN_IF_ERROR(parts_.strategy->Step(*parts_.guard));
   parts_.guard->RestoreBuffersIfLeftOut(buffers, stream);
   parts_.arena->RefreshRounded();
+  weights_.Look(stream);
   results_.Summarise(*parts_.guard, stream);
   return absl::OkStatus();
 }

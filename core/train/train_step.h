@@ -22,6 +22,7 @@
 #include "core/api/strategy.h"
 #include "core/train/step_guard.h"
 #include "core/train/step_results.h"
+#include "core/train/weight_watch.h"
 
 namespace trireme {
 
@@ -78,6 +79,7 @@ class TrainStep {
 
   const Parts parts_;
   StepResults& results_;
+  const WeightWatch weights_;
   const TrainStepOptions options_;
   const bool may_record_;
   const std::vector<Var> parameters_;

@@ -17,6 +17,10 @@ namespace {
 // From 2^16, a scale that was halved so often is under the smallest number of float16: it is not the scale's fault.
 constexpr int kMostOverflowedInARow = 40;
 
+// Where weights are lost.
+constexpr char kGoOn[] =
+    ": go on from the last checkpoint (--resume) at a lower rate, with clip_gradient_norm, or with not_finite: SKIP";
+
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 bool HasOddLoss(const StepOutcome& outcome) {
@@ -206,6 +210,7 @@ Status Trainer::ReadOldest(bool* stop) {
   // What one worker is asked is for all to hear first.
   for (const WorkerNote& note : outcome.notes) *stop = *stop || (synchronous_ && note.stop);
   const bool odd_loss = HasOddLoss(outcome);
+  if (!odd_loss && !outcome.weights_finite) return WeightsNotFinite(step.step);
   // Float16's gradients overflow now and then, which is what the scale is for.
   const bool overflowed = !odd_loss && !outcome.applied && options_.step.precision == Precision::kFloat16;
   if (odd_loss || (!outcome.applied && !overflowed)) {
@@ -302,17 +307,33 @@ Status Trainer::NotFinite(const PendingStep& step, const StepOutcome& outcome, s
   trial.loss_scale = parts_.guard->loss_scale();
   TRIREME_ASSIGN_OR_RETURN(*sentence, DescribeNotFinite(trial, step.image_ids, outcome));
   if (not_finite_in_a_row_ <= options_.most_not_finite_in_a_row) return absl::OkStatus();
-  if (collective) {
-    // Nobody ends, and takes the job down, before all have read.
-    Stream& stream = parts_.device->compute_stream();
-    parts_.communicator->Barrier(stream).IgnoreError();
-    stream.Synchronize();
-  }
+  // Running statistics this step's own forward pass may have spoilt.
+  const std::string odd_weight = FirstNotFiniteParameter(*parts_.arena);
+  if (collective) AwaitReaders();
   const std::string steps =
       not_finite_in_a_row_ > 1 ? absl::StrCat(" (the last of ", not_finite_in_a_row_, " such steps)") : "";
+  if (!odd_weight.empty()) {
+    return absl::InternalError(
+        absl::StrCat(*sentence, steps, "; ", odd_weight, " has not been finite since a step before", kGoOn));
+  }
   return absl::InternalError(absl::StrCat(*sentence, steps,
                                           "; the weights are still those of the step before: lower the learning "
                                           "rate, or look at these images"));
+}
+
+Status Trainer::WeightsNotFinite(int64_t step) {
+  std::string what = FirstNotFiniteParameter(*parts_.arena);
+  if (what.empty()) what = FirstNotFiniteBuffer(*parts_.arena);
+  if (what.empty()) what = "a running statistic of another worker";
+  if (synchronous_) AwaitReaders();
+  return absl::InternalError(absl::StrCat("step ", step, ": ", what, " has not been finite since one of the ",
+                                          WeightWatch::kSteps, " steps before, though the losses are", kGoOn));
+}
+
+void Trainer::AwaitReaders() {
+  Stream& stream = parts_.device->compute_stream();
+  parts_.communicator->Barrier(stream).IgnoreError();
+  stream.Synchronize();
 }
 
 }  // namespace trireme

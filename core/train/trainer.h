@@ -94,7 +94,8 @@ class Trainer {
   // Trains from first_step to total_steps; a resumed run begins with the evaluation that is due at first_step, if any.
   // Cancelled if it was asked to stop: a checkpoint of where it stopped was saved; an evaluation that was under way is
   // made up for when the run is resumed. A loss that is not finite stops the job, before it reaches the weights, with a
-  // sentence that names the loss, the rank, the images and the function. Memory that does not suffice ends in one that
+  // sentence that names the loss, the rank, the images and the function; weights that are not finite behind losses that
+  // are stop it within WeightWatch::kSteps steps. Memory that does not suffice ends in one that
   // names who took it, and a batch size that would fit.
   Status Run();
 
@@ -141,6 +142,10 @@ class Trainer {
   Status Meet(bool* stop);
   StatusOr<std::vector<StepOutcome>> MeetPeers();
   void Report(const FinishedStep& step, const StepOutcome& outcome);
+  // Why the run ends after weights were found that are not finite.
+  Status WeightsNotFinite(int64_t step);
+  // Nobody ends, and takes the job down, before all have read what they end for. Collective.
+  void AwaitReaders();
   // OK if the step may be left out, with the sentence that says why; every rank returns the same. Collective, but of an
   // asynchronous strategy.
   Status NotFinite(const PendingStep& step, const StepOutcome& outcome, std::string* sentence);

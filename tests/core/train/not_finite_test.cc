@@ -6,6 +6,7 @@
 
 #include "core/api/lone_communicator.h"
 #include "core/train/find_not_finite.h"
+#include "core/train/weight_watch.h"
 #include "tests/core/train/toy_run.h"
 
 namespace trireme {
@@ -40,6 +41,58 @@ TEST(NotFiniteTest, TheSentenceNamesTheFunctionAndTheModule) {
                           HasSubstr("the first values that are not finite are the output of fit in weight"),
                           HasSubstr("the weights are still those of the step before")));
       }
+    }
+  }
+}
+
+// As behind a relu, which makes 0 of what is no number.
+TEST(NotFiniteTest, WeightsThatAreLostBehindFiniteLossesEndTheJobSoon) {
+  for (int world_size : {1, 3}) {
+    for (uint64_t asynchronous : {0, 3}) {
+      for (int64_t meets_every : {0, 4}) {
+        Plan plan = Steps(60, world_size);
+        plan.asynchronous = asynchronous;
+        plan.meets_every = meets_every;
+        plan.spoils = "unused";
+        plan.spoils_from = 9;
+        const Outcome outcome = Train(plan);
+        for (const Status& status : outcome.statuses) {
+          EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+          EXPECT_THAT(std::string(status.message()),
+                      HasSubstr("unused has not been finite since one of the 16 steps before, though the losses are"));
+        }
+        // It is found within the steps after, and told with the next.
+        EXPECT_LE(outcome.notes.steps.size(), 9u + WeightWatch::kSteps + 1);
+        EXPECT_GE(outcome.notes.steps.size(), meets_every > 0 ? 8u : 10u);
+      }
+    }
+  }
+}
+
+TEST(NotFiniteTest, ARunningStatisticOfOneWorkerIsForAllToHear) {
+  for (uint64_t asynchronous : {0, 3}) {
+    Plan plan = Steps(60, 3);
+    plan.asynchronous = asynchronous;
+    plan.spoils = "seen";
+    plan.spoils_from = 9;
+    const Outcome outcome = Train(plan);
+    for (int rank : {0, 1, 2}) {
+      const std::string who = rank == 2 ? ": seen" : ": a running statistic of another worker";
+      EXPECT_THAT(std::string(outcome.statuses[rank].message()), HasSubstr(who + " has not been finite since"));
+    }
+  }
+}
+
+// Then it is not the images.
+TEST(NotFiniteTest, ALossOfWeightsThatWereLostBeforeSaysSo) {
+  for (uint64_t asynchronous : {0, 3}) {
+    Plan plan = Steps(9, 2);
+    plan.asynchronous = asynchronous;
+    plan.spoils = "weight";
+    plan.spoils_from = 4;
+    for (const Status& status : Train(plan).statuses) {
+      EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("step 4, rank 0: the loss fit is nan"),
+                                                       HasSubstr("; weight has not been finite since a step before")));
     }
   }
 }

@@ -1,5 +1,7 @@
 #include "tests/core/train/toy_run.h"
 
+#include <cmath>
+
 #include "core/api/lone_communicator.h"
 #include "core/train/checkpoint.h"
 #include "tests/core/testing/fake_job.h"
@@ -16,6 +18,17 @@ class ReadingDetector : public ToyDetector {
     return losses;
   }
 };
+
+// A parameter or a buffer; undefined if there is none of this name.
+Tensor Find(const ParameterArena& arena, const std::string& name) {
+  for (const Parameter* parameter : arena.parameters()) {
+    if (parameter->name == name) return parameter->value();
+  }
+  for (const Buffer* buffer : arena.buffers()) {
+    if (buffer->name == name) return buffer->value;
+  }
+  return Tensor();
+}
 
 StatusOr<std::unique_ptr<Device>> NewDevice(const Plan& plan, int rank) {
   if (plan.asynchronous == 0) return MakeDevice(plan.device, 1);
@@ -56,6 +69,14 @@ Status TrainOn(const Plan& plan, Device& device, Communicator& communicator, con
   if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, checkpoint_parts));
   ToyBatchOptions of_batches = plan.batches;
   if (!last) of_batches.bad_step = of_batches.bad_until = of_batches.huge_step = -1;
+  const Tensor spoilt = last || plan.spoils != "seen" ? Find(*arena, plan.spoils) : Tensor();
+  if (spoilt.defined()) {
+    of_batches.before = [&](int64_t step) {
+      float* const value = spoilt.data<float>();
+      if (step == plan.spoils_from) device.compute_stream().Enqueue([value] { *value = NAN; });
+      return absl::OkStatus();
+    };
+  }
   ToyBatches batches(device, rank, of_batches);
 
   Trainer::Parts parts;

@@ -36,6 +36,8 @@ struct Plan {
   uint64_t asynchronous = 0;  // the seed of an asynchronous device; 0: `device`
   std::string device = "cpu";
   bool can_capture = true;      // of an asynchronous device
+  std::string spoils;           // a parameter, or the last rank's buffer, that is no number
+  int64_t spoils_from = 0;      // from this step on
   int64_t fails_at = 0;         // of the last rank's asynchronous device: see AsyncDeviceOptions
   bool recovers = false;        // likewise
   bool inspects_share = false;  // see ToyStrategy
