@@ -30,6 +30,27 @@ TEST(ParameterServerFaultsTest, WaitsOutlastTheDeadlineWhileAPeerIsBusy) {
   }
 }
 
+// An evaluation behind the last step, of which servers know nothing, and then what all ranks do together, as they
+// gather a trace: a server's strategy ends no sooner than its workers'.
+TEST(ParameterServerFaultsTest, AServerIsNotLateForWhatComesAfterALongEvaluation) {
+  for (const char* over : kCommunicators) {
+    for (const Config::Mode mode : {Config::SYNC, Config::ASYNC}) {
+      ServerJob job = MakeServerJob(2, 1, Config::OWN_RANKS, mode);
+      job.over = over;
+      job.steps = 2;
+      job.timeout_seconds = 0.6;
+      job.after_run = [](int rank) {
+        if (rank < 2) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+      };
+      job.after_all = [](Communicator& communicator, Device& device) {
+        return communicator.Barrier(device.compute_stream());
+      };
+      const ServerOutcome outcome = RunServers(job);
+      EXPECT_TRUE(outcome.status.ok()) << outcome.status << ": " << Which(job);
+    }
+  }
+}
+
 TEST(ParameterServerFaultsTest, ServersOfTheirOwnLearnWhyTheRunIsInterrupted) {
   ServerJob job = MakeServerJob(2, 2, Config::OWN_RANKS, Config::SYNC);
   job.steps = 6;

@@ -52,6 +52,8 @@ struct ServerJob {
   std::function<Status(int worker, int64_t step)> before_step, after_step;
   std::function<void(int rank, const ParameterArena& arena)> after_setup;  // before the state is loaded
   std::function<Status(const Interruption&)> on_interruption;              // on servers of their own ranks
+  std::function<void(int rank)> after_run;                                 // before the strategy goes
+  std::function<Status(Communicator&, Device&)> after_all;                 // when it is gone
 
   int servers() const { return config.num_servers() == 0 ? workers : config.num_servers(); }
   int ranks() const { return workers + (config.placement() == ParameterServerConfig::OWN_RANKS ? servers() : 0); }
@@ -199,6 +201,7 @@ inline Status RunServerRank(const ServerJob& job, Communicator& communicator, De
     all.insert(all.end(), values.begin(), values.end());
   }
   outcome->bytes_sent[static_cast<size_t>(rank)] = communicator.bytes_sent();
+  if (job.after_run) job.after_run(rank);
   return absl::OkStatus();
 }
 
@@ -211,8 +214,9 @@ inline ServerOutcome RunServers(const ServerJob& job) {
   outcome.buffers.resize(ranks);
   outcome.loss_scale.resize(ranks);
   outcome.bytes_sent.resize(ranks);
-  const auto worker = [&](Communicator& communicator, Device& device) {
-    return RunServerRank(job, communicator, device, &outcome);
+  const auto worker = [&](Communicator& communicator, Device& device) -> Status {
+    TRIREME_RETURN_IF_ERROR(RunServerRank(job, communicator, device, &outcome));
+    return job.after_all ? job.after_all(communicator, device) : absl::OkStatus();
   };
   outcome.status = job.asynchronous > 0 ? RunAsyncJob(job.ranks(), job.asynchronous, worker, job.timeout_seconds)
                                         : RunJobOver(job.over, job.ranks(), worker, job.timeout_seconds);
