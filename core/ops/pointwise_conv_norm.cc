@@ -2,6 +2,7 @@
 #include "core/ops/conv_cpu.h"
 #include "core/ops/gradient_sums.h"
 #include "core/ops/norm_kernels.h"
+#include "core/ops/product_kernels.h"
 
 namespace trireme::ops {
 namespace {
@@ -27,6 +28,9 @@ struct RowCut {
     for (int64_t begin = b * block; begin < stop; begin += band) body(begin, std::min(stop, begin + band));
   }
 
+  // The rows of the band that begins at `row`.
+  int64_t BandAfter(int64_t row) const { return std::min(band, rows - row); }
+
   int64_t RowsOf(int64_t b) const { return std::min(rows, (b + 1) * block) - b * block; }
 
   int64_t rows, band, block, blocks;
@@ -43,6 +47,24 @@ struct BlockFilters {
   }
 };
 
+// The filters [outputs, inputs], packed for products that sum over their inputs, or over their outputs.
+Tensor Packed(const ConvShape& s, const Tensor& weight, bool over_outputs, Stream& stream) {
+  const int64_t inputs = s.in_channels, outputs = s.out_channels;
+  const ProductKernels& kernels = WidestProductKernels();
+  const Tensor packed = Tensor::Empty(stream.device(), {over_outputs ? kernels.packed_floats(outputs, inputs)
+                                                                     : kernels.packed_floats(inputs, outputs)});
+  const float* from = weight.data<float>();
+  float* to = packed.data<float>();
+  EnqueueHostWork(stream, [=, &kernels] {
+    if (over_outputs) {
+      kernels.pack(from, 1, inputs, outputs, inputs, to);
+    } else {
+      kernels.pack(from, inputs, 1, inputs, outputs, to);
+    }
+  });
+  return packed;
+}
+
 int64_t RowsOf(const ConvShape& s) { return s.batch * s.out_height * s.out_width; }
 
 Tensor Forward(const ConvShape& s, const ConvSource& source, const Tensor& weight, bool wants_sums, const Tensor& to,
@@ -52,7 +74,8 @@ Tensor Forward(const ConvShape& s, const ConvSource& source, const Tensor& weigh
   Tensor partial;
   if (wants_sums) partial = Tensor::Zeros(stream.device(), {cut.blocks, 2 * outputs}, DataType::kFloat64);
   double* sums = wants_sums ? partial.data<double>() : nullptr;
-  const float* filters = weight.data<float>();
+  const Tensor packed = Packed(s, weight, /*over_outputs=*/false, stream);
+  const float* filters = packed.data<float>();
   float* out = to.data<float>();
   const bool as_it_lies = source.scale == nullptr;
   const NormKernels& kernels = WidestNormKernels();
@@ -62,7 +85,9 @@ Tensor Forward(const ConvShape& s, const ConvSource& source, const Tensor& weigh
     cut.ForBands(block, [&](int64_t begin, int64_t end) {
       if (!as_it_lies) kernels.read(source, nullptr, inputs, begin, end, scratch, TensorRows(inputs));
       const float* in = as_it_lies ? source.data + begin * inputs : scratch;
-      MatmulCpu(false, true, end - begin, outputs, inputs, in, filters, 0, out + begin * outputs);
+      const NextRead next = {source.data + end * inputs, cut.BandAfter(end) * inputs};
+      WidestProductKernels().multiply(
+          {in, filters, out + begin * outputs, end - begin, inputs, outputs, {next, {}, {}}});
       if (of_block != nullptr) kernels.add_moments(out, base, outputs, begin, end, of_block);
     });
     if (of_block != nullptr) MoveBase(base, cut.RowsOf(block), outputs, of_block);
@@ -78,7 +103,8 @@ Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight,
   Tensor filter_partial, moment_partial;
   if (weight.requires_gradient()) filter_partial = Tensor::Empty(stream.device(), {cut.blocks, width});
   if (wants_moments) moment_partial = Tensor::Zeros(stream.device(), {cut.blocks, 2 * inputs}, DataType::kFloat64);
-  const float* filters = weight.value().data<float>();
+  const Tensor packed = source_gradient.defined() ? Packed(s, weight.value(), /*over_outputs=*/true, stream) : Tensor();
+  const float* filters = packed.defined() ? packed.data<float>() : nullptr;
   float* filter_sums = filter_partial.defined() ? filter_partial.data<float>() : nullptr;
   double* moments = wants_moments ? moment_partial.data<double>() : nullptr;
   float* down = source_gradient.defined() ? source_gradient.data<float>() : nullptr;
@@ -96,7 +122,16 @@ Tensor Backward(const ConvShape& s, const ConvSource& source, const Var& weight,
                            filter_sums + block * width);
                }
                if (down != nullptr) {
-                 MatmulCpu(false, false, end - begin, inputs, outputs, scratch, filters, 0, down + begin * inputs);
+                 const int64_t after = cut.BandAfter(end);
+                 WidestProductKernels().multiply({scratch,
+                                                  filters,
+                                                  down + begin * inputs,
+                                                  end - begin,
+                                                  outputs,
+                                                  inputs,
+                                                  {{gradient.gradient + end * outputs, after * outputs},
+                                                   {gradient.x + end * outputs, after * outputs},
+                                                   {source.data + end * inputs, after * inputs}}});
                  if (moments != nullptr) {
                    kernels.add_gradient_moments(source, down, ImageScale(), inputs, begin, end,
                                                 moments + block * 2 * inputs);

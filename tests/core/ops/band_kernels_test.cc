@@ -8,6 +8,7 @@
 #include "core/base/random.h"
 #include "core/ops/depthwise_kernels.h"
 #include "core/ops/norm_kernels.h"
+#include "core/ops/product_kernels.h"
 
 namespace trireme::ops {
 namespace {
@@ -180,6 +181,51 @@ TEST_F(BandKernels, FilterGradientsAreTheSame) {
           return sums;
         };
         ExpectSame(results(kDepthwiseKernels), results(kDepthwiseKernelsAvx512));
+      }
+    }
+  }
+}
+
+// Small whole numbers, whose sums are exact in any order.
+TEST(ProductKernels, AreTheSumsOfProducts) {
+  Random random(6, RandomUse::kSynthesis);
+  const auto whole = [&](int64_t count) {
+    std::vector<float> values(count);
+    for (float& value : values) value = std::round(random.Uniform(-3, 3));
+    return values;
+  };
+  for (const ProductKernels* kernels : {&kProductKernels, &WidestProductKernels()}) {
+    for (const int64_t outputs : {1, 8, 16, 24, 39, 72, 80, 90, 184, 200}) {
+      for (const int64_t inputs : {1, 6, 16, 67}) {
+        for (const int64_t rows : {1, 5, 14, 77}) {
+          SCOPED_TRACE(::testing::Message() << rows << " rows, " << inputs << " inputs, " << outputs << " outputs");
+          const std::vector<float> from = whole(rows * inputs), filters = whole(outputs * inputs);
+          std::vector<float> expected(rows * outputs + 16, -7);
+          for (int64_t row = 0; row < rows; ++row) {
+            for (int64_t o = 0; o < outputs; ++o) {
+              float sum = 0;
+              for (int64_t i = 0; i < inputs; ++i) sum += from[row * inputs + i] * filters[o * inputs + i];
+              expected[row * outputs + o] = sum;
+            }
+          }
+          std::vector<float> transposed(filters.size());
+          for (int64_t o = 0; o < outputs; ++o) {
+            for (int64_t i = 0; i < inputs; ++i) transposed[i * outputs + o] = filters[o * inputs + i];
+          }
+          for (const bool other_way : {false, true}) {
+            std::vector<float> packed(kernels->packed_floats(inputs, outputs)), to(expected.size(), -7);
+            kernels->pack((other_way ? transposed : filters).data(), other_way ? 1 : inputs, other_way ? outputs : 1,
+                          inputs, outputs, packed.data());
+            kernels->multiply({from.data(),
+                               packed.data(),
+                               to.data(),
+                               rows,
+                               inputs,
+                               outputs,
+                               {{from.data(), rows * inputs}, {}, {filters.data(), 3}}});
+            EXPECT_EQ(to, expected);
+          }
+        }
       }
     }
   }

@@ -13,4 +13,4 @@ while read -r object; do
   fi
   nm -C "$object" | grep -q 'KernelsAvx512' || { echo "$object does not have the kernels"; exit 1; }
 done < <(find -L . -path '*_avx512/*.o')
-[[ $objects -eq 2 ]] || { echo "$objects objects, not 2"; exit 1; }
+[[ $objects -eq 3 ]] || { echo "$objects objects, not 3"; exit 1; }
