@@ -2,6 +2,8 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "core/base/trace.h"
@@ -9,6 +11,12 @@
 
 namespace trireme {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Waits are made of parts: one that took twice as long is of a process that was stopped meanwhile (as Ctrl-Z does), in
+// which no peer could have come.
+constexpr auto kPart = std::chrono::seconds(1);
 
 std::string Describe(const ThreadCall& call) { return absl::StrCat(call.description, " (call ", call.number, ")"); }
 
@@ -85,9 +93,8 @@ void ThreadMeeting::EndReadLocked() {
 
 template <class Ready, class Missing>
 Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call, const Ready& ready, const Missing& missing) {
-  const auto deadline =
-      std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                                             std::chrono::duration<double>(job_.timeout_seconds_));
+  auto deadline =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(job_.timeout_seconds_));
   if (ready()) return absl::OkStatus();
   const TraceSpan span(TraceKind::kWait, "wait for peers");
   while (!ready()) {
@@ -99,8 +106,10 @@ Status ThreadMeeting::Await(Lock& lock, int rank, const ThreadCall& call, const 
                       HasEnded(absl::StrCat("rank ", members_[rank], " "), {members_[peer]}, Describe(call)));
       return job_.fault_;
     }
-    if (wake_[rank].wait_until(lock, deadline) == std::cv_status::no_timeout) continue;
-    if (ready() || !job_.fault_.ok()) continue;
+    const auto until = std::min(deadline, Clock::now() + kPart);
+    if (wake_[rank].wait_until(lock, until) == std::cv_status::no_timeout) continue;
+    if (const auto over = Clock::now() - until; over > kPart) deadline += over;
+    if (Clock::now() < deadline || ready() || !job_.fault_.ok()) continue;
     job_.FailLocked(members_[rank], TooLate(absl::StrCat("rank ", members_[rank], " "), job_.timeout_seconds_,
                                             InJob(missing()), Describe(call), "communicator/threads"));
   }

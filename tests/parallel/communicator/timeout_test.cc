@@ -1,6 +1,9 @@
 // Deadlines that a config may ask for, of each communicator.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <limits>
@@ -53,6 +56,31 @@ TEST(TimeoutTest, TheLongestWaits) {
       },
       /*timeout_seconds=*/1e6);
   EXPECT_TRUE(status.ok()) << status;
+}
+
+// As by Ctrl-Z, for longer than the deadline. Then the peer comes a little later, as it has work to do still.
+TEST(TimeoutTest, TimeInWhichAProcessIsStoppedIsNoWait) {
+  const pid_t job = fork();
+  if (job == 0) {
+    const Status status = RunJob(
+        2,
+        [](Communicator& communicator, Device& device) {
+          for (int part = 0; part < 10 * communicator.rank(); ++part) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+          }
+          return communicator.Barrier(device.compute_stream());
+        },
+        /*timeout_seconds=*/2);
+    if (!status.ok()) fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+    _exit(status.ok() ? 0 : 1);
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  ASSERT_EQ(kill(job, SIGSTOP), 0);
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  ASSERT_EQ(kill(job, SIGCONT), 0);
+  int status = 0;
+  ASSERT_EQ(waitpid(job, &status, 0), job);
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace
