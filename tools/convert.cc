@@ -12,6 +12,8 @@
 #include "core/base/files.h"
 #include "core/base/registry.h"
 #include "core/config/config_file.h"
+#include "core/train/checkpoint.h"
+#include "core/train/weights.h"
 #include "tools/cli/command_line.h"
 #include "tools/conversion/coco_classes.h"
 #include "tools/conversion/darknet.h"

@@ -13,39 +13,14 @@
 #ifndef TRIREME_CORE_TRAIN_CHECKPOINT_H_
 #define TRIREME_CORE_TRAIN_CHECKPOINT_H_
 
-#include <cstdint>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "core/api/communicator.h"
-#include "core/api/optimizer.h"
-#include "core/api/strategy.h"
 #include "core/nn/parameter_arena.h"
-#include "core/train/safetensors.h"
+#include "core/train/checkpoint_folder.h"
+#include "core/train/training_state.h"
 
 namespace trireme {
-
-struct CheckpointInfo {
-  int64_t step = 0;  // steps done
-  uint64_t seed = 0;
-  int world_size = 1;  // workers; ranks behind them only serve
-  int64_t global_batch_size = 0;
-  std::vector<std::string> class_names;
-  std::vector<int64_t> category_ids;  // of these (Dataset::category_ids); empty in older checkpoints
-  std::string config_text;            // in config.pbtxt, not in checkpoint.json
-};
-
-// Small arrays of the run itself, the same on every rank, by name: "loss_scale".
-using RunState = std::vector<std::pair<std::string, Tensor>>;
-
-// A worker's part in a run. All outlive what they are given to.
-struct CheckpointParts {
-  ParameterArena* arena = nullptr;
-  Optimizer* optimizer = nullptr;
-  Strategy* strategy = nullptr;  // set up
-  RunState run_state;
-};
 
 // Collective: every rank calls it, settled (see Strategy::Settle); rank 0 writes, and removes the oldest beyond `keep`.
 // Buffers are kept of the first info.world_size of the communicator's ranks.
@@ -58,40 +33,6 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
 // would go on from, so it is evaluated, detected with and started from, and not resumed. InvalidArgument where the
 // folder has a checkpoint of a later step, and where values are not finite.
 Status SaveModel(const std::string& run_folder, const CheckpointInfo& info, const ParameterArena& arena);
-
-// What was left in a run's folder by a process that was killed while it wrote a checkpoint, or removed one. The next
-// SaveCheckpoint does so, too; for a run that goes on, but has nothing to save.
-void RemoveUnfinishedCheckpoints(const std::string& run_folder);
-
-// `path` is a checkpoint, or a run whose newest checkpoint is meant. NotFound if it is neither.
-StatusOr<std::string> FindCheckpoint(const std::string& path);
-
-StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
-
-// Of a checkpoint: what LoadWeights takes.
-std::string ModelFile(const std::string& checkpoint);
-// And what LoadTrainingState reads besides.
-std::string StateFile(const std::string& checkpoint);
-
-// Parameters and buffers by name: what model.safetensors holds.
-SafetensorsContent WeightsOf(const ParameterArena& arena);
-
-// Whether a file is one that WeightsOf made, so that its filters are laid out as ours.
-bool IsOwnFormat(const SafetensorsContent& content);
-
-// Parameters and buffers from arrays, which `source` names in messages. All names and shapes that are missing, unknown
-// or different are listed in one InvalidArgument, and nothing is set then; files of other programs are refused.
-Status SetWeights(const SafetensorsContent& content, const std::string& source, ParameterArena* arena);
-
-// The same from a safetensors file.
-Status LoadWeights(const std::string& safetensors_file, ParameterArena* arena);
-
-// All but the weights, which have to be there before the strategy is set up: this rank's buffers, its part of the
-// optimizer's state, its strategy's own arrays, and the state of the run. Arrays of run and strategy that the
-// checkpoint does not have stay as they are, and others that it has are left out: a run may go on in another precision,
-// with another strategy, and with other workers. Differences in the optimizer's arrays are listed in one
-// InvalidArgument.
-Status LoadTrainingState(const std::string& checkpoint, int rank, const CheckpointParts& parts);
 
 }  // namespace trireme
 

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "core/train/safetensors.h"
 #include "tests/end_to_end/tool_process.h"
 

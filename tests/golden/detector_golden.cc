@@ -16,7 +16,7 @@
 #include "core/config/config.pb.h"
 #include "core/config/config_file.h"
 #include "core/nn/parameter_arena.h"
-#include "core/train/checkpoint.h"
+#include "core/train/weights.h"
 #include "tests/golden/golden.h"
 #include "tools/conversion/darknet.h"
 #include "tools/conversion/torchvision.h"

@@ -1,7 +1,7 @@
 // Steps that work their batch off in parts.
 #include <gtest/gtest.h>
 
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "tests/core/testing/temporary_folder.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"
 #include "tests/training/small_training.h"

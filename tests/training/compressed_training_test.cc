@@ -1,7 +1,7 @@
 // Training with gradients in 16 bits on the wire: it learns as well, and goes on as if it had never stopped.
 #include <gtest/gtest.h>
 
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "tests/core/testing/temporary_folder.h"
 #include "tests/training/small_training.h"
 

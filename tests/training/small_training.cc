@@ -10,6 +10,7 @@
 #include "core/ops/pooling.h"
 #include "core/train/checkpoint.h"
 #include "core/train/optimizers/sgd.pb.h"
+#include "core/train/weights.h"
 #include "data/loader/loader.h"
 #include "data/shapes/shapes.h"
 #include "tests/core/testing/async_device.h"

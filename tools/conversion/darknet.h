@@ -4,7 +4,7 @@
 // means and variances, then its filters [O, I, H, W]. Our models of Darknet's networks (backbone/darknet, the heads of
 // model/yolo) hold their convolutions in the cfg's order, so the order of a model's filters is that of the file.
 //
-// Pure functions; any thread. `model` is what a model holds (WeightsOf in core/train/checkpoint.h).
+// Pure functions; any thread. `model` is what a model holds (WeightsOf in core/train/weights.h).
 #ifndef TRIREME_TOOLS_CONVERSION_DARKNET_H_
 #define TRIREME_TOOLS_CONVERSION_DARKNET_H_
 

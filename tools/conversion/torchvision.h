@@ -4,7 +4,7 @@
 // W]; a dense layer that reads a map of ours reads (row, column, channel), torchvision's (channel, row, column).
 //
 // Pure functions over arrays in memory; any thread. `model` is what a model holds (WeightsOf in
-// core/train/checkpoint.h).
+// core/train/weights.h).
 #ifndef TRIREME_TOOLS_CONVERSION_TORCHVISION_H_
 #define TRIREME_TOOLS_CONVERSION_TORCHVISION_H_
 

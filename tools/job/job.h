@@ -11,7 +11,7 @@
 #include "core/api/transform.h"
 #include "core/base/fault_log.h"
 #include "core/config/config.pb.h"
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "tools/job/run_folder.h"
 #include "tools/trace/trace_options.h"
 

@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "core/base/files.h"
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 
 namespace trireme {
 namespace {

@@ -1,6 +1,7 @@
 #include "tools/job/trained_model.h"
 
 #include "core/base/registry.h"
+#include "core/train/weights.h"
 #include "tools/cli/command_line.h"
 #include "tools/job/check_numbers.h"
 #include "tools/job/precision.h"

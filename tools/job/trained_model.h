@@ -8,7 +8,7 @@
 #include "core/api/detector.h"
 #include "core/config/config.pb.h"
 #include "core/nn/parameter_arena.h"
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 
 namespace trireme {
 

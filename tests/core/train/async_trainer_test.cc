@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "tests/core/testing/temporary_folder.h"
 #include "tests/core/train/toy_run.h"
 

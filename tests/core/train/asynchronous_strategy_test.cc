@@ -6,7 +6,7 @@
 #include <chrono>
 #include <thread>
 
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "core/train/meeting.h"
 #include "tests/core/testing/fake_job.h"
 #include "tests/core/testing/temporary_folder.h"

@@ -11,6 +11,7 @@
 
 #include "core/base/files.h"
 #include "core/train/safetensors.h"
+#include "core/train/weights.h"
 #include "tests/core/testing/fake_job.h"
 #include "tests/core/testing/temporary_folder.h"
 #include "tests/core/testing/toy_training.h"

@@ -4,6 +4,7 @@
 
 #include "core/api/lone_communicator.h"
 #include "core/train/checkpoint.h"
+#include "core/train/weights.h"
 #include "tests/core/testing/fake_job.h"
 
 namespace trireme::testing {

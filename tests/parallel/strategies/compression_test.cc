@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "absl/strings/match.h"
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "core/train/optimizers/sgd.pb.h"
 #include "core/train/safetensors.h"
 #include "tests/core/testing/temporary_folder.h"

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "core/train/optimizers/sgd.pb.h"
 #include "tests/core/testing/temporary_folder.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "tests/core/testing/temporary_folder.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"
 #include "tests/parallel/strategies/toy_job.h"

@@ -9,6 +9,7 @@
 #include "core/train/checkpoint.h"
 #include "core/train/optimizers/adam.pb.h"
 #include "core/train/optimizers/sgd.pb.h"
+#include "core/train/weights.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"
 #include "tests/parallel/strategies/toy_model.h"
 #include "tests/parallel/testing/jobs.h"

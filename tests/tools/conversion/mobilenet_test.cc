@@ -15,7 +15,7 @@
 #include "core/config/config.pb.h"
 #include "core/config/config_file.h"
 #include "core/nn/parameter_arena.h"
-#include "core/train/checkpoint.h"
+#include "core/train/weights.h"
 #include "tools/conversion/torchvision.h"
 
 namespace trireme {

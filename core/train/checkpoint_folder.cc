@@ -1,0 +1,122 @@
+#include "core/train/checkpoint_folder.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "core/base/files.h"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kFolder[] = "checkpoints";
+constexpr char kModelFile[] = "model.safetensors";
+constexpr char kStateFile[] = "state.safetensors";
+constexpr char kConfigFile[] = "config.pbtxt";
+constexpr char kInfoFile[] = "checkpoint.json";
+
+// As WriteCheckpoint names them. What else lies there (a copy, a name that the user gave) is the user's: it is neither
+// the newest checkpoint nor ever removed.
+bool IsCheckpointName(absl::string_view name) {
+  constexpr size_t kLeastDigits = 8;
+  return absl::ConsumePrefix(&name, "step_") && name.size() >= kLeastDigits &&
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
+}
+
+// Whoever is killed meanwhile leaves no half of one under its name.
+void RemoveCheckpoint(const std::string& path) {
+  const std::string removed = absl::StrCat(path, ".tmp", getpid(), ".old");
+  std::error_code error;
+  fs::rename(path, removed, error);
+  fs::remove_all(removed, error);
+}
+
+}  // namespace
+
+std::vector<std::string> ListCheckpoints(const std::string& run_folder) {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (fs::directory_iterator at(fs::path(run_folder) / kFolder, error), end; !error && at != end;
+       at.increment(error)) {
+    if (IsCheckpointName(at->path().filename().string())) found.push_back(at->path().string());
+  }
+  // By number: a step of nine digits has a longer name.
+  std::sort(found.begin(), found.end(), [](const std::string& a, const std::string& b) {
+    return a.size() != b.size() ? a.size() < b.size() : a < b;
+  });
+  return found;
+}
+
+std::string CheckpointPath(const std::string& run_folder, int64_t step) {
+  return (fs::path(run_folder) / kFolder / absl::StrFormat("step_%08d", step)).string();
+}
+
+StatusOr<std::string> FindCheckpoint(const std::string& path) {
+  std::error_code error;
+  if (fs::exists(fs::path(path) / kInfoFile, error)) return path;
+  const std::vector<std::string> all = ListCheckpoints(path);
+  if (all.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat(path, " is neither a checkpoint (a folder with ", kInfoFile, ") nor a run that holds one"));
+  }
+  return all.back();
+}
+
+StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
+  const std::string path = (fs::path(checkpoint) / kInfoFile).string();
+  TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  TRIREME_ASSIGN_OR_RETURN(CheckpointInfo info, ParseCheckpointInfo(text, path));
+  TRIREME_ASSIGN_OR_RETURN(info.config_text, ReadFile((fs::path(checkpoint) / kConfigFile).string()));
+  return info;
+}
+
+std::string ModelFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kModelFile).string(); }
+std::string StateFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kStateFile).string(); }
+
+Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
+                       const SafetensorsContent& model, const SafetensorsContent& state) {
+  const std::string folder = (fs::path(run_folder) / kFolder).string();
+  TRIREME_RETURN_IF_ERROR(MakeFolder(folder));
+  const std::string target = CheckpointPath(run_folder, info.step);
+  const fs::path temporary = absl::StrCat(target, ".tmp", getpid());
+  RemoveUnfinishedCheckpoints(run_folder);
+  TRIREME_RETURN_IF_ERROR(MakeFolder(temporary.string()));
+  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kModelFile).string(), model));
+  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kStateFile).string(), state));
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kConfigFile).string(), info.config_text));
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), ToJson(info)));
+  TRIREME_RETURN_IF_ERROR(SyncFolder(temporary.string()));
+  // A run that was resumed may reach a step a second time.
+  RemoveCheckpoint(target);
+  std::error_code error;
+  fs::rename(temporary, target, error);
+  if (error) return absl::UnavailableError(absl::StrCat(target, ": cannot be written: ", error.message()));
+  TRIREME_RETURN_IF_ERROR(SyncFolder(folder));
+  const std::vector<std::string> all = ListCheckpoints(run_folder);
+  for (size_t i = 0; i + static_cast<size_t>(std::max(keep, 1)) < all.size(); ++i) {
+    if (all[i] != target) RemoveCheckpoint(all[i]);
+  }
+  return absl::OkStatus();
+}
+
+void RemoveUnfinishedCheckpoints(const std::string& run_folder) {
+  std::vector<fs::path> unfinished;
+  std::error_code error;
+  const fs::path folder = fs::path(run_folder) / kFolder;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (absl::StartsWith(name, "step_") && absl::StrContains(name, ".tmp")) unfinished.push_back(at->path());
+  }
+  for (const fs::path& path : unfinished) fs::remove_all(path, error);
+}
+
+}  // namespace trireme

@@ -1,0 +1,40 @@
+// The folders that checkpoints are: how one comes to be, is found, and goes, each whole or not at all.
+#ifndef TRIREME_CORE_TRAIN_CHECKPOINT_FOLDER_H_
+#define TRIREME_CORE_TRAIN_CHECKPOINT_FOLDER_H_
+
+#include <string>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/train/checkpoint_info.h"
+#include "core/train/safetensors.h"
+
+namespace trireme {
+
+// Of a run, of which `run_folder` may be none. From the lowest step to the highest.
+std::vector<std::string> ListCheckpoints(const std::string& run_folder);
+// Where the run's checkpoint of a step lies, or would.
+std::string CheckpointPath(const std::string& run_folder, int64_t step);
+
+// `path` is a checkpoint, or a run whose newest checkpoint is meant. NotFound if it is neither.
+StatusOr<std::string> FindCheckpoint(const std::string& path);
+
+StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
+
+// Of a checkpoint: what LoadWeights takes.
+std::string ModelFile(const std::string& checkpoint);
+// And what LoadTrainingState reads besides.
+std::string StateFile(const std::string& checkpoint);
+
+// Writes it to a temporary folder, flushed, then renamed; replaces one of the same step, and removes the oldest beyond
+// `keep`.
+Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
+                       const SafetensorsContent& model, const SafetensorsContent& state);
+
+// What was left in a run's folder by a process that was killed while it wrote a checkpoint, or removed one. The next
+// WriteCheckpoint does so, too; for a run that goes on, but has nothing to save.
+void RemoveUnfinishedCheckpoints(const std::string& run_folder);
+
+}  // namespace trireme
+
+#endif  // TRIREME_CORE_TRAIN_CHECKPOINT_FOLDER_H_
