@@ -12,7 +12,7 @@
 #include "data/image/codec.h"
 #include "data/image/draw.h"
 #include "tools/cli/command_line.h"
-#include "tools/job/evaluate.h"
+#include "tools/job/detect_images.h"
 #include "tools/job/trained_model.h"
 
 DEFINE_string(checkpoint, "", "");
@@ -90,7 +90,7 @@ Status Detect() {
       continue;
     }
     TRIREME_ASSIGN_OR_RETURN(const Detections found,
-                             DetectImage(*model->detector, *image, model->precision, *model->device));
+                             DetectImage({*model->detector, model->precision, *model->device}, *image));
     results.AddImage(static_cast<int64_t>(i), paths[i], *image, found);
     Detections drawn;
     for (const Detection& detection : found) {

@@ -23,6 +23,7 @@
 #include "tools/job/job_facts.h"
 #include "tools/job/learning_rate.h"
 #include "tools/job/local_device.h"
+#include "tools/job/pictures.h"
 #include "tools/job/precision.h"
 #include "tools/job/rank_zero_buffers.h"
 #include "tools/job/worker_place.h"
@@ -133,6 +134,7 @@ Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* obser
   Communicator& communicator = *rank.among_workers;
   const bool leads = communicator.rank() == 0;
   const Precision precision = PrecisionOf(config);
+  const ReadyDetector ready_detector = {*rank.detector, precision, device};
   std::vector<const Transform*> transforms;
   for (const auto& transform : job.transforms) transforms.push_back(transform.get());
   LoaderOptions loader_options;
@@ -183,8 +185,9 @@ Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* obser
       EvaluationReport report;
       TRIREME_RETURN_IF_ERROR(WithBuffersOfRankZero(*rank.arena, communicator, [&]() -> Status {
         TRIREME_ASSIGN_OR_RETURN(
-            report, EvaluateDetector(*rank.detector, *job.eval_data, config.evaluation(), config.loader().threads(),
-                                     precision, device, communicator, job.faults.get(), stop_requested));
+            const DetectionEvaluator found,
+            DetectAll(ready_detector, *job.eval_data, config, communicator, job.faults.get(), stop_requested));
+        report = MakeReport(found, job.eval_data->class_names(), config.evaluation());
         return absl::OkStatus();
       }));
       return report;
@@ -209,8 +212,8 @@ Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* obser
   TRIREME_RETURN_IF_ERROR(trained);
   TRIREME_ASSIGN_OR_RETURN(const std::vector<MemoryStats> memory, GatherMemory(device, communicator));
   if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
-    TRIREME_RETURN_IF_ERROR(WritePictures(*rank.detector, *job.eval_data, config.evaluation().pictures(), 0.4f,
-                                          precision, device, communicator, job.run_folder + "/pictures"));
+    TRIREME_RETURN_IF_ERROR(WritePictures(ready_detector, *job.eval_data, config.evaluation().pictures(), 0.4f,
+                                          communicator, job.run_folder + "/pictures"));
   }
   if (leads) observer->OnEnd(memory);
   return absl::OkStatus();

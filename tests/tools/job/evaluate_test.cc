@@ -14,6 +14,7 @@
 #include "tests/core/testing/temporary_folder.h"
 #include "tests/models/tiny_detectors.h"
 #include "tests/parallel/testing/jobs.h"
+#include "tools/job/pictures.h"
 
 namespace trireme {
 namespace {
@@ -57,22 +58,30 @@ ShapesDatasetConfig Scenes(int64_t num_images) {
   return scenes;
 }
 
+StatusOr<EvaluationReport> EvaluateOn(const Dataset& data, const ReadyDetector& ready, int batch_size,
+                                      Communicator& communicator, const std::atomic<bool>* stop_requested) {
+  Config config;
+  config.mutable_evaluation()->set_batch_size(batch_size);
+  config.mutable_loader()->set_threads(2);
+  FaultLog faults;
+  TRIREME_ASSIGN_OR_RETURN(const DetectionEvaluator found,
+                           DetectAll(ready, data, config, communicator, &faults, stop_requested));
+  return MakeReport(found, data.class_names(), config.evaluation());
+}
+
 // Evaluates on `num_images` scenes with `detectors`, one for each rank.
 Status EvaluateWith(const std::vector<Detector*>& detectors, int64_t num_images, int batch_size,
                     std::vector<EvaluationReport>* reports, double timeout_seconds = 60,
                     const std::atomic<bool>* stop_requested = nullptr) {
   FaultLog faults;
   const auto data = MakeShapes(Scenes(num_images), {&faults}).value();
-  EvaluationConfig config;
-  config.set_batch_size(batch_size);
   reports->resize(detectors.size());
   return RunJob(
       static_cast<int>(detectors.size()),
       [&](Communicator& communicator, Device& device) -> Status {
         const size_t rank = static_cast<size_t>(communicator.rank());
-        TRIREME_ASSIGN_OR_RETURN((*reports)[rank],
-                                 EvaluateDetector(*detectors[rank], *data, config, 2, Precision::kFloat32, device,
-                                                  communicator, &faults, stop_requested));
+        TRIREME_ASSIGN_OR_RETURN((*reports)[rank], EvaluateOn(*data, {*detectors[rank], Precision::kFloat32, device},
+                                                              batch_size, communicator, stop_requested));
         return absl::OkStatus();
       },
       timeout_seconds);
@@ -164,15 +173,13 @@ TEST(EvaluateTest, AnImageThatIsSlowToReadIsNoFault) {
   FaultLog faults;
   const auto data = MakeShapes(Scenes(20), {&faults}).value();
   const SlowData slow(*data, 19, 4.5);
-  EvaluationConfig config;
   EvaluationReport report;
   const Status status = RunJob(
       2,
       [&](Communicator& communicator, Device& device) -> Status {
         PixelDetector detector;
-        TRIREME_ASSIGN_OR_RETURN(
-            const EvaluationReport mine,
-            EvaluateDetector(detector, slow, config, 2, Precision::kFloat32, device, communicator, &faults, nullptr));
+        TRIREME_ASSIGN_OR_RETURN(const EvaluationReport mine,
+                                 EvaluateOn(slow, {detector, Precision::kFloat32, device}, 8, communicator, nullptr));
         if (communicator.rank() == 0) report = mine;
         return absl::OkStatus();
       },
@@ -209,7 +216,7 @@ TEST(WritePicturesTest, PeersWaitForEachPicture) {
       [&](Communicator& communicator, Device& device) -> Status {
         SlowDetector detector(0.6);
         TRIREME_RETURN_IF_ERROR(
-            WritePictures(detector, *data, 5, 0.4f, Precision::kFloat32, device, communicator, folder / "pictures"));
+            WritePictures({detector, Precision::kFloat32, device}, *data, 5, 0.4f, communicator, folder / "pictures"));
         EXPECT_EQ(detector.batches, communicator.rank() == 0 ? 5 : 0);
         return absl::OkStatus();
       },
@@ -247,7 +254,7 @@ TEST(DetectImageTest, GivesThePixelsOfTheImageThatWasPadded) {
        {std::tuple{40, 80, 24, 48}, {80, 40, 48, 24}, {20, 30, 32, 48}, {10, 10, 32, 32}, {7, 300, 1, 48}}) {
     Image image(width, height);
     std::fill(image.data.begin(), image.data.end(), static_cast<uint8_t>(9));
-    const auto found = DetectImage(detector, image, Precision::kFloat32, *device);
+    const auto found = DetectImage({detector, Precision::kFloat32, *device}, image);
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_EQ(detector.sizes, (std::vector<float>{static_cast<float>(to_height), static_cast<float>(to_width)}));
     for (int i = 0; i < 50 * 60; ++i) {
@@ -285,7 +292,7 @@ TEST(DetectImageTest, GivesThePixelsOfTheImageInALetterbox) {
   }
   ASSERT_GT(expected.size(), 10u);
   EXPECT_LT(expected.size(), (*boxed)[0].size()) << "or nothing lay in the grey";
-  const auto found = DetectImage(*detector, image, Precision::kFloat32, *device);
+  const auto found = DetectImage({*detector, Precision::kFloat32, *device}, image);
   ASSERT_TRUE(found.ok()) << found.status();
   ASSERT_EQ(found->size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {

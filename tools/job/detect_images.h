@@ -1,0 +1,38 @@
+// Detections of images of any size, in their own pixels.
+#ifndef TRIREME_TOOLS_JOB_DETECT_IMAGES_H_
+#define TRIREME_TOOLS_JOB_DETECT_IMAGES_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/api/detector.h"
+
+namespace trireme {
+
+// A detector, what its arena was built for, and where. Both outlive it.
+struct ReadyDetector {
+  Detector& detector;
+  const Precision precision;
+  Device& device;
+};
+
+// An image as the detector takes it, its size there, and before.
+struct PreparedImage {
+  int width = 0, height = 0;
+  ImageExtent extent;
+  std::vector<uint8_t> pixels;
+};
+
+// Any thread.
+PreparedImage PrepareImage(std::shared_ptr<const Image> image, const ImageSpec& spec);
+
+// As one batch.
+StatusOr<std::vector<Detections>> DetectImages(const ReadyDetector& ready,
+                                               const std::vector<const PreparedImage*>& images);
+
+StatusOr<Detections> DetectImage(const ReadyDetector& ready, const Image& image);
+
+}  // namespace trireme
+
+#endif  // TRIREME_TOOLS_JOB_DETECT_IMAGES_H_
