@@ -1,46 +1,31 @@
 #include "tools/job/worker.h"
 
-#include <glog/logging.h>
-
 #include <algorithm>
-#include <numeric>
 #include <thread>
 
-#include "core/api/lone_communicator.h"
-#include "core/base/registry.h"
+#include "core/base/trace.h"
 #include "core/config/config_file.h"
-#include "core/nn/parameter_arena.h"
 #include "core/train/checkpoint.h"
 #include "core/train/serve.h"
-#include "core/train/weights.h"
 #include "data/loader/loader.h"
 #include "data/loader/nvjpeg/nvjpeg_decoder.h"
-#include "parallel/communicator/traced/traced_communicator.h"
 #include "parallel/launch/process_rank.h"
 #include "tools/job/abort_on_fault.h"
 #include "tools/job/evaluate.h"
 #include "tools/job/gather_faults.h"
-#include "tools/job/job_facts.h"
-#include "tools/job/learning_rate.h"
+#include "tools/job/gather_memory.h"
 #include "tools/job/local_device.h"
 #include "tools/job/pictures.h"
 #include "tools/job/precision.h"
+#include "tools/job/rank_parts.h"
 #include "tools/job/rank_zero_buffers.h"
-#include "tools/job/worker_place.h"
-#include "tools/trace/trace_file.h"
+#include "tools/job/trace_rank.h"
 
 namespace trireme {
 namespace {
 
-StepGuardOptions GuardOptionsOf(const Config& config) {
-  StepGuardOptions options;
-  options.loss_scale.enabled = config.precision() == Config::FP16;
-  options.loss_scale.initial = config.loss_scale().initial();
-  options.loss_scale.growth_steps = config.loss_scale().growth_steps();
-  if (config.not_finite() == Config::SKIP) options.most_not_finite_in_a_row = config.not_finite_limit();
-  options.clip_norm = config.clip_gradient_norm();
-  return options;
-}
+// Pictures show what is found with this score at least.
+constexpr float kPictureThreshold = 0.4f;
 
 // Only what is in use is kept: a run in another precision has no scale.
 RunState RunStateOf(const StepGuard& guard, Precision precision) {
@@ -48,254 +33,183 @@ RunState RunStateOf(const StepGuard& guard, Precision precision) {
   return {{"loss_scale", guard.state()}};
 }
 
-// Of all workers, by rank. Collective.
-StatusOr<std::vector<MemoryStats>> GatherMemory(Device& device, Communicator& communicator) {
-  constexpr int64_t kColumns = kNumMemoryKinds + 1;
-  const MemoryStats mine = device.memory();
-  std::vector<int64_t> peaks(static_cast<size_t>(communicator.size() * kColumns), 0);
-  int64_t* const row = peaks.data() + communicator.rank() * kColumns;
-  std::copy(mine.peak, mine.peak + kNumMemoryKinds, row);
-  row[kNumMemoryKinds] = mine.peak_total;
-  const Tensor all = Tensor::From(device, {communicator.size(), kColumns}, peaks);
-  TRIREME_RETURN_IF_ERROR(communicator.AllGather(all, device.compute_stream()));
-  peaks = all.ToVector<int64_t>();
-  TRIREME_RETURN_IF_ERROR(communicator.status());
-  std::vector<MemoryStats> memory(static_cast<size_t>(communicator.size()));
-  for (size_t rank = 0; rank < memory.size(); ++rank) {
-    const int64_t* const of_rank = peaks.data() + static_cast<int64_t>(rank) * kColumns;
-    std::copy(of_rank, of_rank + kNumMemoryKinds, memory[rank].peak);
-    memory[rank].peak_total = of_rank[kNumMemoryKinds];
-  }
-  return memory;
-}
-
-// What a rank of the job is made of. The ranks behind the workers only serve (see core/api/server_ranks.h).
-struct Rank {
-  Communicator* communicator = nullptr;   // of the whole job
-  std::unique_ptr<Communicator> subset;   // of the workers, where there are other ranks too
-  Communicator* among_workers = nullptr;  // null on a rank that serves
-  int workers = 1;
-  std::unique_ptr<Detector> detector;
-  std::unique_ptr<ParameterArena> arena;
-  std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<Schedule> schedule;
-  LoneCommunicator alone;  // an asynchronous worker judges its own gradients
-  std::unique_ptr<StepGuard> guard;
-  std::unique_ptr<Strategy> strategy;  // the last: its threads refer to the others
-};
-
-Status Build(const Job& job, Device& device, Communicator& communicator, Rank* rank) {
-  const Config& config = job.config;
-  TRIREME_RETURN_IF_ERROR(AgreeOn(FactsOf(job), communicator, device));
-  rank->communicator = &communicator;
-  rank->workers = config.workers();
-  if (rank->workers == communicator.size()) {
-    rank->among_workers = &communicator;
-  } else {
-    std::vector<int> workers(static_cast<size_t>(rank->workers));
-    std::iota(workers.begin(), workers.end(), 0);
-    TRIREME_ASSIGN_OR_RETURN(rank->subset, communicator.Subset(workers));
-    rank->among_workers = rank->subset.get();
-  }
-  TRIREME_ASSIGN_OR_RETURN(rank->detector,
-                           CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}));
-  TRIREME_ASSIGN_OR_RETURN(rank->arena, ParameterArena::Build(rank->detector.get(), device, communicator.size(),
-                                                              config.seed(), ActivationType(PrecisionOf(config))));
-  TRIREME_ASSIGN_OR_RETURN(rank->optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
-  TRIREME_ASSIGN_OR_RETURN(rank->schedule, MakeSchedule(job));
-  // Before the strategy's Setup, which may put them elsewhere, too.
-  if (!job.resume_from.empty()) {
-    TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(job.resume_from), rank->arena.get()));
-  } else if (config.has_initial_weights()) {
-    TRIREME_RETURN_IF_ERROR(LoadWeights(config.initial_weights(), rank->arena.get()));
-  }
-  const StepGuardOptions of_guard = GuardOptionsOf(config);
-  Strategy::BuildArgs args;
-  args.arena = rank->arena.get();
-  args.optimizer = rank->optimizer.get();
-  args.communicator = &communicator;
-  args.schedule = rank->schedule.get();
-  args.may_skip = of_guard.loss_scale.enabled || of_guard.most_not_finite_in_a_row > 0;
-  args.scales_losses = of_guard.loss_scale.enabled;
-  TRIREME_ASSIGN_OR_RETURN(rank->strategy, CreateComponent<Strategy>(config.strategy(), "strategy", args));
-  std::vector<Fact> facts = FactsOf(*rank->arena);
-  for (Fact& fact : FactsOf(*rank->strategy)) facts.push_back(std::move(fact));
-  TRIREME_RETURN_IF_ERROR(AgreeOn(facts, communicator, device));
-  TRIREME_RETURN_IF_ERROR(rank->strategy->Setup());
-  const bool judges_alone = rank->among_workers == nullptr || !rank->strategy->synchronous();
-  Communicator& judges = judges_alone ? rank->alone : *rank->among_workers;
-  rank->guard = std::make_unique<StepGuard>(*rank->arena, judges, of_guard);
-  return absl::OkStatus();
-}
-
-Status Work(const Job& job, Device& device, const Rank& rank, JobObserver* observer,
-            const std::atomic<bool>* stop_requested, const std::function<Status(int64_t steps_done)>& save_checkpoint) {
-  const Config& config = job.config;
-  Communicator& communicator = *rank.among_workers;
-  const bool leads = communicator.rank() == 0;
-  const Precision precision = PrecisionOf(config);
-  const ReadyDetector ready_detector = {*rank.detector, precision, device};
-  std::vector<const Transform*> transforms;
-  for (const auto& transform : job.transforms) transforms.push_back(transform.get());
-  LoaderOptions loader_options;
+LoaderOptions LoaderOptionsOf(const Config& config, const ImageSpec& image, const Communicator& workers) {
+  LoaderOptions options;
   const int parts_of_step = config.accumulate_steps();
-  loader_options.global_batch_size = config.global_batch_size() / parts_of_step;
-  loader_options.batches_per_step = parts_of_step;
-  loader_options.rank = communicator.rank();
-  loader_options.world_size = communicator.size();
-  loader_options.seed = config.seed();
-  loader_options.image = rank.detector->image_spec();
-  loader_options.threads = config.loader().threads();
+  options.global_batch_size = config.global_batch_size() / parts_of_step;
+  options.batches_per_step = parts_of_step;
+  options.rank = workers.rank();
+  options.world_size = workers.size();
+  options.seed = config.seed();
+  options.image = image;
+  options.threads = config.loader().threads();
   // A step begins when all its parts are there.
-  loader_options.prefetch = config.loader().prefetch() * parts_of_step;
-  TRIREME_RETURN_IF_ERROR(Loader::Check(*job.train_data, loader_options));
-  std::unique_ptr<JpegDecoder> decoder;
-  if (config.loader().decode() == LoaderConfig::NVJPEG) {
-    TRIREME_ASSIGN_OR_RETURN(decoder, Annotate(MakeNvjpegDecoder(device), "loader.decode"));
-    loader_options.decoder = decoder.get();
-  }
-  Loader loader(job.train_data.get(), transforms, job.faults.get(), &device, loader_options);
+  options.prefetch = config.loader().prefetch() * parts_of_step;
+  return options;
+}
 
+TrainerOptions TrainerOptionsOf(const Job& job) {
+  const Config& config = job.config;
   TrainerOptions options;
   options.first_step = job.resumed.step;
   options.total_steps = config.steps();
   options.evaluate_every = config.evaluation().every_steps();
   options.checkpoint_every = config.checkpoint().every_steps();
-  options.accumulate_steps = parts_of_step;
+  options.accumulate_steps = config.accumulate_steps();
   options.most_not_finite_in_a_row = GuardOptionsOf(config).most_not_finite_in_a_row;
-  options.step.precision = precision;
+  options.step.precision = PrecisionOf(config);
   options.step.seed = config.seed();
   options.step.may_record = config.record_steps() == Config::AUTO;
-
-  Trainer::Parts parts;
-  parts.device = &device;
-  parts.communicator = &communicator;
-  parts.detector = rank.detector.get();
-  parts.arena = rank.arena.get();
-  parts.optimizer = rank.optimizer.get();
-  parts.schedule = rank.schedule.get();
-  parts.strategy = rank.strategy.get();
-  parts.guard = rank.guard.get();
-  parts.batches = &loader;
-  parts.observer = leads ? observer : nullptr;
-  parts.stop_requested = stop_requested;
-  parts.save_checkpoint = save_checkpoint;
-  if (job.eval_data != nullptr) {
-    parts.evaluate = [&](int64_t) -> StatusOr<EvaluationReport> {
-      EvaluationReport report;
-      TRIREME_RETURN_IF_ERROR(WithBuffersOfRankZero(*rank.arena, communicator, [&]() -> Status {
-        TRIREME_ASSIGN_OR_RETURN(
-            const DetectionEvaluator found,
-            DetectAll(ready_detector, *job.eval_data, config, communicator, job.faults.get(), stop_requested));
-        report = MakeReport(found, job.eval_data->class_names(), config.evaluation());
-        return absl::OkStatus();
-      }));
-      return report;
-    };
-  }
-  TRIREME_ASSIGN_OR_RETURN(const auto places, GatherWorkerPlaces(communicator, device));
-  if (leads) {
-    JobObserver::Setup setup;
-    setup.device = device.name();
-    setup.why_this_device = WhyThisDevice(config.device(), device);
-    setup.workers = places;
-    setup.trained_values = rank.arena->NumTrainedValues();
-    setup.first_step = options.first_step;
-    setup.synchronous = rank.strategy->synchronous();
-    setup.server_ranks = rank.communicator->size() - rank.workers;
-    observer->OnStart(setup);
-  }
-  const Status trained = Trainer(parts, options).Run();
-  // All ranks end a run that is done, or was stopped; after a fault nobody can be asked.
-  if (!trained.ok() && !absl::IsCancelled(trained)) return trained;
-  TRIREME_RETURN_IF_ERROR(GatherFaults(communicator, device, job.faults.get()));
-  TRIREME_RETURN_IF_ERROR(trained);
-  TRIREME_ASSIGN_OR_RETURN(const std::vector<MemoryStats> memory, GatherMemory(device, communicator));
-  if (job.eval_data != nullptr && config.evaluation().pictures() > 0) {
-    TRIREME_RETURN_IF_ERROR(WritePictures(ready_detector, *job.eval_data, config.evaluation().pictures(), 0.4f,
-                                          communicator, job.run_folder + "/pictures"));
-  }
-  if (leads) observer->OnEnd(memory);
-  return absl::OkStatus();
+  return options;
 }
 
-// From where all ranks are set up, to the end.
-Status WorkOrServe(const Job& job, Device& device, const Rank& rank, JobObserver* observer,
-                   const std::atomic<bool>* stop_requested) {
-  const Config& config = job.config;
-  const CheckpointParts checkpoint_parts = {rank.arena.get(), rank.optimizer.get(), rank.strategy.get(),
-                                            RunStateOf(*rank.guard, PrecisionOf(config))};
-  // After Setup, which gives every rank rank 0's buffers: with norm per worker each has its own to go on with.
-  if (!job.resume_from.empty()) {
-    TRIREME_RETURN_IF_ERROR(LoadTrainingState(job.resume_from, rank.communicator->rank(), checkpoint_parts));
-  }
-  const auto save_checkpoint = [&](int64_t steps_done) {
-    CheckpointInfo info;
-    info.step = steps_done;
-    info.seed = config.seed();
-    info.world_size = rank.workers;
-    info.global_batch_size = config.global_batch_size();
-    info.class_names = job.train_data->class_names();
-    info.category_ids = job.train_data->category_ids();
-    info.config_text = PrintText(config);
-    return SaveCheckpoint(job.run_folder, config.checkpoint().keep(), info, checkpoint_parts, *rank.communicator);
-  };
-  if (rank.among_workers != nullptr) return Work(job, device, rank, observer, stop_requested, save_checkpoint);
-  ServeParts parts;
-  parts.strategy = rank.strategy.get();
-  parts.communicator = rank.communicator;
-  parts.save_checkpoint = save_checkpoint;
-  parts.first_step = job.resumed.step;
-  parts.total_steps = config.steps();
-  return ServeWorkers(parts);
-}
+class Worker {
+ public:
+  Worker(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
+         const std::atomic<bool>* stop_requested)
+      : job_(job),
+        config_(job.config),
+        device_(device),
+        communicator_(communicator),
+        observer_(observer),
+        stop_requested_(stop_requested) {}
 
-// `clock` is what a trace needs; null without one.
-Status Train(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
-             const std::atomic<bool>* stop_requested, JobClock* clock) {
-  Rank rank;
-  // A strategy that is half set up may have threads already.
-  return AbortOnFault(communicator, [&]() -> Status {
-    TRIREME_RETURN_IF_ERROR(Build(job, device, communicator, &rank));
+  // `clock` is what a trace needs; null without one.
+  Status Run(JobClock* clock);
+
+ private:
+  // From where all ranks are set up, to the end.
+  Status WorkOrServe();
+  Status Work();
+  Status Serve();
+  Status AnnounceStart();
+  StatusOr<EvaluationReport> Evaluate();
+  Status Save(int64_t steps_done);
+  CheckpointParts checkpoint_parts() const;
+  ReadyDetector ready_detector() const { return {*parts_.detector, PrecisionOf(config_), device_}; }
+
+  const Job& job_;
+  const Config& config_;
+  Device& device_;
+  Communicator& communicator_;  // of the whole job
+  JobObserver* const observer_;
+  const std::atomic<bool>* const stop_requested_;
+  RankParts parts_;
+};
+
+Status Worker::Run(JobClock* clock) {
+  return AbortOnFault(communicator_, [&]() -> Status {
+    TRIREME_RETURN_IF_ERROR(BuildRank(job_, device_, communicator_, &parts_));
     if (clock != nullptr) {
-      TRIREME_ASSIGN_OR_RETURN(*clock, AgreeOnClock(communicator, device, ThisClockId(), TraceClock));
+      TRIREME_ASSIGN_OR_RETURN(*clock, AgreeOnClock(communicator_, device_, ThisClockId(), TraceClock));
     }
-    return WorkOrServe(job, device, rank, observer, stop_requested);
+    return WorkOrServe();
   });
 }
 
-// For people: who is in a trace, and what it is of.
-std::string TraceNameOf(const Job& job, const Communicator& communicator, const Device& device) {
-  const bool serves = communicator.rank() >= job.config.workers();
-  return absl::StrCat("rank ", communicator.rank(), serves ? ", a server," : "", " on ", device.name());
-}
-std::string DescribeTrace(const Job& job, const Communicator& communicator) {
-  const int workers = job.config.workers(), servers = communicator.size() - workers;
-  const auto count = [](int n, const char* what) { return absl::StrCat(n, " ", what, n == 1 ? "" : "s"); };
-  return absl::StrCat(job.name, ", ", job.config.strategy().type_url(), ", ", count(workers, "worker"),
-                      servers == 0 ? "" : absl::StrCat(" and ", count(servers, "server")), ", steps ",
-                      job.trace.first_step, " to ", job.trace.end_step - 1);
+Status Worker::WorkOrServe() {
+  // After Setup, which gives every rank rank 0's buffers: with norm per worker each has its own to go on with.
+  if (!job_.resume_from.empty()) {
+    TRIREME_RETURN_IF_ERROR(LoadTrainingState(job_.resume_from, communicator_.rank(), checkpoint_parts()));
+  }
+  return parts_.among_workers != nullptr ? Work() : Serve();
 }
 
-Status TrainTraced(const Job& job, Device& device, Communicator& communicator, JobObserver* observer,
-                   const std::atomic<bool>* stop_requested) {
-  const auto trace = std::make_shared<Trace>(communicator.rank(), job.trace.first_step, job.trace.end_step);
-  const bool enqueues = !device.compute_stream().is_inline();
-  const char* const role = communicator.rank() < job.config.workers() ? "worker" : "server";
-  const TraceThread bound(trace, absl::StrCat(role, enqueues ? " (when it enqueues)" : ""));
-  const std::unique_ptr<Communicator> traced = TraceCommunicator(communicator);
-  JobClock clock;
-  const Status trained =
-      CatchDeviceError([&] { return Train(job, device, *traced, observer, stop_requested, &clock); });
-  const std::string name = TraceNameOf(job, communicator, device), description = DescribeTrace(job, communicator);
-  // All ranks end a run that is done, or was stopped; after a fault nobody can be asked.
-  if (!trained.ok() && !absl::IsCancelled(trained)) {
-    const Status written = WriteOwnTrace(trace.get(), name, description, job.trace.file, clock);
-    if (!written.ok()) LOG(WARNING) << "--trace: " << written.message();
-    return trained;
+Status Worker::Serve() {
+  ServeParts parts;
+  parts.strategy = parts_.strategy.get();
+  parts.communicator = &communicator_;
+  parts.save_checkpoint = [this](int64_t steps_done) { return Save(steps_done); };
+  parts.first_step = job_.resumed.step;
+  parts.total_steps = config_.steps();
+  return ServeWorkers(parts);
+}
+
+Status Worker::Work() {
+  Communicator& workers = *parts_.among_workers;
+  std::vector<const Transform*> transforms;
+  for (const auto& transform : job_.transforms) transforms.push_back(transform.get());
+  LoaderOptions loader_options = LoaderOptionsOf(config_, parts_.detector->image_spec(), workers);
+  TRIREME_RETURN_IF_ERROR(Loader::Check(*job_.train_data, loader_options));
+  std::unique_ptr<JpegDecoder> decoder;
+  if (config_.loader().decode() == LoaderConfig::NVJPEG) {
+    TRIREME_ASSIGN_OR_RETURN(decoder, Annotate(MakeNvjpegDecoder(device_), "loader.decode"));
+    loader_options.decoder = decoder.get();
   }
-  const Status written = GatherAndWriteTrace(trace.get(), name, description, job.trace.file, communicator, device);
-  return trained.ok() ? Annotate(written, "--trace") : trained;
+  Loader loader(job_.train_data.get(), transforms, job_.faults.get(), &device_, loader_options);
+
+  Trainer::Parts parts;
+  parts.device = &device_;
+  parts.communicator = &workers;
+  parts.detector = parts_.detector.get();
+  parts.arena = parts_.arena.get();
+  parts.optimizer = parts_.optimizer.get();
+  parts.schedule = parts_.schedule.get();
+  parts.strategy = parts_.strategy.get();
+  parts.guard = parts_.guard.get();
+  parts.batches = &loader;
+  parts.observer = workers.rank() == 0 ? observer_ : nullptr;
+  parts.stop_requested = stop_requested_;
+  parts.save_checkpoint = [this](int64_t steps_done) { return Save(steps_done); };
+  if (job_.eval_data != nullptr) parts.evaluate = [this](int64_t) { return Evaluate(); };
+  TRIREME_RETURN_IF_ERROR(AnnounceStart());
+  const Status trained = Trainer(parts, TrainerOptionsOf(job_)).Run();
+  // All ranks end a run that is done, or was stopped; after a fault nobody can be asked.
+  if (!trained.ok() && !absl::IsCancelled(trained)) return trained;
+  TRIREME_RETURN_IF_ERROR(GatherFaults(workers, device_, job_.faults.get()));
+  TRIREME_RETURN_IF_ERROR(trained);
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<MemoryStats> memory, GatherMemory(workers, device_));
+  if (job_.eval_data != nullptr && config_.evaluation().pictures() > 0) {
+    TRIREME_RETURN_IF_ERROR(WritePictures(ready_detector(), *job_.eval_data, config_.evaluation().pictures(),
+                                          kPictureThreshold, workers, job_.run_folder + "/pictures"));
+  }
+  if (workers.rank() == 0) observer_->OnEnd(memory);
+  return absl::OkStatus();
+}
+
+Status Worker::AnnounceStart() {
+  Communicator& workers = *parts_.among_workers;
+  TRIREME_ASSIGN_OR_RETURN(const auto places, GatherWorkerPlaces(workers, device_));
+  if (workers.rank() != 0) return absl::OkStatus();
+  JobObserver::Setup setup;
+  setup.device = device_.name();
+  setup.why_this_device = WhyThisDevice(config_.device(), device_);
+  setup.workers = places;
+  setup.trained_values = parts_.arena->NumTrainedValues();
+  setup.first_step = job_.resumed.step;
+  setup.synchronous = parts_.strategy->synchronous();
+  setup.server_ranks = communicator_.size() - config_.workers();
+  observer_->OnStart(setup);
+  return absl::OkStatus();
+}
+
+StatusOr<EvaluationReport> Worker::Evaluate() {
+  Communicator& workers = *parts_.among_workers;
+  EvaluationReport report;
+  TRIREME_RETURN_IF_ERROR(WithBuffersOfRankZero(*parts_.arena, workers, [&]() -> Status {
+    TRIREME_ASSIGN_OR_RETURN(const DetectionEvaluator found, DetectAll(ready_detector(), *job_.eval_data, config_,
+                                                                       workers, job_.faults.get(), stop_requested_));
+    report = MakeReport(found, job_.eval_data->class_names(), config_.evaluation());
+    return absl::OkStatus();
+  }));
+  return report;
+}
+
+CheckpointParts Worker::checkpoint_parts() const {
+  return {parts_.arena.get(), parts_.optimizer.get(), parts_.strategy.get(),
+          RunStateOf(*parts_.guard, PrecisionOf(config_))};
+}
+
+Status Worker::Save(int64_t steps_done) {
+  CheckpointInfo info;
+  info.step = steps_done;
+  info.seed = config_.seed();
+  info.world_size = config_.workers();
+  info.global_batch_size = config_.global_batch_size();
+  info.class_names = job_.train_data->class_names();
+  info.category_ids = job_.train_data->category_ids();
+  info.config_text = PrintText(config_);
+  return SaveCheckpoint(job_.run_folder, config_.checkpoint().keep(), info, checkpoint_parts(), communicator_);
 }
 
 }  // namespace
@@ -318,9 +232,11 @@ Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observ
   options.memory_at_start = job.config.memory_at_start_mb() << 20;
   TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(options));
   device->BindToThisThread();
+  const auto work = [&](Communicator& of_job, JobClock* clock) {
+    return Worker(job, *device, of_job, observer, stop_requested).Run(clock);
+  };
   return CatchDeviceError([&] {
-    return job.trace.file.empty() ? Train(job, *device, communicator, observer, stop_requested, /*clock=*/nullptr)
-                                  : TrainTraced(job, *device, communicator, observer, stop_requested);
+    return job.trace.file.empty() ? work(communicator, /*clock=*/nullptr) : TraceRank(job, *device, communicator, work);
   });
 }
 
