@@ -1,18 +1,13 @@
 #include "parallel/communicator/gloo/gloo_job.h"
 
 #include <glog/logging.h>
-#include <gloo/transport/tcp/device.h>
-#include <net/if.h>
-#include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 
 #include "parallel/communicator/calls/calls.h"
+#include "parallel/communicator/gloo/gloo_device.h"
 #include "parallel/launch/file_store.h"
 
 namespace trireme {
@@ -38,25 +33,27 @@ std::string DoneKey(const GlooChannel& channel, int place) {
 
 std::string LeftKey(int rank) { return absl::StrCat("gloo.left.", rank); }
 
-// Gloo writes to sockets whose other end may be gone.
-void IgnoreBrokenPipes() {
-  struct sigaction now = {};
-  if (sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) signal(SIGPIPE, SIG_IGN);
-}
-
-// Gloo does not survive to be told an address that is none.
-bool CanListenOn(const std::string& address) {
-  addrinfo hints = {}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  if (getaddrinfo(address.c_str(), nullptr, &hints, &found) != 0) return false;
-  bool can = false;
-  for (const addrinfo* at = found; at != nullptr && !can; at = at->ai_next) {
-    const int file = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
-    can = file >= 0 && bind(file, at->ai_addr, at->ai_addrlen) == 0;
-    if (file >= 0) close(file);
+// OK unless `theirs`, of the peer at that place, cannot meet with `mine`.
+Status CompareCalls(const GlooChannel& channel, const GlooCall& mine, int peer, const GlooCall& theirs) {
+  const int me = channel.place();
+  const auto other_size = [&](int from, int to, int64_t sent, int64_t expected, const std::string& in) {
+    return absl::InternalError(absl::StrCat("rank ", channel.member(from), " sent ", sent, " bytes to rank ",
+                                            channel.member(to), ", which waited for ", expected, " in ", in));
+  };
+  if (mine.among_all() && theirs.among_all()) {
+    if (mine.number != theirs.number || mine.description == theirs.description) return absl::OkStatus();
+    return DifferentCalls(channel.member(me), mine.description, channel.member(peer), theirs.description);
   }
-  freeaddrinfo(found);
-  return can;
+  if (mine.among_all() || theirs.among_all()) return absl::OkStatus();
+  if (mine.to == peer && theirs.from == me && mine.send_number == theirs.receive_number &&
+      mine.send_bytes != theirs.receive_bytes) {
+    return other_size(me, peer, mine.send_bytes, theirs.receive_bytes, theirs.description);
+  }
+  if (mine.from == peer && theirs.to == me && mine.receive_number == theirs.send_number &&
+      mine.receive_bytes != theirs.send_bytes) {
+    return other_size(peer, me, theirs.send_bytes, mine.receive_bytes, mine.description);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -67,7 +64,7 @@ GlooJob::GlooJob(std::shared_ptr<Store> store, const GlooJobOptions& options)
 StatusOr<std::shared_ptr<GlooJob>> GlooJob::Start(std::shared_ptr<Store> store, const GlooJobOptions& options) {
   std::shared_ptr<GlooJob> job(new GlooJob(std::move(store), options));
   if (options.size == 1) return job;
-  TRIREME_RETURN_IF_ERROR(job->OpenDevice());
+  TRIREME_ASSIGN_OR_RETURN(job->device_, OpenGlooDevice(options.listen_on));
   job->watch_ = std::thread([raw = job.get()] {
     pthread_setname_np(pthread_self(), "gloo watch");
     raw->Watch();
@@ -83,24 +80,6 @@ GlooJob::~GlooJob() {
   }
   changed_.notify_all();
   if (watch_.joinable()) watch_.join();
-}
-
-Status GlooJob::OpenDevice() {
-  IgnoreBrokenPipes();
-  const bool is_interface = if_nametoindex(options_.listen_on.c_str()) != 0;
-  if (!is_interface && !CanListenOn(options_.listen_on)) {
-    return absl::InvalidArgumentError(absl::StrCat("listen_on is \"", options_.listen_on,
-                                                   "\", which is neither a network interface nor an address of this "
-                                                   "machine"));
-  }
-  gloo::transport::tcp::attr where;
-  (is_interface ? where.iface : where.hostname) = options_.listen_on;
-  try {
-    device_ = gloo::transport::tcp::CreateDevice(where);
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat("listen_on is \"", options_.listen_on, "\": ", error.what()));
-  }
-  return absl::OkStatus();
 }
 
 Status GlooJob::fault() const {
@@ -251,28 +230,6 @@ Status GlooJob::WhyStuck(GlooChannel* channel, const GlooChannel::Doing& doing) 
   }
   if (doing.seconds < options_.timeout_seconds) return absl::OkStatus();
   return TooLate("", options_.timeout_seconds, late, mine.description, "communicator/gloo");
-}
-
-Status GlooJob::CompareCalls(const GlooChannel& channel, const GlooCall& mine, int peer, const GlooCall& theirs) const {
-  const int me = channel.place();
-  const auto other_size = [&](int from, int to, int64_t sent, int64_t expected, const std::string& in) {
-    return absl::InternalError(absl::StrCat("rank ", channel.member(from), " sent ", sent, " bytes to rank ",
-                                            channel.member(to), ", which waited for ", expected, " in ", in));
-  };
-  if (mine.among_all() && theirs.among_all()) {
-    if (mine.number != theirs.number || mine.description == theirs.description) return absl::OkStatus();
-    return DifferentCalls(channel.member(me), mine.description, channel.member(peer), theirs.description);
-  }
-  if (mine.among_all() || theirs.among_all()) return absl::OkStatus();
-  if (mine.to == peer && theirs.from == me && mine.send_number == theirs.receive_number &&
-      mine.send_bytes != theirs.receive_bytes) {
-    return other_size(me, peer, mine.send_bytes, theirs.receive_bytes, theirs.description);
-  }
-  if (mine.from == peer && theirs.to == me && mine.receive_number == theirs.send_number &&
-      mine.receive_bytes != theirs.send_bytes) {
-    return other_size(peer, me, theirs.send_bytes, mine.receive_bytes, mine.description);
-  }
-  return absl::OkStatus();
 }
 
 bool GlooJob::HasLeft(int rank) const {

@@ -55,7 +55,6 @@ class GlooJob {
 
  private:
   GlooJob(std::shared_ptr<Store> store, const GlooJobOptions& options);
-  Status OpenDevice();
   Status ConnectChannel(GlooChannel* channel);
   void SetFault(const Status& fault);
   std::vector<GlooChannel*> Channels();
@@ -63,7 +62,6 @@ class GlooJob {
   void WatchChannel(GlooChannel* channel);
   // OK, or why it will not go on: a peer has ended, is in another call, or is too late.
   Status WhyStuck(GlooChannel* channel, const GlooChannel::Doing& doing);
-  Status CompareCalls(const GlooChannel& channel, const GlooCall& mine, int peer, const GlooCall& theirs) const;
   bool HasLeft(int rank) const;
   // Of one that has left: whether `mine` needs nothing of it any more that is not under way.
   bool HasDoneItsPart(const GlooChannel& channel, int place, const GlooCall& mine) const;

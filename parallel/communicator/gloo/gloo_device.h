@@ -1,0 +1,20 @@
+// What Gloo's connections of a process go through.
+#ifndef TRIREME_PARALLEL_COMMUNICATOR_GLOO_GLOO_DEVICE_H_
+#define TRIREME_PARALLEL_COMMUNICATOR_GLOO_GLOO_DEVICE_H_
+
+#include <gloo/transport/device.h>
+
+#include <memory>
+#include <string>
+
+#include "core/base/status.h"
+
+namespace trireme {
+
+// `listen_on` is an address of this machine, or the name of a network interface. Makes the process ignore SIGPIPE,
+// unless it handles it.
+StatusOr<std::shared_ptr<gloo::transport::Device>> OpenGlooDevice(const std::string& listen_on);
+
+}  // namespace trireme
+
+#endif  // TRIREME_PARALLEL_COMMUNICATOR_GLOO_GLOO_DEVICE_H_
