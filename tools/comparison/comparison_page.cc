@@ -6,6 +6,7 @@
 #include "tools/comparison/comparison_table.h"
 #include "tools/report/bars.h"
 #include "tools/report/chart.h"
+#include "tools/report/escape_html.h"
 #include "tools/report/page_style.h"
 
 namespace trireme {

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "tools/report/chart.h"
+#include "tools/report/escape_html.h"
 
 namespace trireme {
 namespace {

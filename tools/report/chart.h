@@ -8,9 +8,11 @@
 
 namespace trireme {
 
+using ChartPoints = std::vector<std::pair<double, double>>;
+
 struct ChartSeries {
   std::string name;
-  std::vector<std::pair<double, double>> points;  // x increases; points that are not finite leave a gap
+  ChartPoints points;                             // x increases; points that are not finite leave a gap
   bool markers = false;                           // a dot at every point, for few points
   std::vector<std::pair<double, double>> spread;  // empty, or for each point the ends of a line through it
 };
@@ -28,12 +30,6 @@ struct ChartOptions {
 
 // `<svg>...</svg>`; says "no data yet" if no series has a point. Long series are thinned to what the width can show.
 std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions& options);
-
-// Text for HTML and SVG: & < > and quotes replaced.
-std::string EscapeHtml(const std::string& text);
-
-// Ticks that divide [low, high] into about `count` steps of 1, 2 or 5 times a power of ten.
-std::vector<double> RoundTicks(double low, double high, int count);
 
 }  // namespace trireme
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "core/base/files.h"
 #include "tools/report/chart.h"
+#include "tools/report/escape_html.h"
 #include "tools/report/metrics_log.h"
 #include "tools/report/page_style.h"
 #include "tools/report/progress.h"

@@ -1,7 +1,7 @@
 #include "tools/report/page_style.h"
 
 #include "absl/strings/str_cat.h"
-#include "tools/report/chart.h"
+#include "tools/report/escape_html.h"
 
 namespace trireme {
 namespace {

@@ -7,6 +7,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "tools/report/chart_data.h"
+#include "tools/report/escape_html.h"
 
 namespace trireme {
 namespace {
