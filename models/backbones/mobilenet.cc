@@ -10,23 +10,13 @@
 #include "absl/strings/str_join.h"
 #include "core/base/registry.h"
 #include "models/backbones/inverted_residual.h"
+#include "models/backbones/mobilenet_architecture.h"
 #include "models/backbones/separable_conv.h"
 
 namespace trireme {
 namespace {
 
-using ops::Activation;
-
 constexpr int kLastStride = 32;
-
-struct Architecture {
-  int64_t stem_channels;
-  Activation outer_activation;  // of the first layer and the last
-  std::vector<InvertedResidualSpec> blocks;
-  int64_t last_channels;
-  const char* block_name;
-  bool flat_projections;
-};
 
 // Counts layers as torchvision does: all in one row, or anew behind each map.
 class LayerNames {
@@ -49,7 +39,7 @@ class LayerNames {
 
 class MobileNet : public Backbone {
  public:
-  MobileNet(const MobileNetConfig& config, const Architecture& architecture);
+  MobileNet(const MobileNetConfig& config, const MobileNetArchitecture& architecture);
 
   std::vector<FeatureSpec> specs() const override { return specs_; }
   std::vector<Var> Forward(Context& context, const Var& images) override;
@@ -63,14 +53,14 @@ class MobileNet : public Backbone {
     bool expansion_is_map = false, is_map = false;
   };
 
-  void AddStem(const Architecture& architecture);
+  void AddStem(const MobileNetArchitecture& architecture);
   // Nothing is added behind the last map that is wanted.
-  void AddBlock(const InvertedResidualSpec& spec, const Architecture& architecture);
-  void AddLast(const Architecture& architecture);
+  void AddBlock(const InvertedResidualSpec& spec, const MobileNetArchitecture& architecture);
+  void AddLast(const MobileNetArchitecture& architecture);
   void AddExtra();
 
   // Of the first layer and the last, but for their channels; and such a layer, which is a stage.
-  NormedConvSpec OuterLayer(const Architecture& architecture) const;
+  NormedConvSpec OuterLayer(const MobileNetArchitecture& architecture) const;
   void AddOuter(const NormedConvSpec& spec);
   void AddLayer(const Layer& layer, Module& module);
   void BeginStage();
@@ -92,7 +82,7 @@ class MobileNet : public Backbone {
   std::vector<FeatureSpec> specs_;
 };
 
-MobileNet::MobileNet(const MobileNetConfig& config, const Architecture& architecture)
+MobileNet::MobileNet(const MobileNetConfig& config, const MobileNetArchitecture& architecture)
     : config_(config),
       initializer_(config.has_initial_deviation() ? init::Normal(config.initial_deviation())
                                                   : init::KaimingNormalFanOut()),
@@ -104,7 +94,7 @@ MobileNet::MobileNet(const MobileNetConfig& config, const Architecture& architec
   AddExtra();
 }
 
-NormedConvSpec MobileNet::OuterLayer(const Architecture& architecture) const {
+NormedConvSpec MobileNet::OuterLayer(const MobileNetArchitecture& architecture) const {
   NormedConvSpec spec;
   spec.norm = config_.norm();
   spec.initializer = initializer_;
@@ -120,7 +110,7 @@ void MobileNet::AddOuter(const NormedConvSpec& spec) {
   AddLayer(layer, made);
 }
 
-void MobileNet::AddStem(const Architecture& architecture) {
+void MobileNet::AddStem(const MobileNetArchitecture& architecture) {
   NormedConvSpec spec = OuterLayer(architecture);
   spec.inputs = 3;
   spec.outputs = architecture.stem_channels;
@@ -129,7 +119,7 @@ void MobileNet::AddStem(const Architecture& architecture) {
   stride_ = 2;
 }
 
-void MobileNet::AddBlock(const InvertedResidualSpec& spec, const Architecture& architecture) {
+void MobileNet::AddBlock(const InvertedResidualSpec& spec, const MobileNetArchitecture& architecture) {
   if (is_complete_) return;
   Layer layer;
   InvertedResidualNames names;
@@ -153,7 +143,7 @@ void MobileNet::AddBlock(const InvertedResidualSpec& spec, const Architecture& a
   stride_ *= spec.stride;
 }
 
-void MobileNet::AddLast(const Architecture& architecture) {
+void MobileNet::AddLast(const MobileNetArchitecture& architecture) {
   if (is_complete_) return;
   NormedConvSpec spec = OuterLayer(architecture);
   spec.inputs = architecture.blocks.back().outputs;
@@ -255,7 +245,7 @@ Status Check(const MobileNetConfig& config) {
   return CheckNorm(config.norm());
 }
 
-StatusOr<std::unique_ptr<Backbone>> Make(MobileNetConfig config, const Architecture& architecture) {
+StatusOr<std::unique_ptr<Backbone>> Make(MobileNetConfig config, const MobileNetArchitecture& architecture) {
   if (config.map_strides_size() == 0) {
     for (const int stride : {8, 16, 32}) config.add_map_strides(stride);
   }
@@ -265,79 +255,18 @@ StatusOr<std::unique_ptr<Backbone>> Make(MobileNetConfig config, const Architect
   return made;
 }
 
-// Sandler et al. 2018, table 2.
-Architecture V2() {
-  Architecture v2{32, Activation::kRelu6, {}, 1280, "conv", true};
-  int64_t inputs = v2.stem_channels;
-  struct Row {
-    int expansion;
-    int64_t channels;
-    int blocks, stride;
-  };
-  for (const Row& row : std::vector<Row>{
-           {1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}}) {
-    for (int b = 0; b < row.blocks; ++b) {
-      InvertedResidualSpec block;
-      block.inputs = inputs;
-      block.expanded = row.expansion * inputs;
-      block.outputs = inputs = row.channels;
-      block.stride = b == 0 ? row.stride : 1;
-      v2.blocks.push_back(block);
-    }
-  }
-  return v2;
-}
-
-// Howard et al. 2019, table 1.
-Architecture V3Large(bool reduced_tail) {
-  const int64_t outputs = reduced_tail ? 80 : 160;
-  Architecture v3{16, Activation::kHardSwish, {}, 6 * outputs, "block", false};
-  struct Row {
-    int kernel;
-    int64_t expanded, outputs;
-    bool squeeze, hard_swish;
-    int stride;
-  };
-  for (const Row& row : std::vector<Row>{{3, 16, 16, false, false, 1},
-                                         {3, 64, 24, false, false, 2},
-                                         {3, 72, 24, false, false, 1},
-                                         {5, 72, 40, true, false, 2},
-                                         {5, 120, 40, true, false, 1},
-                                         {5, 120, 40, true, false, 1},
-                                         {3, 240, 80, false, true, 2},
-                                         {3, 200, 80, false, true, 1},
-                                         {3, 184, 80, false, true, 1},
-                                         {3, 184, 80, false, true, 1},
-                                         {3, 480, 112, true, true, 1},
-                                         {3, 672, 112, true, true, 1},
-                                         {5, 672, outputs, true, true, 2},
-                                         {5, 6 * outputs, outputs, true, true, 1},
-                                         {5, 6 * outputs, outputs, true, true, 1}}) {
-    InvertedResidualSpec block;
-    block.inputs = v3.blocks.empty() ? v3.stem_channels : v3.blocks.back().outputs;
-    block.expanded = row.expanded;
-    block.outputs = row.outputs;
-    block.kernel = row.kernel;
-    block.stride = row.stride;
-    block.squeeze = row.squeeze;
-    block.activation = row.hard_swish ? Activation::kHardSwish : Activation::kRelu;
-    v3.blocks.push_back(block);
-  }
-  return v3;
-}
-
 }  // namespace
 
 StatusOr<std::unique_ptr<Backbone>> MakeMobileNetV2(const MobileNetConfig& config, const Backbone::BuildArgs&) {
   if (config.reduced_tail()) return absl::InvalidArgumentError("reduced_tail is mobilenet_v3_large's");
-  return Make(config, V2());
+  return Make(config, MobileNetV2Architecture());
 }
 
 StatusOr<std::unique_ptr<Backbone>> MakeMobileNetV3Large(const MobileNetConfig& given, const Backbone::BuildArgs&) {
   MobileNetConfig config = given;
   if (!given.norm().has_epsilon()) config.mutable_norm()->set_epsilon(1e-3f);
   if (!given.norm().has_momentum()) config.mutable_norm()->set_momentum(1e-2f);
-  return Make(config, V3Large(config.reduced_tail()));
+  return Make(config, MobileNetV3LargeArchitecture(config.reduced_tail()));
 }
 
 TRIREME_REGISTER_COMPONENT("backbone/mobilenet_v2", Backbone, MobileNetConfig, MakeMobileNetV2);
