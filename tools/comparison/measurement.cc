@@ -36,11 +36,15 @@ double NumberOf(const nlohmann::ordered_json& event, const char* name) {
 }  // namespace
 
 StatusOr<RunMeasurement> ReadRun(const std::string& run_folder, int64_t warmup_steps) {
-  TRIREME_ASSIGN_OR_RETURN(const auto events, ReadMetrics(run_folder + "/metrics.jsonl"));
+  const std::string path = run_folder + "/metrics.jsonl";
+  TRIREME_ASSIGN_OR_RETURN(const Metrics metrics, ReadMetrics(path));
+  if (metrics.broken > 0) {
+    return absl::DataLossError(absl::StrCat(path, ": ", metrics.broken, " of its lines are no JSON objects"));
+  }
   RunMeasurement run;
   std::string status = "it did not end";
   double steps = 0;
-  for (const auto& event : events) {
+  for (const auto& event : metrics.events) {
     const std::string kind = event.value("event", "");
     if (kind == "start") {
       run.parameters = event.value("parameters", int64_t{0});

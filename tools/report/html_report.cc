@@ -188,8 +188,8 @@ std::string Summary(const std::vector<Json>& events, const Json& start, const Js
 
 Status WriteHtmlReport(const std::string& run_folder, const std::string& title, const FaultLog& faults,
                        const std::string& path) {
-  int64_t broken = 0;
-  TRIREME_ASSIGN_OR_RETURN(const std::vector<Json> events, ReadMetrics(run_folder + "/metrics.jsonl", &broken));
+  TRIREME_ASSIGN_OR_RETURN(const Metrics metrics, ReadMetrics(run_folder + "/metrics.jsonl"));
+  const std::vector<Json>& events = metrics.events;
   Json start = Json::object(), end = Json::object();
   for (const Json& event : events) {
     if (event.value("event", "") == "start") start = event;
@@ -204,8 +204,8 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
                                            start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
                    "</div>", Soft(start.value("lr_scaling", "")),
                    status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
-                   Lost(broken, end.value("lost_lines", int64_t{0})), Summary(events, start, end), "<h2>Curves</h2>",
-                   Charts(events), pictures, SkippedSteps(events), Faults(faults), Memory(end),
+                   Lost(metrics.broken, end.value("lost_lines", int64_t{0})), Summary(events, start, end),
+                   "<h2>Curves</h2>", Charts(events), pictures, SkippedSteps(events), Faults(faults), Memory(end),
                    "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
   return WriteFileAtomically(path, html);
 }

@@ -13,8 +13,9 @@ StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, 
   std::string kept;
   *broken = 0;
   if (keep_steps > 0 && PathExists(path)) {
-    TRIREME_ASSIGN_OR_RETURN(const auto events, ReadMetrics(path, broken));
-    for (const auto& event : events) {
+    TRIREME_ASSIGN_OR_RETURN(const Metrics before, ReadMetrics(path));
+    *broken = before.broken;
+    for (const auto& event : before.events) {
       const std::string kind = event.value("event", "");
       const int64_t step = event.value("step", int64_t{0});
       // The evaluation of the checkpoint itself is made again.
@@ -45,22 +46,20 @@ Status MetricsLog::Write(const nlohmann::ordered_json& event) {
       absl::StrCat(path_, ": cannot be written", error == 0 ? "" : absl::StrCat(": ", strerror(error))));
 }
 
-StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(const std::string& path, int64_t* broken) {
+StatusOr<Metrics> ReadMetrics(const std::string& path) {
   TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  std::vector<nlohmann::ordered_json> events;
+  Metrics metrics;
   const std::vector<std::string> lines = absl::StrSplit(text, '\n');
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].empty()) continue;
     auto event = nlohmann::ordered_json::parse(lines[i], nullptr, /*allow_exceptions=*/false);
     if (event.is_object()) {
-      events.push_back(std::move(event));
-    } else if (i + 1 < lines.size() && broken != nullptr) {
-      ++*broken;
+      metrics.events.push_back(std::move(event));
     } else if (i + 1 < lines.size()) {
-      return absl::DataLossError(absl::StrCat(path, ":", i + 1, ": this line is no JSON object"));
+      ++metrics.broken;
     }
   }
-  return events;
+  return metrics;
 }
 
 }  // namespace trireme

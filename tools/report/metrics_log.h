@@ -34,9 +34,13 @@ class MetricsLog {
   int64_t lost_ = 0;
 };
 
-// All events of a file; a last line that was cut off is left out. Other lines that are no JSON (what a full disk left
-// of one) are counted in `*broken`; where that is null, they are DataLoss.
-StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(const std::string& path, int64_t* broken = nullptr);
+struct Metrics {
+  std::vector<nlohmann::ordered_json> events;
+  int64_t broken = 0;  // lines that are no JSON: what a full disk left of one
+};
+
+// All of a file, but for a last line that was cut off.
+StatusOr<Metrics> ReadMetrics(const std::string& path);
 
 }  // namespace trireme
 

@@ -129,6 +129,17 @@ TEST(MeasurementTest, ALossThatIsNotFiniteIsNoEnd) {
   EXPECT_EQ(read->step_seconds, 0.5);
 }
 
+TEST(MeasurementTest, ABrokenLineIsDataLoss) {
+  const std::string run = ::testing::TempDir() + "/run_with_a_broken_line";
+  ASSERT_TRUE(MakeFolder(run).ok());
+  ASSERT_TRUE(
+      WriteFileAtomically(run + "/metrics.jsonl", "{\"event\":\"start\"}\n{\"event\":\"st\n{\"event\":\"end\"}\n")
+          .ok());
+  const Status status = ReadRun(run, 0).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_NE(std::string(status.message()).find("metrics.jsonl: 1 of its lines"), std::string::npos) << status;
+}
+
 TEST(ComparisonOutputTest, AgainstAFirstRowThatFailedThereIsNoSpeedUp) {
   Row row = Summarise({"ring_all_reduce", 2}, {MakeRun(0.1, 0)});
   row.speedup = row.efficiency = std::nan("");
