@@ -1,4 +1,4 @@
-// The backbone that docs/adding_a_backbone.md shows: the page has the files as they are, and every detector trains on it.
+// The backbone that docs/adding_a_backbone.md shows: the page has its files as they are, and all detectors train on it.
 #include <gtest/gtest.h>
 
 #include <cmath>

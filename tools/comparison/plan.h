@@ -22,8 +22,8 @@ struct Combination {
 
 // `strategies` is a list "ring_all_reduce,data_parallel{reduction: GATHER_TO_ONE}" whose commas inside braces are its
 // own; "all" in it stands for every strategy that is registered, plugins' too, and the options of one that are worth a
-// row of their own. `workers` is a list "1,2,4". One worker of strategy/single comes first: what all others are compared with.
-// InvalidArgument for an unknown strategy, and for numbers that are none.
+// row of their own. `workers` is a list "1,2,4". One worker of strategy/single comes first: what all others are
+// compared with. InvalidArgument for an unknown strategy, and for numbers that are none.
 StatusOr<std::vector<Combination>> MakePlan(const std::string& strategies, const std::string& workers);
 
 }  // namespace trireme

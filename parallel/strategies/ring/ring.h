@@ -36,8 +36,8 @@ RingChunk ChunkOf(int64_t size, int ring_size, int place);
 
 // The arrays have one size on all ranks of the ring, the calls run in order of `stream`, and all ranks of the ring make
 // the same ones. `scratch` is used until the stream has done this; its size is that of a piece, and has to be the same
-// on all ranks and at least 1. Both are of one floating-point type; 16-bit ones are added in float32, and each sum on its
-// way is rounded.
+// on all ranks and at least 1. Both are of one floating-point type; 16-bit ones are added in float32, and each sum on
+// its way is rounded.
 
 // Sums `values` over the ring, in place. Each sum is computed once, in the ring's order, and passed on: all ranks get
 // the same bits.

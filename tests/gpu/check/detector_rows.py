@@ -6,10 +6,10 @@ import statistics
 from rows import Failed, row
 from training_rows import CAPTURED, EAGER, FLOAT32, Run, compare_curves, config, largest_difference, same_bytes
 
-# The demo configs besides ssd.pbtxt, which has rows of its own, and learning rates at which they learn eight images while
-# rounding stays rounding: on a CPU, two workers' curve is within 3e-5 of one's, SSDLite's within 9e-5. Faster R-CNN's
-# too, but for steps in which rounding lets two proposals change places: another one is sampled then, and the loss
-# differs by up to 1 %.
+# The demo configs besides ssd.pbtxt, which has rows of its own, and learning rates at which they learn eight images
+# while rounding stays rounding: on a CPU, two workers' curve is within 3e-5 of one's, SSDLite's within 9e-5. Faster
+# R-CNN's too, but for steps in which rounding lets two proposals change places: another one is sampled then, and the
+# loss differs by up to 1 %.
 RATES = {"retinanet": 1e-2, "faster_rcnn": 2e-4, "yolo": 5e-5, "ssdlite": 5e-7}
 CONFIGS = {"ssdlite": "check/ssdlite_small.pbtxt"}  # of the others, the demo's
 

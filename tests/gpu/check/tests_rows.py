@@ -24,7 +24,7 @@ class Case:
         self.name = f"{suite}.{entry['name']}"
         self.file = entry.get("file", "")
         parameter = entry.get("value_param", "")
-        # tests/core/testing/devices.h: the device is the parameter, or part of it, which the case's name may tell alone.
+        # tests/core/testing/devices.h: the device is the parameter, or a part of it that only the name may tell.
         self.on_gpu = ("cuda" in parameter.lower() or
                        re.search(r"Cuda|NcclItself|OnGpu|EveryDevice|OnAnyBackbone|OfAnySize|/cuda_", self.name) is not None)
         # How many threads the CPU's device has makes no difference to a GPU.
