@@ -104,12 +104,17 @@ StatusOr<DetectionEvaluator> DetectAll(const ReadyDetector& ready, const Dataset
                                        const std::atomic<bool>* stop_requested) {
   const double round_seconds = std::min(1.0, communicator.timeout_seconds() / 10);
   Share share(ready, data, config, communicator.rank(), communicator.size(), faults);
+  const auto stops = [&] { return stop_requested != nullptr && stop_requested->load(); };
   for (Round round; round.unfinished;) {
-    if (const Status worked = share.Work(round_seconds); !worked.ok()) {
-      communicator.Abort(worked);
-      return worked;
-    }
-    const Round mine = {stop_requested != nullptr && stop_requested->load(), !share.done()};
+    // A meeting after each batch would cost the time by which the slowest is slower, batch by batch.
+    const double end = Now() + round_seconds;
+    do {
+      if (const Status worked = share.Work(end - Now()); !worked.ok()) {
+        communicator.Abort(worked);
+        return worked;
+      }
+    } while (!share.done() && Now() < end && !stops() && communicator.status().ok());
+    const Round mine = {stops(), !share.done()};
     TRIREME_ASSIGN_OR_RETURN(round, Meet(mine, communicator, ready.device));
     if (round.stop) return absl::CancelledError("stopped in an evaluation");
   }

@@ -21,9 +21,9 @@ namespace trireme {
 // Collective: rank r takes the images i with i mod size = r, and all get the same, which does not depend on the number
 // of workers. An image that cannot be read is counted in `faults` and left out.
 //
-// The ranks meet after every batch, or after a second where images come slowly: so none waits longer for a slower one
-// than that takes, hears soon of one that is gone, and all end in the same round with Cancelled where `stop_requested`
-// (null: nobody can ask) is set on one of them.
+// The ranks meet once a second, after a batch: so none waits longer for a slower one than a second and a batch take,
+// hears soon of one that is gone, and all end in the same round with Cancelled where `stop_requested` (null: nobody can
+// ask) is set on one of them.
 StatusOr<DetectionEvaluator> DetectAll(const ReadyDetector& ready, const Dataset& data, const Config& config,
                                        Communicator& communicator, FaultLog* faults,
                                        const std::atomic<bool>* stop_requested);
