@@ -9,7 +9,7 @@
 #include "models/retinanet/retinanet.h"
 #include "models/yolo/yolo.h"
 #include "tests/core/testing/async_device.h"
-#include "tests/models/tiny_detectors.h"
+#include "tests/models/testing/tiny_detectors.h"
 
 namespace trireme {
 namespace {

@@ -7,7 +7,7 @@
 #include "core/base/registry.h"
 #include "core/config/config.pb.h"
 #include "core/config/config_file.h"
-#include "tests/models/tiny_detectors.h"
+#include "tests/models/testing/tiny_detectors.h"
 
 namespace trireme {
 namespace {

@@ -8,8 +8,8 @@
 #include "models/anchors/anchors_of_images.h"
 #include "models/faster_rcnn/faster_rcnn.h"
 #include "models/retinanet/retinanet.h"
-#include "tests/models/detector_checks.h"
-#include "tests/models/tiny_detectors.h"
+#include "tests/models/testing/detector_checks.h"
+#include "tests/models/testing/tiny_detectors.h"
 
 namespace trireme {
 namespace {

@@ -8,7 +8,7 @@
 #include "core/config/config.pb.h"
 #include "core/config/config_file.h"
 #include "core/nn/parameter_arena.h"
-#include "tests/models/map_sizes.h"
+#include "tests/models/testing/map_sizes.h"
 
 namespace trireme {
 namespace {

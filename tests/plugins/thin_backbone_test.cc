@@ -8,7 +8,7 @@
 #include "core/base/registry.h"
 #include "core/config/config.pb.h"
 #include "core/config/config_file.h"
-#include "tests/models/model_fixture.h"
+#include "tests/models/testing/model_fixture.h"
 
 namespace trireme {
 namespace {

@@ -11,7 +11,7 @@
 #include "models/ssd/ssd.h"
 #include "models/yolo/yolo.h"
 #include "parallel/communicator/thread/thread_communicator.h"
-#include "tests/models/tiny_detectors.h"
+#include "tests/models/testing/tiny_detectors.h"
 
 namespace trireme {
 namespace {

@@ -12,7 +12,7 @@
 #include "data/shapes/shapes.h"
 #include "models/yolo/yolo.h"
 #include "tests/core/testing/temporary_folder.h"
-#include "tests/models/tiny_detectors.h"
+#include "tests/models/testing/tiny_detectors.h"
 #include "tests/parallel/testing/jobs.h"
 #include "tools/job/pictures.h"
 
