@@ -7,6 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <mutex>
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 
 namespace trireme {
@@ -33,6 +38,46 @@ bool CanListenOn(const std::string& address) {
   return can;
 }
 
+using DevicePointer = std::shared_ptr<gloo::transport::Device>;
+
+// Devices that nobody uses, for whoever asks next. None is ever destroyed: Gloo of 2023 and later (Ubuntu 24.04) ends
+// the process if that happens before one who has connected says which pair it is for, as a stranger may never do. The
+// device's thread is then the last that holds on to itself, and waits for its own end.
+class IdleDevices {
+ public:
+  // Null if there is none.
+  DevicePointer Take(const std::string& listen_on) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    // A forked process does not have its parent's threads.
+    const auto at = std::find_if(devices_.begin(), devices_.end(), [&](const Idle& idle) {
+      return idle.listen_on == listen_on && idle.process == getpid();
+    });
+    if (at == devices_.end()) return nullptr;
+    DevicePointer device = std::move(at->device);
+    devices_.erase(at);
+    return device;
+  }
+
+  void Put(const std::string& listen_on, DevicePointer device) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    devices_.push_back({listen_on, getpid(), std::move(device)});
+  }
+
+ private:
+  struct Idle {
+    std::string listen_on;
+    pid_t process;
+    DevicePointer device;
+  };
+  std::mutex mutex_;
+  std::vector<Idle> devices_;
+};
+
+IdleDevices& Idle() {
+  static auto* const idle = new IdleDevices;
+  return *idle;
+}
+
 }  // namespace
 
 StatusOr<std::shared_ptr<gloo::transport::Device>> OpenGlooDevice(const std::string& listen_on) {
@@ -45,11 +90,16 @@ StatusOr<std::shared_ptr<gloo::transport::Device>> OpenGlooDevice(const std::str
   }
   gloo::transport::tcp::attr where;
   (is_interface ? where.iface : where.hostname) = listen_on;
+  DevicePointer device = Idle().Take(listen_on);
   try {
-    return gloo::transport::tcp::CreateDevice(where);
+    if (device == nullptr) device = gloo::transport::tcp::CreateDevice(where);
   } catch (const std::exception& error) {
     return absl::UnavailableError(absl::StrCat("listen_on is \"", listen_on, "\": ", error.what()));
   }
+  gloo::transport::Device* const pointer = device.get();
+  return DevicePointer(pointer, [listen_on, device = std::move(device)](gloo::transport::Device*) mutable {
+    Idle().Put(listen_on, std::move(device));
+  });
 }
 
 }  // namespace trireme

@@ -11,8 +11,9 @@
 
 namespace trireme {
 
-// `listen_on` is an address of this machine, or the name of a network interface. Makes the process ignore SIGPIPE,
-// unless it handles it.
+// `listen_on` is an address of this machine, or the name of a network interface. No other holds the device until it is
+// given up; then it is kept for the next who asks, with its thread. Makes the process ignore SIGPIPE, unless it handles
+// it. Any thread.
 StatusOr<std::shared_ptr<gloo::transport::Device>> OpenGlooDevice(const std::string& listen_on);
 
 }  // namespace trireme
