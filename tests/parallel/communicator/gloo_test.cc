@@ -108,7 +108,14 @@ TEST(GlooStrangerTest, OneWhoComesFirstIsSentAwayAndTheJobGoesOn) {
   }
 }
 
-TEST(GlooStrangerTest, OneWhoDoesNotGiveUpIsASentence) {
+// Gloo of 2023 and later asks whoever connects which pair it is for, so one who keeps silent is no peer.
+#if __has_include(<gloo/transport/tcp/listener.h>)
+constexpr bool kSilentOnesAreNoPeers = true;
+#else
+constexpr bool kSilentOnesAreNoPeers = false;
+#endif
+
+TEST(GlooStrangerTest, OneWhoDoesNotGiveUpIsASentenceOrNoPeer) {
   Stranger stranger("");
   const auto store = std::make_shared<MeddledStore>();
   store->before_set = [&](const std::string& key, const std::string& value) {
@@ -116,6 +123,10 @@ TEST(GlooStrangerTest, OneWhoDoesNotGiveUpIsASentence) {
   };
   const double start = Now();
   for (const Status& status : RunGlooRanks(2, ReduceOnce, /*timeout_seconds=*/2, store)) {
+    if (kSilentOnesAreNoPeers) {
+      EXPECT_TRUE(status.ok()) << status;
+      continue;
+    }
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
     ExpectMentions(status, {"whoever is connected as rank ", " did not answer"});
   }
