@@ -10,17 +10,23 @@ least an all-reduce sends. What the machine itself has to give is measured besid
 once that know nothing of each other, whose cores share caches, memory and clock. Where others use the machine, twice
 the ratio of processor times (of a step, all threads) says what the speed-up would be if no worker ever waited; and
 where its speed varies from minute to minute, the fastest steps of all rounds are what is least disturbed.
+
+With --python=PYTHON_WITH_TORCH the rounds hold a peer: the net of scaling.pbtxt in PyTorch, one process of one thread
+against two in DistributedDataParallel over Gloo, on random images that are there already.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from compare_step import ALLOCATORS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -81,6 +87,33 @@ class Job:
         }
 
 
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+class TorchJob:
+    """SSD300 in PyTorch, with the layout and the allocator that were its fastest (docs/benchmarks.md)."""
+
+    def __init__(self, args, workers, batch):
+        self.batch = batch
+        command = [args.python, ROOT / "tools/bench/torch_step.py", "--model=ssd300_vgg16", "--classes=6",
+                   "--channels-last", f"--batch={batch // workers}", f"--warmup={args.warmup}", f"--steps={args.steps}"]
+        environment = {**os.environ, **ALLOCATORS["kept_huge_pages"], "OMP_NUM_THREADS": "1"}
+        if workers > 1:
+            environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), WORLD_SIZE=str(workers))
+        self.processes = [subprocess.Popen(command, env={**environment, "RANK": str(rank)}, stdout=subprocess.PIPE)
+                          for rank in range(workers)]
+
+    def poll(self):
+        return any(process.poll() is None for process in self.processes)
+
+    def result(self):
+        seconds = json.loads(self.processes[0].communicate()[0])["seconds"]
+        return {"rate": self.batch / statistics.median(seconds), "fastest": self.batch / min(seconds)}
+
+
 def run(*jobs):
     """Those that were started together."""
     while any([job.poll() for job in jobs]):
@@ -101,18 +134,23 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--python", help="one that has torch and torchvision: the peer takes part")
     parser.add_argument("--json", action="store_true", help="print each run, too, as JSON")
     args, more = parser.parse_known_args()
     more += ["--set", "threads_per_worker=1", "--set", "log.every_steps=1"]
-    ones, twos, apart = [], [], []
+    ones, twos, apart, torch_ones, torch_twos = [], [], [], [], []
     for number in range(args.rounds):
         turns = [lambda: ones.extend(run(Job(args, 1, "single", args.batch, more))),
                  lambda: twos.extend(run(Job(args, 2, args.strategy, args.batch, more))),
                  lambda: apart.append(run(*(Job(args, 1, "single", args.batch // 2, more) for _ in range(2))))]
+        if args.python:
+            turns += [lambda: torch_ones.extend(run(TorchJob(args, 1, args.batch))),
+                      lambda: torch_twos.extend(run(TorchJob(args, 2, args.batch)))]
         for turn in turns if number % 2 == 0 else reversed(turns):
             turn()
         if args.json:
-            print(json.dumps({"one": ones[-1], "two": twos[-1], "apart": apart[-1]}), flush=True)
+            print(json.dumps({"one": ones[-1], "two": twos[-1], "apart": apart[-1],
+                              "torch": [runs[-1] for runs in (torch_ones, torch_twos) if runs]}), flush=True)
     rounds = list(zip(ones, twos, [sum(job["rate"] for job in jobs) for jobs in apart]))
 
     def fastest(runs):
@@ -132,6 +170,12 @@ def main():
     print(f"exposed       {spread([two['exposed'] for two in twos], '{:.1%}'.format)} of a step")
     print(f"data          {spread([two['data'] for two in twos], '{:.1%}'.format)} of a step")
     print(f"bytes         {spread([two['bytes'] / two['bound'] for two in twos], '{:.4f}'.format)} of 2(n-1)/n")
+    if args.python:
+        speed_ups = [two["rate"] / one["rate"] for one, two in zip(torch_ones, torch_twos)]
+        print(f"PyTorch       {spread([one['rate'] for one in torch_ones], '{:.2f}'.format)} images/s, "
+              f"two workers {spread([two['rate'] for two in torch_twos], '{:.2f}'.format)}: "
+              f"speed-up {spread(speed_ups, '{:.2f}'.format)}, "
+              f"of the fastest steps {fastest(torch_twos) / fastest(torch_ones):.2f}")
 
 
 if __name__ == "__main__":
