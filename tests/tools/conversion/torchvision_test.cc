@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <string_view>
 
 #include "tools/conversion/torchvision_names.h"
 
@@ -45,7 +46,7 @@ SafetensorsContent Model() {
   return model;
 }
 
-const NamedArray& Get(const SafetensorsContent& content, const std::string& name) {
+const NamedArray& Get(const SafetensorsContent& content, std::string_view name) {
   for (const NamedArray& array : content.arrays) {
     if (array.name == name) return array;
   }
