@@ -19,6 +19,7 @@ std::string CheckpointPath(const std::string& run_folder, int64_t step);
 // `path` is a checkpoint, or a run whose newest checkpoint is meant. NotFound if it is neither.
 StatusOr<std::string> FindCheckpoint(const std::string& path);
 
+// NotFound if it is gone, DataLoss if it is damaged.
 StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
 
 // Of a checkpoint: what LoadWeights takes.

@@ -107,6 +107,11 @@ class TorchJob:
                           for rank in range(workers)]
 
     def poll(self):
+        """Whether it runs still. Where one has failed the others would wait for it."""
+        if any(process.poll() not in (None, 0) for process in self.processes):
+            for process in self.processes:
+                process.kill()
+            sys.exit("PyTorch's run failed: see above")
         return any(process.poll() is None for process in self.processes)
 
     def result(self):

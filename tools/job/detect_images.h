@@ -10,7 +10,7 @@
 
 namespace trireme {
 
-// A detector, what its arena was built for, and where. Both outlive it.
+// A detector, the precision that its arena was built for, and where. Detector and device outlive it.
 struct ReadyDetector {
   Detector& detector;
   const Precision precision;
@@ -21,13 +21,13 @@ struct ReadyDetector {
 struct PreparedImage {
   int width = 0, height = 0;
   ImageExtent extent;
-  std::vector<uint8_t> pixels;
+  std::vector<uint8_t> pixels;  // RGB, [height, width, 3] of the ImageSpec
 };
 
 // Any thread.
 PreparedImage PrepareImage(std::shared_ptr<const Image> image, const ImageSpec& spec);
 
-// As one batch.
+// As one batch; by image, each in the image's own pixels. Waits for the device.
 StatusOr<std::vector<Detections>> DetectImages(const ReadyDetector& ready,
                                                const std::vector<const PreparedImage*>& images);
 

@@ -36,11 +36,16 @@ std::string FolderOfAnotherProcess(bool ends, pid_t* process) {
   return path;
 }
 
+// An empty one that TemporaryFolder() names from now on.
+std::string UseTemporaryFolder() {
+  std::string folder = ::testing::TempDir() + "/folders.XXXXXX";
+  EXPECT_NE(mkdtemp(folder.data()), nullptr);
+  setenv("TMPDIR", folder.c_str(), 1);
+  return folder;
+}
+
 TEST(JobFolderTest, FoldersOfTheDeadGoAndOthersStay) {
-  const char* root = getenv("TEST_TMPDIR");
-  std::string temporary = std::string(root != nullptr ? root : "/tmp") + "/folders.XXXXXX";
-  ASSERT_NE(mkdtemp(temporary.data()), nullptr);
-  setenv("TMPDIR", temporary.c_str(), 1);
+  const std::string temporary = UseTemporaryFolder();
   pid_t living = 0, dead = 0;
   const std::string of_living = FolderOfAnotherProcess(/*ends=*/false, &living);
   const std::string of_dead = FolderOfAnotherProcess(/*ends=*/true, &dead);
@@ -69,10 +74,7 @@ TEST(JobFolderTest, FoldersOfTheDeadGoAndOthersStay) {
 
 // Rank 0 has said why it ends, and its peers are about to read it.
 TEST(JobFolderTest, OfADeadRankZeroStaysAsLongAsARankLives) {
-  const char* root = getenv("TEST_TMPDIR");
-  std::string temporary = std::string(root != nullptr ? root : "/tmp") + "/folders.XXXXXX";
-  ASSERT_NE(mkdtemp(temporary.data()), nullptr);
-  setenv("TMPDIR", temporary.c_str(), 1);
+  UseTemporaryFolder();
   pid_t living = 0, dead = 0;
   const std::string of_living = FolderOfAnotherProcess(/*ends=*/false, &living);
   const std::string of_dead = FolderOfAnotherProcess(/*ends=*/true, &dead);
