@@ -56,12 +56,9 @@ TRIREME_PIECES V Activate(Activation activation, V z) {
   return z;
 }
 
-// Calls use(activation): on CPU with a constant of the type, so that a loop in `use` need not ask which it is.
+// Calls use(activation) with a constant of the type, so that a loop in `use` need not ask which it is.
 template <class Use>
 TRIREME_PIECES void ByActivation(Activation activation, const Use& use) {
-#ifdef __CUDACC__
-  use(activation);
-#else
   switch (activation) {
     case Activation::kNone:
       return use(std::integral_constant<Activation, Activation::kNone>());
@@ -76,7 +73,6 @@ TRIREME_PIECES void ByActivation(Activation activation, const Use& use) {
     case Activation::kSilu:
       return use(std::integral_constant<Activation, Activation::kSilu>());
   }
-#endif
 }
 
 // Whether the slope can be told from the output alone, which has the sign of what came in.

@@ -1,5 +1,4 @@
 #include "core/ops/batch_statistics.h"
-#include "core/ops/gradient_sums.h"
 #include "core/ops/norm.h"
 #include "core/ops/normalize.h"
 #include "core/ops/sums.h"
@@ -28,13 +27,7 @@ struct BatchNormBackward {
       const Tensor sums = ColumnSums<2>(stream, rows, channels,
                                         GradientMoments<T, false>{before, in, s.mean.data<float>(),
                                                                   s.inverse_deviation.data<float>(), rows, channels});
-      const double* of_this_worker = sums.data<double>();
-      if (beta.requires_gradient()) AccumulateSums(beta, of_this_worker, stream);
-      if (gamma.requires_gradient()) AccumulateSums(gamma, of_this_worker + channels, stream);
-      if (dx_needs_sums) {
-        const Tensor totals = GatherSums(stream, sums, static_cast<double>(rows), communicator);
-        coefficients = NormCoefficients(s, totals, channels, stream);
-      }
+      coefficients = FinishNormGradient(s, sums, rows, dx_needs_sums, communicator, gamma, beta, stream);
     }
     BackpropagateNorm<T, false>(before, std::move(gradient), x, residual, s.scale, coefficients, rows, stream);
   }

@@ -4,24 +4,32 @@
 
 #include "core/api/communicator.h"
 #include "core/device/parallel_for.h"
+#include "core/ops/gradient_sums.h"
 
 namespace trireme::ops {
 
-Tensor GatherSums(Stream& stream, const Tensor& sums, double count, Communicator* communicator) {
+namespace {
+
+struct BatchSums {
+  Tensor sums;       // float64
+  double count = 0;  // elements a channel; 0: that lies behind the sums
+};
+
+// Adds up over all workers, in the order of their ranks. Without a communicator, over this worker alone.
+BatchSums GatherSums(Stream& stream, const Tensor& sums, int64_t rows, Communicator* communicator) {
+  const double count = static_cast<double>(rows);
+  if (communicator == nullptr || communicator->size() == 1) return {sums, count};
   const int64_t width = sums.size() + 1;
-  const int workers = communicator != nullptr ? communicator->size() : 1;
-  const int rank = communicator != nullptr ? communicator->rank() : 0;
+  const int workers = communicator->size();
   // Gathered, and added up here: ranks that are threads meet once for that, where so large a reduction takes them three
   // times.
   Tensor gathered = Tensor::Empty(stream.device(), {workers, width}, DataType::kFloat64);
   double* all = gathered.data<double>();
-  double* mine = all + rank * width;
+  double* mine = all + communicator->rank() * width;
   const double* from = sums.data<double>();
   ParallelFor(stream, width, [=] TRIREME_HD(int64_t i) { mine[i] = i < width - 1 ? from[i] : count; });
-  if (workers > 1) {
-    const Status status = communicator->AllGather(gathered, stream);
-    if (!status.ok()) throw DeviceError(status);
-  }
+  const Status status = communicator->AllGather(gathered, stream);
+  if (!status.ok()) throw DeviceError(status);
   Tensor total = Tensor::Empty(stream.device(), {width}, DataType::kFloat64);
   double* to = total.data<double>();
   ParallelFor(stream, width, [=] TRIREME_HD(int64_t i) {
@@ -29,8 +37,10 @@ Tensor GatherSums(Stream& stream, const Tensor& sums, double count, Communicator
     for (int worker = 0; worker < workers; ++worker) sum += all[worker * width + i];
     to[i] = sum;
   });
-  return total;
+  return {total, 0};
 }
+
+}  // namespace
 
 NormStatistics StatisticsFrom(const Tensor& sums, int64_t rows, Communicator* communicator, const BatchNormState& state,
                               const BatchNormOptions& options, Stream& stream) {
@@ -38,9 +48,10 @@ NormStatistics StatisticsFrom(const Tensor& sums, int64_t rows, Communicator* co
   CHECK_EQ(state.beta.value().size(), channels);
   CHECK_EQ(state.running_mean.size(), channels);
   CHECK_EQ(state.running_variance.size(), channels);
-  const Tensor totals = sums.defined() ? GatherSums(stream, sums, static_cast<double>(rows), communicator) : Tensor();
+  const BatchSums of_batch = sums.defined() ? GatherSums(stream, sums, rows, communicator) : BatchSums();
   NormStatistics s(stream.device(), {channels});
-  const double* total = totals.defined() ? totals.data<double>() : nullptr;
+  const double* total = of_batch.sums.defined() ? of_batch.sums.data<double>() : nullptr;
+  const double known_count = of_batch.count;
   float* mean = s.mean.data<float>();
   float* inverse_deviation = s.inverse_deviation.data<float>();
   float* scale = s.scale.data<float>();
@@ -53,7 +64,7 @@ NormStatistics StatisticsFrom(const Tensor& sums, int64_t rows, Communicator* co
   ParallelFor(stream, channels, [=] TRIREME_HD(int64_t c) {
     double m = kept_mean[c], variance = kept_variance[c];
     if (total != nullptr) {
-      const double count = total[2 * channels];
+      const double count = known_count > 0 ? known_count : total[2 * channels];
       m = total[c] / count;
       variance = total[channels + c] / count - m * m;
       variance = variance > 0 ? variance : 0;
@@ -70,15 +81,28 @@ NormStatistics StatisticsFrom(const Tensor& sums, int64_t rows, Communicator* co
   return s;
 }
 
-Tensor NormCoefficients(const NormStatistics& s, const Tensor& totals, int64_t channels, Stream& stream) {
-  Tensor coefficients = Tensor::Empty(stream.device(), {2, channels});
-  const double* total = totals.data<double>();
-  float* b = coefficients.data<float>();
+Tensor FinishNormGradient(const NormStatistics& s, const Tensor& sums, int64_t rows, bool batch_statistics,
+                          Communicator* communicator, const Var& gamma, const Var& beta, Stream& stream) {
+  const int64_t channels = s.mean.size();
+  Tensor coefficients;
+  BatchSums of_batch;
+  if (batch_statistics) {
+    of_batch = GatherSums(stream, sums, rows, communicator);
+    coefficients = Tensor::Empty(stream.device(), {2, channels});
+  }
+  const GradientPlace to_beta(beta), to_gamma(gamma);
+  const double* of_worker = sums.data<double>();
+  const double* total = batch_statistics ? of_batch.sums.data<double>() : nullptr;
+  const double known_count = of_batch.count;
   const float* mean = s.mean.data<float>();
   const float* inverse = s.inverse_deviation.data<float>();
   const float* scale = s.scale.data<float>();
+  float* b = batch_statistics ? coefficients.data<float>() : nullptr;
   ParallelFor(stream, channels, [=] TRIREME_HD(int64_t c) {
-    const double count = total[2 * channels];
+    to_beta.Put(c, of_worker[c]);
+    to_gamma.Put(c, of_worker[channels + c]);
+    if (b == nullptr) return;
+    const double count = known_count > 0 ? known_count : total[2 * channels];
     const double slope = -static_cast<double>(scale[c]) * inverse[c] * total[channels + c] / count;
     b[c] = static_cast<float>(slope);
     b[channels + c] = static_cast<float>(-scale[c] * total[c] / count - slope * mean[c]);

@@ -22,17 +22,16 @@ struct NormStatistics {
   Tensor scale, shift;  // gamma / deviation, beta - mean gamma / deviation
 };
 
-// Adds up float64 sums over all workers, in the order of their ranks. `count` elements a channel here; the last
-// of the returned values is their number everywhere. Without a communicator, over this worker alone.
-Tensor GatherSums(Stream& stream, const Tensor& sums, double count, Communicator* communicator);
-
 // The statistics of the whole batch, which the running ones follow. `sums` are this worker's of x and x^2, float64 [2,
 // channels], over `rows` elements a channel. Undefined: the running statistics as they are.
 NormStatistics StatisticsFrom(const Tensor& sums, int64_t rows, Communicator* communicator, const BatchNormState& state,
                               const BatchNormOptions& options, Stream& stream);
 
-// b and d of Backpropagate (normalize.h), [2, channels], from what GatherSums made of a norm's gradient's sums.
-Tensor NormCoefficients(const NormStatistics& s, const Tensor& totals, int64_t channels, Stream& stream);
+// What backward makes of a norm's gradient's sums of this worker, float64 [2, channels] (GradientMoments of
+// normalize.h), over `rows` elements a channel: adds them to the gradients of gamma and beta, and, if statistics are
+// of the batch, returns b and d of Backpropagate, [2, channels], which follow from the sums of all workers.
+Tensor FinishNormGradient(const NormStatistics& s, const Tensor& sums, int64_t rows, bool batch_statistics,
+                          Communicator* communicator, const Var& gamma, const Var& beta, Stream& stream);
 
 }  // namespace trireme::ops
 

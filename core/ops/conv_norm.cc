@@ -2,7 +2,6 @@
 
 #include "core/ops/bands.h"
 #include "core/ops/deferred_norm.h"
-#include "core/ops/gradient_sums.h"
 #include "core/ops/norm_kernels.h"
 #include "core/ops/normalize.h"
 #include "core/ops/sums.h"
@@ -100,11 +99,7 @@ struct Backward {
                            GradientMoments<float, false>{before, raw.data<float>(), s.mean.data<float>(),
                                                          s.inverse_deviation.data<float>(), rows, channels});
     }
-    const double* of_this_worker = sums.data<double>();
-    if (state.beta.requires_gradient()) AccumulateSums(state.beta, of_this_worker, stream);
-    if (state.gamma.requires_gradient()) AccumulateSums(state.gamma, of_this_worker + channels, stream);
-    if (!batch_statistics) return Tensor();
-    return NormCoefficients(s, GatherSums(stream, sums, static_cast<double>(rows), communicator), channels, stream);
+    return FinishNormGradient(s, sums, rows, batch_statistics, communicator, state.gamma, state.beta, stream);
   }
 };
 

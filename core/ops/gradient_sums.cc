@@ -84,20 +84,28 @@ struct MergeTile {
   }
 };
 
+// Sums of float32 gradients go where they belong at once.
+template <class Body>
+void SumIntoGradient(const Body& body, int64_t rows, const Var& bias, Stream& stream) {
+  const int64_t channels = bias.value().size();
+  if (bias.value().type() == DataType::kFloat32) {
+    ColumnSumsInto<1>(stream, rows, channels, body, GradientPlace(bias));
+  } else {
+    AccumulateSums(bias, ColumnSums<1>(stream, rows, channels, body).template data<double>(), stream);
+  }
+}
+
 template <class T>
 void MaskWithBias(const Tensor& masked, const Tensor& gradient, const Tensor& output, const Var& bias, Stream& stream) {
   const int64_t channels = output.dim(-1);
-  const Tensor sums = ColumnSums<1>(stream, output.size() / channels, channels,
-                                    MaskAndSum<T>{gradient.data<T>(), output.data<T>(), masked.data<T>(), channels});
-  AccumulateSums(bias, sums.data<double>(), stream);
+  SumIntoGradient(MaskAndSum<T>{gradient.data<T>(), output.data<T>(), masked.data<T>(), channels},
+                  output.size() / channels, bias, stream);
 }
 
 template <class T>
 void SumBias(const Tensor& gradient, const Var& bias, Stream& stream) {
   const int64_t channels = bias.value().size();
-  const Tensor sums =
-      ColumnSums<1>(stream, gradient.size() / channels, channels, SumOnly<T>{gradient.data<T>(), channels});
-  AccumulateSums(bias, sums.data<double>(), stream);
+  SumIntoGradient(SumOnly<T>{gradient.data<T>(), channels}, gradient.size() / channels, bias, stream);
 }
 
 template <class T>

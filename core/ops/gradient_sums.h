@@ -4,6 +4,7 @@
 #define TRIREME_CORE_OPS_GRADIENT_SUMS_H_
 
 #include "core/autograd/tape.h"
+#include "core/base/host_device.h"
 
 namespace trireme::ops {
 
@@ -14,6 +15,21 @@ Tensor BackwardBiasRelu(Tensor gradient, const Tensor& output, const Var& bias, 
 
 // Adds per-channel float64 sums (as ColumnSums returns them) to the gradient of `var` [C].
 void AccumulateSums(const Var& var, const double* sums, Stream& stream);
+
+// Where sums go that are a parameter's gradient, of float32 (see ColumnSumsInto): nowhere if it wants none.
+struct GradientPlace {
+  float* to = nullptr;
+  bool add = false;
+
+  explicit GradientPlace(const Var& var) {
+    if (var.requires_gradient()) to = var.GradientTarget(&add).data<float>();
+  }
+  TRIREME_HD void Put(int64_t i, double sum) const {
+    if (to == nullptr) return;
+    const float value = static_cast<float>(sum);
+    to[i] = add ? to[i] + value : value;
+  }
+};
 
 // to += from, each of its own floating-point type.
 void AddTo(const Tensor& to, const Tensor& from, Stream& stream);

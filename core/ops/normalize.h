@@ -30,8 +30,8 @@ struct ChannelValues {
   }
 };
 
-// The bodies below have a member Rows beside Tile, for several rows of one image (kPerImage) or of the batch: what the
-// channels have in common is read once.
+// The bodies below have a member Rows beside Tile, for every step-th row of those of one image (kPerImage) or of the
+// batch: what the channels have in common is read once.
 
 // sum x, sum x^2.
 template <class T>
@@ -53,11 +53,11 @@ struct Moments {
   }
 
   template <int kLanes>
-  void Rows(int64_t begin, int64_t end, int64_t c, double* sums) const {
+  void Rows(int64_t begin, int64_t end, int64_t c, double* sums, int64_t step = 1) const {
     using Piece = PieceOf<kLanes>;
     for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
       DoubleSum<Piece> sum, squares;
-      for (int64_t row = begin; row < end; ++row) {
+      for (int64_t row = begin; row < end; row += step) {
         const Piece value = Get<kLanes>(Load<kLanes>(x + row * channels + c), p);
         sum.Add(value);
         squares.AddSquare(value);
@@ -71,6 +71,7 @@ struct Moments {
 template <class T, bool kPerImage>
 struct Normalize {
   using Element = T;
+  static constexpr bool kAlikeRows = !kPerImage;
   const T* x;
   const T* residual;   // or null
   const float* scale;  // gamma / deviation
@@ -87,11 +88,11 @@ struct Normalize {
   }
 
   template <int kLanes>
-  TRIREME_HD void Rows(int64_t begin, int64_t end, int64_t c) const {
+  TRIREME_HD void Rows(int64_t begin, int64_t end, int64_t c, int64_t step = 1) const {
     const int64_t of = ValuesOf<kPerImage>(begin, places, channels) + c;
     const ChannelValues<kLanes> slope(scale + of), offset(shift + of);
     ByActivation(activation, [&](auto a) {
-      for (int64_t row = begin; row < end; ++row) {
+      for (int64_t row = begin; row < end; row += step) {
         const int64_t at = row * channels + c;
         const auto in = Load<kLanes>(x + at);
         Output<kLanes, T> out(y + at);
@@ -152,6 +153,7 @@ template <class T, bool kPerImage>
 struct GradientMoments {
   using Element = T;
   static constexpr bool kFloatTerms = true;
+  static constexpr bool kAlikeRows = !kPerImage;
   GradientBefore<T> before;
   const T* x;
   const float* mean;
@@ -166,44 +168,45 @@ struct GradientMoments {
   }
 
   template <int kLanes, class Sum>
-  TRIREME_HD void Rows(int64_t begin, int64_t end, int64_t c, Sum* sums) const {
+  TRIREME_HD void Rows(int64_t begin, int64_t end, int64_t c, Sum* sums, int64_t step = 1) const {
     constexpr int kCount = Pieces<kLanes>::kCount;
     const int64_t of = ValuesOf<kPerImage>(begin, places, channels) + c;
-    const ChannelValues<kLanes> center(mean + of), inverse(inverse_deviation + of);
+    const ChannelValues<kLanes> center(mean + of);
     const ChannelValues<kLanes> slope(before.scale + of), offset(before.shift + of);
     using Piece = PieceOf<kLanes>;
     Piece total[kCount], product[kCount];
     for (int p = 0; p < kCount; ++p) total[p] = product[p] = Piece{};
     ByActivation(before.activation, [&](auto a) {
-      for (int64_t row = begin; row < end; ++row) {
+      for (int64_t row = begin; row < end; row += step) {
         before.template ForEach<kLanes>(a, slope, offset, row * channels + c, x,
                                         [&](int p, const Piece& value, const Piece& g) {
                                           total[p] += g;
-                                          product[p] += g * ((value - center.piece[p]) * inverse.piece[p]);
+                                          product[p] += g * (value - center.piece[p]);
                                         });
       }
     });
+    const ChannelValues<kLanes> inverse(inverse_deviation + of);
     for (int p = 0; p < kCount; ++p) {
       AddTo<kLanes>(sums, p, total[p]);
-      AddTo<kLanes>(sums + kLanes, p, product[p]);
+      AddTo<kLanes>(sums + kLanes, p, product[p] * inverse.piece[p]);
     }
   }
 };
 
-// dx = a g + b x + d by channel, which is what the gradient of a norm comes to; and g itself for the residual.
+// dx = scale g + b x + d by channel, which is what the gradient of a norm comes to; and g itself for the residual.
 template <class T, bool kPerImage>
 struct Backpropagate {
   using Element = T;
+  static constexpr bool kAlikeRows = !kPerImage;
   GradientBefore<T> before;
   const T* x;
-  const float* a;
   const float* b;  // null where statistics are constants
   const float* d;
   T* dx;         // or null
   T* dresidual;  // or null
   int64_t places, channels;
 
-  bool IsAligned() const { return before.IsAligned() && AreAligned(x, a, b, d, dx, dresidual); }
+  bool IsAligned() const { return before.IsAligned() && AreAligned(x, b, d, dx, dresidual); }
 
   template <int kLanes>
   TRIREME_HD void Tile(int64_t row, int64_t c) const {
@@ -211,19 +214,20 @@ struct Backpropagate {
   }
 
   template <int kLanes>
-  TRIREME_HD void Rows(int64_t begin, int64_t end, int64_t c) const {
+  TRIREME_HD void Rows(int64_t begin, int64_t end, int64_t c, int64_t step = 1) const {
     const int64_t of = ValuesOf<kPerImage>(begin, places, channels) + c;
     // Of null there is nothing to load.
-    const ChannelValues<kLanes> of_g(a + of), of_x((b != nullptr ? b : a) + of), constant((b != nullptr ? d : a) + of);
     const ChannelValues<kLanes> slope(before.scale + of), offset(before.shift + of);
+    const ChannelValues<kLanes> of_x((b != nullptr ? b : before.scale) + of);
+    const ChannelValues<kLanes> constant((b != nullptr ? d : before.scale) + of);
     using Piece = PieceOf<kLanes>;
     ByActivation(before.activation, [&](auto activation) {
-      for (int64_t row = begin; row < end; ++row) {
+      for (int64_t row = begin; row < end; row += step) {
         const int64_t at = row * channels + c;
         Output<kLanes, T> to(dx + at), to_residual(dresidual + at);
         before.template ForEach<kLanes>(activation, slope, offset, at, x, [&](int p, const Piece& in, const Piece& g) {
           if (dx != nullptr) {
-            Piece value = of_g.piece[p] * g;
+            Piece value = slope.piece[p] * g;
             if (b != nullptr) value += of_x.piece[p] * in + constant.piece[p];
             to.Set(p, value);
           }
@@ -255,9 +259,9 @@ void BackpropagateNorm(const GradientBefore<T>& before, Tensor gradient, const V
   const int64_t channels = x.dim(-1);
   const float* b = coefficients.defined() ? coefficients.data<float>() : nullptr;
   ForTiles(stream, x.value().size() / channels, channels,
-           Backpropagate<T, kPerImage>{before, x.value().data<T>(), scale.data<float>(), b,
-                                       b != nullptr ? b + scale.size() : nullptr, wants_x ? dx.data<T>() : nullptr,
-                                       wants_residual ? dresidual.data<T>() : nullptr, places, channels});
+           Backpropagate<T, kPerImage>{before, x.value().data<T>(), b, b != nullptr ? b + scale.size() : nullptr,
+                                       wants_x ? dx.data<T>() : nullptr, wants_residual ? dresidual.data<T>() : nullptr,
+                                       places, channels});
   gradient = Tensor();
   if (wants_x) x.AccumulateGradient(std::move(dx), stream);
   if (wants_residual) residual.AccumulateGradient(std::move(dresidual), stream);

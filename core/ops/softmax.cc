@@ -16,8 +16,37 @@ struct LogSumExp {
     for (int64_t c = 0; c < classes; ++c) sum += expf(row[c] - highest);
     rest = logf(sum);
   }
+  TRIREME_HD LogSumExp(float largest, float of_others) : highest(largest), rest(of_others) {}
   TRIREME_HD float Loss(float logit) const { return rest + (highest - logit); }
   TRIREME_HD float Probability(float logit) const { return expf((logit - highest) - rest); }
+};
+
+// The gradient by row and class, so that neighbours in memory are written together; of rows without a weight, which are
+// most, only zeros.
+struct SoftmaxGradient {
+  const float* z;
+  const float* sums;  // [rows, 2], of rows with a weight: a LogSumExp
+  const int32_t* expected;
+  const float* weight;
+  const float* gradient;
+  const float* normaliser;
+  float* to;
+  int64_t classes;
+
+  template <int kLanes>
+  TRIREME_HD void Tile(int64_t row, int64_t c) const {
+    const int64_t at = row * classes + c;
+    float value[kLanes];
+    for (int l = 0; l < kLanes; ++l) value[l] = 0;
+    if (weight[row] != 0) {
+      const float factor = gradient[0] * weight[row] / normaliser[0];
+      const LogSumExp sum(sums[2 * row], sums[2 * row + 1]);
+      for (int l = 0; l < kLanes; ++l) {
+        value[l] = factor * sum.Probability(z[at + l]) - (c + l == expected[row] ? factor : 0.0f);
+      }
+    }
+    Store<kLanes>(value, to + at);
+  }
 };
 
 void CheckFloat32(const Tensor& logits) {
@@ -61,22 +90,20 @@ Var SoftmaxCrossEntropy(Context& context, const Var& logits, const Tensor& label
                   const float* n = normaliser.data<float>();
                   const float* g = gradient.data<float>();
                   float* to = dlogits.data<float>();
+                  Stream& stream = device.compute_stream();
+                  const Tensor sums = Tensor::Empty(device, {rows, 2});
+                  float* of_rows = sums.data<float>();
                   ParallelFor(
-                      device.compute_stream(), rows,
+                      stream, rows,
                       [=] TRIREME_HD(int64_t row) {
-                        const float* from = z + row * classes;
-                        float* dz = to + row * classes;
-                        if (w[row] == 0) {
-                          for (int64_t c = 0; c < classes; ++c) dz[c] = 0;
-                          return;
-                        }
-                        const float factor = g[0] * w[row] / n[0];
-                        const LogSumExp sum(from, classes);
-                        for (int64_t c = 0; c < classes; ++c) dz[c] = factor * sum.Probability(from[c]);
-                        dz[expected[row]] -= factor;
+                        if (w[row] == 0) return;
+                        const LogSumExp sum(z + row * classes, classes);
+                        of_rows[2 * row] = sum.highest;
+                        of_rows[2 * row + 1] = sum.rest;
                       },
                       Grain(classes));
-                  logits.AccumulateGradient(std::move(dlogits), device.compute_stream());
+                  ForTiles(stream, rows, classes, SoftmaxGradient{z, of_rows, expected, w, g, n, to, classes});
+                  logits.AccumulateGradient(std::move(dlogits), stream);
                 });
 }
 

@@ -11,7 +11,8 @@
 //
 // A body has a member template Tile<kLanes>(row, channel, sums), which adds to sums[k * kLanes + lane] of kSums *
 // kLanes; `sums` is a double*, or, if the body has an Element, a template's pointer to double or float. It may have
-// Rows<kLanes>(begin, end, channel, sums) as well, which CPU then calls for several rows.
+// Rows<kLanes>(begin, end, channel, sums) as well, which CPU then calls for several rows; and CUDA too, of a body with
+// kAlikeRows (see tiles.h), with a step between rows as a last argument.
 #ifndef TRIREME_CORE_OPS_SUMS_H_
 #define TRIREME_CORE_OPS_SUMS_H_
 
@@ -104,7 +105,7 @@ struct SumGrid {
 
 // The work of one block (see core/device/block.h), whose kThreads places are walked by however many threads it has.
 // The lowest places lie along the channels. `Short` is what runs of kShortRun rows are added up in.
-template <int kSums, int kLanes, class Short, class Body>
+template <int kSums, int kLanes, class Short, class Body, class Out>
 struct BlockOfSums {
   static constexpr int kThreads = SumGrid::kThreads;
   static constexpr int kValues = kSums * kLanes;
@@ -115,7 +116,7 @@ struct BlockOfSums {
   Body body;
   int64_t rows, channels, channel_blocks, block_rows;
   int width;
-  double* out;  // [row blocks, kSums, channels]
+  Out out;  // of [row blocks, kSums, channels]
 
   template <class Block>
   TRIREME_HD void Run(Block& block, Shared& shared, int64_t i) const {
@@ -134,15 +135,15 @@ struct BlockOfSums {
       if (c >= channels) continue;
       for (int k = 0; k < kSums; ++k) {
         for (int l = 0; l < kLanes; ++l) {
-          out[(row_block * kSums + k) * channels + c + l] = shared.sums[k * kLanes + l][place];
+          out.Put((row_block * kSums + k) * channels + c + l, shared.sums[k * kLanes + l][place]);
         }
       }
     }
   }
 
   TRIREME_HD void Gather(int64_t first, int64_t row_block, int place, Shared& shared) const {
-    double sums[kValues];
-    for (int v = 0; v < kValues; ++v) sums[v] = 0;
+    // In the block's memory rather than in registers, of which float64 takes two each: runs are added seldom.
+    for (int v = 0; v < kValues; ++v) shared.sums[v][place] = 0;
     const int64_t c = (first + place % width) * kLanes;
     if (c < channels) {
       const int height = kThreads / width;
@@ -153,14 +154,18 @@ struct BlockOfSums {
         const int64_t stop = reach < end ? reach : end;
         Short run[kValues];
         for (int v = 0; v < kValues; ++v) run[v] = 0;
+        if constexpr (trireme::internal::HasAlikeRows<Body>::value) {
+          body.template Rows<kLanes>(row, stop, c, run, height);
+        } else {
 #ifdef __CUDA_ARCH__
 #pragma unroll 4
 #endif
-        for (; row < stop; row += height) body.template Tile<kLanes>(row, c, run);
-        for (int v = 0; v < kValues; ++v) sums[v] += run[v];
+          for (int64_t at = row; at < stop; at += height) body.template Tile<kLanes>(at, c, run);
+        }
+        row = reach;
+        for (int v = 0; v < kValues; ++v) shared.sums[v][place] += run[v];
       }
     }
-    for (int v = 0; v < kValues; ++v) shared.sums[v][place] = sums[v];
   }
 };
 
@@ -179,46 +184,51 @@ struct SumPartials {
   }
 };
 
+// Where sums go: Put(i, sum) takes the i-th of [kSums, channels].
+struct DoublePlace {
+  double* to;
+  TRIREME_HD void Put(int64_t i, double sum) const { to[i] = sum; }
+};
+
 }  // namespace
 
-// CUDA's half of ColumnSums; runs on CPU too, for tests.
-template <int kSums, int kLanes, class Short, class Body>
-void SumByBlocks(Stream& stream, int64_t rows, int64_t channels, const Body& body, const Tensor& total) {
-  double* out = total.data<double>();
+// CUDA's half of ColumnSumsInto; runs on CPU too, for tests.
+template <int kSums, int kLanes, class Short, class Body, class Out>
+void SumByBlocks(Stream& stream, int64_t rows, int64_t channels, const Body& body, const Out& out) {
   const auto sum = [&stream](const SumGrid& grid, auto block) {
     ForBlocks<SumGrid::kThreads>(stream, grid.row_blocks * grid.channel_blocks, block);
   };
-  const SumGrid grid(rows, (channels + kLanes - 1) / kLanes, /*most_width=*/32, /*most_blocks=*/1024);
-  using First = BlockOfSums<kSums, kLanes, Short, Body>;
+  const SumGrid grid(rows, (channels + kLanes - 1) / kLanes, /*most_width=*/32, /*most_blocks=*/2048);
   if (grid.row_blocks == 1) {
-    sum(grid, First{body, rows, channels, grid.channel_blocks, grid.block_rows, grid.width, out});
+    sum(grid, BlockOfSums<kSums, kLanes, Short, Body, Out>{body, rows, channels, grid.channel_blocks, grid.block_rows,
+                                                           grid.width, out});
     return;
   }
   const int64_t width = kSums * channels;
   const Tensor partial = Tensor::Empty(stream.device(), {grid.row_blocks, width}, DataType::kFloat64);
   double* sums = partial.data<double>();
-  sum(grid, First{body, rows, channels, grid.channel_blocks, grid.block_rows, grid.width, sums});
+  sum(grid, BlockOfSums<kSums, kLanes, Short, Body, DoublePlace>{
+                body, rows, channels, grid.channel_blocks, grid.block_rows, grid.width, {sums}});
   // Narrow and high, for few partial sums a thread; one block of rows, for the end.
   const SumGrid last(grid.row_blocks, width, /*most_width=*/4, /*most_blocks=*/1);
-  sum(last, BlockOfSums<1, 1, double, SumPartials>{
+  sum(last, BlockOfSums<1, 1, double, SumPartials, Out>{
                 {sums, width}, grid.row_blocks, width, last.channel_blocks, last.block_rows, last.width, out});
 }
 
-// For every channel the sums over rows of kSums values. Returns float64 [kSums, channels].
-template <int kSums, class Body>
-Tensor ColumnSums(Stream& stream, int64_t rows, int64_t channels, const Body& body) {
-  Tensor total = Tensor::Empty(stream.device(), {kSums, channels}, DataType::kFloat64);
-  if (channels == 0) return total;
+// For every channel the sums over rows of kSums values, which go to `out`.
+template <int kSums, class Body, class Out>
+void ColumnSumsInto(Stream& stream, int64_t rows, int64_t channels, const Body& body, const Out& out) {
+  if (channels == 0) return;
 #ifdef __CUDACC__
   if (stream.device().kind() == DeviceKind::kCuda) {
     using Wide = trireme::internal::WideBody<Body>;
     using Short = std::conditional_t<Wide::kHasElement, float, double>;
     if (channels % Wide::kLanes == 0 && Wide::IsAligned(body)) {
-      SumByBlocks<kSums, Wide::kLanes, Short>(stream, rows, channels, body, total);
+      SumByBlocks<kSums, Wide::kLanes, Short>(stream, rows, channels, body, out);
     } else {
-      SumByBlocks<kSums, 1, Short>(stream, rows, channels, body, total);
+      SumByBlocks<kSums, 1, Short>(stream, rows, channels, body, out);
     }
-    return total;
+    return;
   }
 #endif
   const int64_t block_rows = internal::RowsOfBlock(rows);
@@ -233,12 +243,18 @@ Tensor ColumnSums(Stream& stream, int64_t rows, int64_t channels, const Body& bo
         SumRows<kSums>(body, block * block_rows, stop, channels, sums + block * width);
       },
       1);
-  double* out = total.data<double>();
   HostParallelFor(stream, width, [=](int64_t i) {
     double sum = 0;
     for (int64_t block = 0; block < blocks; ++block) sum += sums[block * width + i];
-    out[i] = sum;
+    out.Put(i, sum);
   });
+}
+
+// The same as a tensor, float64 [kSums, channels].
+template <int kSums, class Body>
+Tensor ColumnSums(Stream& stream, int64_t rows, int64_t channels, const Body& body) {
+  Tensor total = Tensor::Empty(stream.device(), {kSums, channels}, DataType::kFloat64);
+  ColumnSumsInto<kSums>(stream, rows, channels, body, DoublePlace{total.data<double>()});
   return total;
 }
 

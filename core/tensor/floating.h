@@ -1,8 +1,8 @@
 // The 16-bit floating-point types, for storage: kernels read them to float32, compute, and round when they write.
 //
-// Both round to nearest, ties to even, on CPU and CUDA alike, so that the bits agree. Infinities and not-a-numbers
-// survive; what is too large becomes an infinity. bfloat16 has float32's range and 8 bits of precision, float16 (IEEE
-// 754 binary16) 11 bits and ends at 65504.
+// Both round to nearest, ties to even, on CPU and CUDA alike, so that the bits of numbers agree. Infinities and
+// not-a-numbers survive; what is too large becomes an infinity. bfloat16 has float32's range and 8 bits of precision,
+// float16 (IEEE 754 binary16) 11 bits and ends at 65504.
 #ifndef TRIREME_CORE_TENSOR_FLOATING_H_
 #define TRIREME_CORE_TENSOR_FLOATING_H_
 
@@ -12,6 +12,7 @@
 #include "core/base/host_device.h"
 
 #ifdef __CUDACC__
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #endif
 
@@ -67,9 +68,13 @@ TRIREME_HD inline float FromFloat<float>(float value) {
 
 template <>
 TRIREME_HD inline bfloat16 FromFloat<bfloat16>(float value) {
+#ifdef __CUDA_ARCH__
+  return {__bfloat16_as_ushort(__float2bfloat16_rn(value))};
+#else
   const uint32_t bits = internal::BitsOf(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>(bits >> 16 | 0x40u)};  // stays no number
   return {static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16)};
+#endif
 }
 
 template <>

@@ -5,7 +5,11 @@
 // for the channels that are left. CUDA runs it with 1, or, for a body that has
 //   using Element = T;               // of the arrays that matter
 //   bool IsAligned() const;          // AreAligned(all of its arrays)
-// and whose rows allow it, with 16 bytes of T, the widest access there is, which Load and Store then make.
+// and whose rows allow it, with 16 bytes of T, the widest access there is, which Load and Store then make. A body that
+// reads the same for every row may have
+//   static constexpr bool kAlikeRows = true;
+//   template <int kLanes> void Rows(int64_t begin, int64_t end, int64_t channel, int64_t step) const;
+// which CUDA then calls for rows begin, begin + step, ..., so that it is read once.
 //
 // Bodies live in unnamed namespaces (see parallel_for.h) of files compiled by cuda_library().
 #ifndef TRIREME_CORE_TENSOR_TILES_H_
@@ -13,6 +17,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "core/device/parallel_for.h"
@@ -46,11 +51,38 @@ struct PackedFloats {
   TRIREME_HD float operator[](int l) const { return ToFloat(packed.lane[l]); }
 };
 
+// Writes what two float32 values round to. GPUs round two to 16 bits at once.
+#ifdef __CUDACC__
+template <class T>
+TRIREME_HD inline void StorePair(float first, float second, T* to) {
+#ifdef __CUDA_ARCH__
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+    memcpy(to, &pair, sizeof pair);
+    return;
+  }
+  if constexpr (std::is_same_v<T, float16>) {
+    const __half2 pair = __floats2half2_rn(first, second);
+    memcpy(to, &pair, sizeof pair);
+    return;
+  }
+#endif
+  to[0] = FromFloat<T>(first);
+  to[1] = FromFloat<T>(second);
+}
+#endif
+
 template <class T>
 struct FloatView {
   const T* from;
   TRIREME_HD float operator[](int l) const { return ToFloat(from[l]); }
 };
+
+// Whether it has Rows for rows that are alike.
+template <class Body, class = void>
+struct HasAlikeRows : std::false_type {};
+template <class Body>
+struct HasAlikeRows<Body, std::enable_if_t<Body::kAlikeRows>> : std::true_type {};
 
 // The lanes of a body on CUDA.
 template <class Body, class = void>
@@ -95,7 +127,11 @@ template <int kLanes, class Floats, class T>
 TRIREME_HD inline void Store(const Floats& from, T* to) {
 #ifdef __CUDA_ARCH__
   internal::Packed<T, kLanes> packed;
-  for (int l = 0; l < kLanes; ++l) packed.lane[l] = FromFloat<T>(from[l]);
+  if constexpr (kLanes % 2 == 0) {
+    for (int l = 0; l < kLanes; l += 2) internal::StorePair(from[l], from[l + 1], packed.lane + l);
+  } else {
+    for (int l = 0; l < kLanes; ++l) packed.lane[l] = FromFloat<T>(from[l]);
+  }
   *reinterpret_cast<internal::Packed<T, kLanes>*>(to) = packed;
 #else
   for (int l = 0; l < kLanes; ++l) to[l] = FromFloat<T>(from[l]);
@@ -140,13 +176,15 @@ struct TileGrid {
   static constexpr int kThreads = 256;
   static constexpr int64_t kMostRowBlocks = 65535;  // CUDA's limit of a grid's second dimension
 
-  TileGrid(int64_t rows, int64_t groups) {
+  // At most about `most_blocks`, where threads go on to further rows.
+  TileGrid(int64_t rows, int64_t groups, int64_t most_blocks) {
     while (width < 32 && width < groups) width *= 2;
     // Too few rows for the height: further along the channels.
     while (width < kThreads && rows <= kThreads / width / 2) width *= 2;
     height = kThreads / width;
     channel_blocks = (groups + width - 1) / width;
-    row_blocks = std::min(kMostRowBlocks, (rows + height - 1) / height);
+    row_blocks =
+        std::min({kMostRowBlocks, (rows + height - 1) / height, std::max<int64_t>(1, most_blocks / channel_blocks)});
   }
 
   int width = 1, height;  // powers of two
@@ -161,7 +199,14 @@ __global__ void __launch_bounds__(TileGrid::kThreads) TilesKernel(int64_t rows, 
   const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kLanes;
   if (c >= channels) return;
   const int64_t step = static_cast<int64_t>(gridDim.y) * blockDim.y;
-  for (int64_t row = static_cast<int64_t>(blockIdx.y) * blockDim.y + threadIdx.y; row < rows; row += step) {
+  const int64_t first = static_cast<int64_t>(blockIdx.y) * blockDim.y + threadIdx.y;
+  if constexpr (HasAlikeRows<Body>::value) {
+    if (c + kLanes <= channels) {
+      body.template Rows<kLanes>(first, rows, c, step);
+      return;
+    }
+  }
+  for (int64_t row = first; row < rows; row += step) {
     if (c + kLanes <= channels) {
       body.template Tile<kLanes>(row, c);
     } else {
@@ -172,7 +217,9 @@ __global__ void __launch_bounds__(TileGrid::kThreads) TilesKernel(int64_t rows, 
 
 template <int kLanes, class Body>
 void LaunchTiles(Stream& stream, int64_t rows, int64_t channels, const Body& body) {
-  const TileGrid grid(rows, (channels + kLanes - 1) / kLanes);
+  // Enough to occupy any GPU several times over; more would read what rows have in common more often.
+  constexpr int64_t kMostBlocks = HasAlikeRows<Body>::value ? 4096 : int64_t{1} << 31;
+  const TileGrid grid(rows, (channels + kLanes - 1) / kLanes, kMostBlocks);
   TilesKernel<kLanes>
       <<<dim3(static_cast<unsigned>(grid.channel_blocks), static_cast<unsigned>(grid.row_blocks)),
          dim3(grid.width, grid.height), 0, static_cast<cudaStream_t>(stream.native())>>>(rows, channels, body);

@@ -43,7 +43,8 @@ std::vector<double> ByBlocks(Device& device, const Tensor& x) {
   // Poisoned: not-a-numbers wherever nothing is written.
   const Tensor total = Tensor::Empty(device, {2, channels}, DataType::kFloat64);
   device.Fill(total.raw(), 0xff, total.bytes(), device.compute_stream());
-  SumByBlocks<2, kLanes, Short>(device.compute_stream(), rows, channels, TwoMoments<T>{x.data<T>(), channels}, total);
+  SumByBlocks<2, kLanes, Short>(device.compute_stream(), rows, channels, TwoMoments<T>{x.data<T>(), channels},
+                                DoublePlace{total.data<double>()});
   return ToDoubles(total);
 }
 
