@@ -149,6 +149,7 @@ struct DeviceOptions {
   int threads = 0;              // of a CPU device; 0 takes all cores
   int64_t memory_limit = 0;     // bytes that the pool may take from the system; 0: all there is
   int64_t memory_at_start = 0;  // bytes of these that a GPU's pool takes before anything asks for them
+  bool time_engines = false;    // of the ways that a GPU's library proposes for a layer, take what a clock says
 };
 
 // InvalidArgument for another name, FailedPrecondition with what to do if there is no such device.

@@ -1,9 +1,15 @@
 #include "core/ops/engine_cache.h"
 
+#include <fcntl.h>
 #include <glog/logging.h>
+#include <sys/file.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -18,6 +24,8 @@ using nlohmann::json;
 // Raised when the meaning of an entry changes.
 constexpr int kFormat = 1;
 constexpr int kInsertsPerSave = 32;
+// For a process that holds the file, which takes milliseconds unless somebody has stopped it.
+constexpr std::chrono::seconds kLongestWait{5};
 
 Status Wrong(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
@@ -37,6 +45,31 @@ StatusOr<EngineChoice> ParseChoice(const json& entry) {
   }
   return choice;
 }
+
+// Held by one process at a time, while this lives. Where it cannot be had in time, none is held: then two processes may
+// compute with different engines, and their results differ by rounding.
+class FileLock {
+ public:
+  explicit FileLock(const std::string& path) {
+    if (path.empty()) return;
+    const size_t slash = path.rfind('/');
+    if (slash != std::string::npos && !MakeFolder(path.substr(0, slash)).ok()) return;
+    file_ = open(absl::StrCat(path, ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    const auto deadline = std::chrono::steady_clock::now() + kLongestWait;
+    while (file_ >= 0 && flock(file_, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR) &&
+           std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  ~FileLock() {
+    if (file_ >= 0) close(file_);
+  }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int file_ = -1;
+};
 
 }  // namespace
 
@@ -88,6 +121,18 @@ void EngineCache::Insert(const std::string& key, const EngineChoice& choice) {
   std::lock_guard<std::mutex> lock(mutex_);
   choices_[key] = choice;
   if (++unsaved_ >= kInsertsPerSave) Save();
+}
+
+EngineChoice EngineCache::Agree(const std::string& key, const EngineChoice& choice) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const FileLock between_processes(path_);
+  ReadFile();
+  const auto [entry, inserted] = choices_.emplace(key, choice);
+  if (inserted) {
+    ++unsaved_;
+    Save();
+  }
+  return entry->second;
 }
 
 void EngineCache::ReadFile() {

@@ -31,6 +31,7 @@ DEFINE_string(model, "vgg16",
               "config's `model { }`");
 DEFINE_string(device, "auto", "as in a config");
 DEFINE_string(precision, "fp32", "fp32, tf32, bf16 or fp16");
+DEFINE_bool(measured, true, "a GPU's convolutions by what takes least, as convolution_engines: MEASURED does");
 DEFINE_bool(record, true, "record the step where the device can, and launch it as a whole");
 DEFINE_int32(threads, 1, "CPU threads");
 DEFINE_int32(batch, 4, "images in a step");
@@ -126,7 +127,11 @@ struct Timings {
 
 Status TimeSteps(const Config& config, Communicator& communicator, Timings* timings) {
   const double start = Now();
-  TRIREME_ASSIGN_OR_RETURN(const auto device, MakeDevice(FLAGS_device, FLAGS_threads));
+  DeviceOptions of_device;
+  of_device.name = FLAGS_device;
+  of_device.threads = FLAGS_threads;
+  of_device.time_engines = FLAGS_measured;
+  TRIREME_ASSIGN_OR_RETURN(const auto device, MakeDevice(of_device));
   device->BindToThisThread();
   const Precision precision = PrecisionOf(config);
   Detector::BuildArgs args;

@@ -20,6 +20,7 @@ StatusOr<std::unique_ptr<TrainedModel>> LoadTrainedModel(const std::string& path
   DeviceOptions options;
   options.name = device.empty() ? model->config.device() : device;
   options.memory_limit = model->config.memory_limit_mb() << 20;
+  options.time_engines = model->config.convolution_engines() == Config::MEASURED;
   TRIREME_ASSIGN_OR_RETURN(model->device, MakeDevice(options));
   model->device->BindToThisThread();
   TRIREME_ASSIGN_OR_RETURN(model->detector,

@@ -229,6 +229,7 @@ Status RunWorker(const Job& job, Communicator& communicator, JobObserver* observ
   options.threads =
       ThreadsPerWorker(job.config, place.has_value() ? std::min(place->local_world_size, workers) : workers);
   options.memory_limit = job.config.memory_limit_mb() << 20;
+  options.time_engines = job.config.convolution_engines() == Config::MEASURED;
   options.memory_at_start = job.config.memory_at_start_mb() << 20;
   TRIREME_ASSIGN_OR_RETURN(auto device, MakeDevice(options));
   device->BindToThisThread();

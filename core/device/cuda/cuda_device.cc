@@ -48,14 +48,15 @@ class CudaStepGraph : public Graph {
 
 class CudaDevice : public Device {
  public:
-  CudaDevice(int index, std::string name, int64_t memory_limit)
+  CudaDevice(int index, std::string name, const DeviceOptions& options)
       : index_(index),
         name_(std::move(name)),
         host_memory_(std::make_shared<CudaHostMemory>(index)),
         segments_(index),
-        pool_(segments_, memory_limit),
+        pool_(segments_, options.memory_limit),
         stream_state_(std::make_shared<CudaStreamState>()),
-        compute_(*this, stream_state_, false) {}
+        compute_(*this, stream_state_, false),
+        handles_(options.time_engines) {}
   ~CudaDevice() override { AbandonCapture(); }
 
   DeviceKind kind() const override { return DeviceKind::kCuda; }
@@ -179,8 +180,7 @@ StatusOr<std::unique_ptr<Device>> MakeCudaDevice(int index, const DeviceOptions&
                                        "asking for the device's properties", CurrentCudaPlace()));
   std::unique_ptr<Device> device;
   TRIREME_RETURN_IF_ERROR(CatchDeviceError([&] {
-    auto made =
-        std::make_unique<CudaDevice>(index, absl::StrCat("cuda:", index, " ", properties.name), options.memory_limit);
+    auto made = std::make_unique<CudaDevice>(index, absl::StrCat("cuda:", index, " ", properties.name), options);
     if (options.memory_at_start > 0 && !made->Reserve(static_cast<size_t>(options.memory_at_start))) {
       return absl::ResourceExhaustedError(absl::StrCat(
           "cuda:", index, ": ", options.memory_at_start >> 20,

@@ -24,7 +24,8 @@ namespace trireme {
 
 class CudaHandles {
  public:
-  CudaHandles() = default;
+  // See DeviceOptions::time_engines.
+  explicit CudaHandles(bool times_engines) : times_engines_(times_engines) {}
   ~CudaHandles();
   CudaHandles(const CudaHandles&) = delete;
   CudaHandles& operator=(const CudaHandles&) = delete;
@@ -33,6 +34,7 @@ class CudaHandles {
   cudnnHandle_t Cudnn(Stream& stream);
   // cublasLtMatmul takes its stream, stream.native(), with each call.
   cublasLtHandle_t CublasLt();
+  bool times_engines() const { return times_engines_; }
   // What others keep for this device, as plans for its libraries: one T, which make() returns a unique_ptr to when it
   // is first asked for, and which ends before the handles.
   template <class T, class Make>
@@ -43,6 +45,7 @@ class CudaHandles {
   }
 
  private:
+  const bool times_engines_;
   cudnnHandle_t cudnn_ = nullptr;
   cublasLtHandle_t cublas_lt_ = nullptr;
   std::unordered_map<std::type_index, std::shared_ptr<void>> kept_;

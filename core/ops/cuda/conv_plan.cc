@@ -47,9 +47,9 @@ EngineChoice ChoiceOf(const Descriptor& config, const Descriptor& engine, bool f
   return choice;
 }
 
-// The first proposal of this mode that will do.
-StatusOr<EngineChoice> FirstOf(const ConvProblem& problem, bool fused, cudnnBackendHeurMode_t mode,
-                               const Descriptor& device) {
+// Proposals of this mode that will do, at most `most`.
+StatusOr<std::vector<EngineChoice>> FirstOf(const ConvProblem& problem, bool fused, cudnnBackendHeurMode_t mode,
+                                            size_t most, const Descriptor& device) {
   const ConvGraph graph(Posed(problem, fused));
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristics.Refer(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.descriptor())
@@ -57,6 +57,7 @@ StatusOr<EngineChoice> FirstOf(const ConvProblem& problem, bool fused, cudnnBack
       .Refer(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device);
   TRIREME_RETURN_IF_ERROR(heuristics.TryFinalize());
   Status last = absl::UnimplementedError("no engine is proposed");
+  std::vector<EngineChoice> choices;
   for (const Descriptor& config :
        heuristics.GetDescriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, kMostProposals)) {
     const std::vector<Descriptor> engine =
@@ -64,10 +65,15 @@ StatusOr<EngineChoice> FirstOf(const ConvProblem& problem, bool fused, cudnnBack
     if (!Allowed(problem, engine.at(0))) continue;
     const EngineChoice choice = ChoiceOf(config, engine.at(0), fused);
     const StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, choice, device, nullptr);
-    if (plan.ok() && (*plan)->workspace_bytes() <= kMostWorkspace) return choice;
-    last = plan.ok() ? absl::UnimplementedError("all engines need more workspace than the limit") : plan.status();
+    if (plan.ok() && (*plan)->workspace_bytes() <= kMostWorkspace) {
+      choices.push_back(choice);
+      if (choices.size() == most) break;
+    } else {
+      last = plan.ok() ? absl::UnimplementedError("all engines need more workspace than the limit") : plan.status();
+    }
   }
-  return last;
+  if (choices.empty()) return last;
+  return choices;
 }
 
 }  // namespace
@@ -149,18 +155,18 @@ void ConvPlan::Execute(cudnnHandle_t handle, const void* first, const void* seco
   CheckCudnn(cudnnBackendExecute(handle, plan_.get(), variants.get()), "running a convolution");
 }
 
-StatusOr<EngineChoice> ChooseEngine(const ConvProblem& problem, const Descriptor& device) {
+StatusOr<std::vector<EngineChoice>> ProposeEngines(const ConvProblem& problem, size_t most, const Descriptor& device) {
   const bool tail = problem.bias || problem.relu;
   Status last;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     for (const bool fused : {true, false}) {
       if (!fused && !tail) continue;
-      StatusOr<EngineChoice> choice = absl::UnimplementedError("");
+      StatusOr<std::vector<EngineChoice>> choices = absl::UnimplementedError("");
       Status status = CatchDeviceError([&] {
-        choice = FirstOf(problem, fused, mode, device);
-        return choice.status();
+        choices = FirstOf(problem, fused, mode, most, device);
+        return choices.status();
       });
-      if (status.ok()) return choice;
+      if (status.ok()) return choices;
       last = std::move(status);
     }
   }

@@ -1,16 +1,16 @@
 // cuDNN's execution plans for convolutions, and how one is chosen. A plan is made for a kind of GPU, which need not be
 // there: all of this but Execute runs on a machine without one. Only in a build with CUDA.
 //
-// Choice: cuDNN's heuristics propose engines with their settings, fastest first (mode A), then such as serve always
-// (fallback mode). The first is taken whose numerical notes are allowed, whose plan can be made, and whose workspace is
-// within the limit. It follows from problem, GPU and cuDNN's version, so that processes agree. Never allowed: engines
-// that are not deterministic, that sum in less than float32 or convert operands to less than TF32. In float32 proper,
-// none that use tensor cores.
+// Proposals: cuDNN's heuristics name engines with their settings, fastest first (mode A), then such as serve always
+// (fallback mode). Those are left whose numerical notes are allowed, whose plan can be made, and whose workspace is
+// within the limit. Never allowed: engines that are not deterministic, that sum in less than float32 or convert
+// operands to less than TF32. In float32 proper, none that use tensor cores.
 #ifndef TRIREME_CORE_OPS_CUDA_CONV_PLAN_H_
 #define TRIREME_CORE_OPS_CUDA_CONV_PLAN_H_
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/ops/conv_problem.h"
 #include "core/ops/cuda/conv_graph.h"
@@ -52,8 +52,9 @@ class ConvPlan {
   bool fused_ = true;
 };
 
-// Unimplemented, naming the problem, if cuDNN has nothing that is allowed.
-StatusOr<EngineChoice> ChooseEngine(const ConvProblem& problem, const Descriptor& device);
+// At least one and at most `most`, the one that cuDNN holds for the fastest first: all with bias and relu in them, or
+// all without. Unimplemented, naming the problem, if cuDNN has nothing that is allowed.
+StatusOr<std::vector<EngineChoice>> ProposeEngines(const ConvProblem& problem, size_t most, const Descriptor& device);
 
 }  // namespace trireme::ops::cuda
 

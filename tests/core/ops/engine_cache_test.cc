@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <set>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "core/base/files.h"
 #include "core/ops/conv_problem.h"
 #include "tests/core/testing/temporary_folder.h"
 
@@ -99,6 +103,47 @@ TEST(EngineCache, TwoProcessesKeepEachOthersChoices) {
   EXPECT_EQ(third.Find("mine")->engine, 1);
   EXPECT_EQ(third.Find("yours")->engine, 2);
   EXPECT_EQ(third.Find("both")->engine, 3);
+}
+
+TEST(EngineCache, WhoAgreesGetsTheFirstChoiceAndItIsInTheFileAtOnce) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "new/engines.json";
+  EngineCache first(path), second(path);
+  EXPECT_EQ(first.Agree("a", {1, {}, true}).engine, 1);
+  EXPECT_EQ(second.Agree("a", {2, {}, true}).engine, 1);
+  EXPECT_EQ(second.Find("a")->engine, 1);
+  EXPECT_EQ(first.Agree("a", {3, {}, true}).engine, 1);
+  EXPECT_EQ(EngineCache(path).Find("a")->engine, 1);
+  EXPECT_EQ(EngineCache("").Agree("a", {4, {}, true}).engine, 4);
+}
+
+TEST(EngineCache, ProcessesThatChooseAtTheSameTimeComputeAlike) {
+  constexpr int kProcesses = 4, kKeys = 25;
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "engines.json";
+  std::vector<pid_t> processes;
+  for (int process = 0; process < kProcesses; ++process) {
+    const pid_t child = fork();
+    if (child == 0) {
+      EngineCache cache(path);
+      std::string agreed;
+      for (int key = 0; key < kKeys; ++key) {
+        absl::StrAppend(&agreed, cache.Agree(std::to_string(key), {process, {}, true}).engine, " ");
+      }
+      _exit(WriteFileAtomically(folder / absl::StrCat("of", process), agreed).ok() ? 0 : 1);
+    }
+    processes.push_back(child);
+  }
+  for (const pid_t child : processes) {
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_EQ(status, 0);
+  }
+  const std::string first = ReadFile(folder / "of0").value();
+  EXPECT_GE(first.size(), 2u * kKeys);
+  for (int process = 1; process < kProcesses; ++process) {
+    EXPECT_EQ(ReadFile(folder / absl::StrCat("of", process)).value(), first);
+  }
 }
 
 TEST(EngineCache, ADamagedFileIsIgnoredAndReplaced) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include "core/device/device.h"
@@ -99,6 +100,13 @@ const Arithmetic kArithmetics[] = {{"Float32", DataType::kFloat32, false},
                                    {"Bfloat16", DataType::kBfloat16, false},
                                    {"Float16", DataType::kFloat16, false}};
 
+// What is chosen where nobody measures.
+StatusOr<EngineChoice> Choose(const ConvProblem& problem, const Descriptor& device) {
+  TRIREME_ASSIGN_OR_RETURN(const std::vector<EngineChoice> choices, ProposeEngines(problem, 1, device));
+  EXPECT_EQ(choices.size(), 1u);
+  return choices.front();
+}
+
 std::vector<ConvProblem> ProblemsOf(const ConvShape& shape, const Arithmetic& arithmetic) {
   std::vector<ConvProblem> problems;
   const auto add = [&](ConvPass pass, bool bias, bool relu) {
@@ -123,7 +131,7 @@ TEST_P(ConvPlansOf, HaveAnEngineForEveryPass) {
   const Descriptor device = H100();
   for (const ConvProblem& problem : ProblemsOf(std::get<0>(GetParam()).shape, arithmetic)) {
     SCOPED_TRACE(Describe(problem));
-    const StatusOr<EngineChoice> choice = ChooseEngine(problem, device);
+    const StatusOr<EngineChoice> choice = Choose(problem, device);
     ASSERT_TRUE(choice.ok()) << choice.status();
     const StatusOr<std::unique_ptr<ConvPlan>> plan = ConvPlan::Make(problem, *choice, device, nullptr);
     ASSERT_TRUE(plan.ok()) << plan.status();
@@ -152,7 +160,7 @@ TEST(ConvPlan, SsdAndResnetRun16BitsFusedOnTensorCores) {
         for (const ConvPass pass : {ConvPass::kForward, ConvPass::kBackwardData, ConvPass::kBackwardWeights}) {
           const bool tail = pass == ConvPass::kForward;
           const ConvProblem problem = {layer.shape, pass, type, tail, tail, false};
-          const StatusOr<EngineChoice> choice = ChooseEngine(problem, device);
+          const StatusOr<EngineChoice> choice = Choose(problem, device);
           ASSERT_TRUE(choice.ok()) << choice.status();
           EXPECT_TRUE(choice->fused) << Describe(problem);
           EXPECT_TRUE(Has(*ConvPlan::Make(problem, *choice, device, nullptr).value(), CUDNN_NUMERICAL_NOTE_TENSOR_CORE))
@@ -165,14 +173,14 @@ TEST(ConvPlan, SsdAndResnetRun16BitsFusedOnTensorCores) {
 
 TEST(ConvPlan, TheChoiceFollowsFromTheProblem) {
   const ConvProblem problem = {kLayers[3].shape, ConvPass::kForward, DataType::kBfloat16, true, true};
-  const EngineChoice choice = ChooseEngine(problem, H100()).value();
-  for (int repeat = 0; repeat < 3; ++repeat) EXPECT_EQ(ChooseEngine(problem, H100()).value(), choice);
+  const EngineChoice choice = Choose(problem, H100()).value();
+  for (int repeat = 0; repeat < 3; ++repeat) EXPECT_EQ(Choose(problem, H100()).value(), choice);
 }
 
 TEST(ConvPlan, AnImpossibleProblemIsAStatusThatNamesIt) {
   ConvProblem problem = {kLayers[3].shape, ConvPass::kForward, DataType::kFloat32};
   problem.shape.out_height += 1;  // no such output
-  const StatusOr<EngineChoice> choice = ChooseEngine(problem, H100());
+  const StatusOr<EngineChoice> choice = Choose(problem, H100());
   ASSERT_FALSE(choice.ok());
   EXPECT_EQ(choice.status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_NE(choice.status().message().find(Describe(problem)), std::string::npos) << choice.status();
@@ -195,29 +203,68 @@ TEST(ConvPlans, AreMadeOnceAndRememberedInTheFile) {
   EngineChoice choice;
   {
     ConvPlans plans(H100(), nullptr, "H100", EngineCache::OfFile(path));
-    const ConvPlan& plan = plans.Find(SomeProblem());
-    EXPECT_EQ(&plans.Find(SomeProblem()), &plan);
+    const ConvPlan& plan = plans.Find(SomeProblem(), nullptr);
+    EXPECT_EQ(&plans.Find(SomeProblem(), nullptr), &plan);
     choice = EngineCache::OfFile(path)->Find(SomeKey()).value();
-    EXPECT_EQ(choice, ChooseEngine(SomeProblem(), H100()).value());
+    EXPECT_EQ(choice, Choose(SomeProblem(), H100()).value());
   }
   EXPECT_EQ(EngineCache(path).Find(SomeKey()), choice);
+}
+
+// Plans carry no name, so this one tells them apart by their order.
+TEST(ConvPlans, TheFastestProposalIsChosenAndAClearLead) {
+  const ConvProblem problem = {kLayers[3].shape, ConvPass::kForward, DataType::kBfloat16, true, true};
+  const std::vector<EngineChoice> proposals = ProposeEngines(problem, 10, H100()).value();
+  ASSERT_GT(proposals.size(), 2u);
+  ASSERT_LE(proposals.size(), 10u);
+  const std::string key = absl::StrCat("H100, cuDNN ", cudnnGetVersion(), ", measured, ", Describe(problem));
+  const double never = std::numeric_limits<double>::infinity();
+  const struct {
+    std::vector<double> seconds;  // the rest take 2
+    size_t chosen;
+  } cases[] = {{{1.0, 2.0, 0.5}, 2},
+               {{1.0, 0.99}, 0},
+               {{never, never, 3.0, 3.0}, proposals.size() > 4 ? size_t{4} : size_t{2}},
+               {{never, 1.0}, 1},
+               {{2.0, 1.0, 0.99}, 1}};
+  for (const auto& [seconds, chosen] : cases) {
+    auto choices = std::make_shared<EngineCache>("");
+    ConvPlans plans(H100(), nullptr, "H100", choices);
+    size_t timed = 0;
+    const TimePlan time = [&, &seconds = seconds](const ConvPlan&) {
+      const size_t i = timed++;
+      return i < seconds.size() ? seconds[i] : 2.0;
+    };
+    const ConvPlan& plan = plans.Find(problem, time);
+    EXPECT_EQ(timed, proposals.size());
+    EXPECT_EQ(choices->Find(key), proposals[chosen]) << chosen;
+    EXPECT_EQ(&plans.Find(problem, time), &plan);
+    EXPECT_EQ(timed, proposals.size());
+    // Who has measured the same with another outcome computes with what was there first, and who measures nothing with
+    // what is proposed.
+    ConvPlans late(H100(), nullptr, "H100", choices), unmeasured(H100(), nullptr, "H100", choices);
+    late.Find(problem, [](const ConvPlan&) { return 1.0; });
+    EXPECT_EQ(choices->Find(key), proposals[chosen]);
+    unmeasured.Find(problem, nullptr);
+    EXPECT_EQ(choices->Find(absl::StrCat("H100, cuDNN ", cudnnGetVersion(), ", ", Describe(problem))), proposals[0]);
+  }
 }
 
 // Any proposal of cuDNN's may be in the file, and it is what is run.
 TEST(ConvPlans, TakeTheChoiceOfTheFile) {
   ConvProblem plain = SomeProblem();
   plain.bias = false;
-  EngineChoice other = ChooseEngine(plain, H100()).value();
+  EngineChoice other = Choose(plain, H100()).value();
   other.fused = false;
   auto choices = std::make_shared<EngineCache>("");
   choices->Insert(SomeKey(), other);
   ConvPlans plans(H100(), nullptr, "H100", choices);
-  EXPECT_FALSE(plans.Find(SomeProblem()).fused());
+  EXPECT_FALSE(plans.Find(SomeProblem(), nullptr).fused());
   EXPECT_EQ(choices->Find(SomeKey()), other);
 }
 
 TEST(ConvPlans, ReplaceAChoiceThatNoLongerServes) {
-  const EngineChoice good = ChooseEngine(SomeProblem(), H100()).value();
+  const EngineChoice good = Choose(SomeProblem(), H100()).value();
   EngineChoice knob_of_another = good, value_of_another = good;
   knob_of_another.knobs[3] = 1 << 20;
   for (auto& [knob, value] : value_of_another.knobs) value = 1 << 20;
@@ -227,7 +274,7 @@ TEST(ConvPlans, ReplaceAChoiceThatNoLongerServes) {
     auto choices = std::make_shared<EngineCache>("");
     choices->Insert(SomeKey(), stale);
     ConvPlans plans(H100(), nullptr, "H100", choices);
-    plans.Find(SomeProblem());
+    plans.Find(SomeProblem(), nullptr);
     EXPECT_EQ(choices->Find(SomeKey()), good);
   }
 }
@@ -236,8 +283,8 @@ TEST(ConvPlans, ThrowWhereThereIsNoEngine) {
   ConvProblem problem = SomeProblem();
   problem.shape.out_width += 5;
   ConvPlans plans(H100(), nullptr, "H100", std::make_shared<EngineCache>(""));
-  EXPECT_THROW(plans.Find(problem), DeviceError);
-  EXPECT_THROW(plans.Find(problem), DeviceError);
+  EXPECT_THROW(plans.Find(problem, nullptr), DeviceError);
+  EXPECT_THROW(plans.Find(problem, nullptr), DeviceError);
 }
 
 }  // namespace
