@@ -166,13 +166,16 @@ class LayerPrecision : public ::testing::TestWithParam<Parameters> {
     const ConvShape& s = layer_.shape;
     return static_cast<double>(s.batch * s.out_height * s.out_width);
   }
-  // Values are up to 1, and so is what TF32's 2^-11 for each factor is relative to.
-  double of_product() const {
-    return precision_ == Precision::kTf32 && device_->kind() == DeviceKind::kCuda ? std::ldexp(1.0, -10) : 2e-5;
+  bool on_tensor_cores_in_tf32() const {
+    return precision_ == Precision::kTf32 && device_->kind() == DeviceKind::kCuda;
   }
+  // Values are up to 1, and so is what TF32's 2^-11 for each factor is relative to.
+  double of_product() const { return on_tensor_cores_in_tf32() ? std::ldexp(1.0, -10) : 2e-5; }
+  // Tensor cores cut factors off rather than round them, so that products err towards zero, by 2^-10 in the mean.
+  double sum_roundoff() const { return on_tensor_cores_in_tf32() ? std::ldexp(1.0, -10) : UnitRoundoff(type_); }
   // cuDNN may have no kernel that writes a float32 gradient of 16-bit operands.
   double weight_gradient_roundoff() const {
-    return device_->kind() == DeviceKind::kCuda && !layer_.linear ? UnitRoundoff(type_) : 0;
+    return device_->kind() == DeviceKind::kCuda && (!layer_.linear || on_tensor_cores_in_tf32()) ? sum_roundoff() : 0;
   }
 
   std::unique_ptr<Device> device_;
@@ -184,7 +187,7 @@ class LayerPrecision : public ::testing::TestWithParam<Parameters> {
 
 TEST_P(LayerPrecision, EqualsTheDefinition) {
   const ConvShape& s = layer_.shape;
-  const double roundoff = UnitRoundoff(type_);
+  const double roundoff = sum_roundoff();
   Stream& stream = device_->compute_stream();
   const std::vector<double> sums = testing::ReferenceForward(s, input_, weight_);
   for (const bool with_bias : {false, true}) {
@@ -252,7 +255,7 @@ TEST_P(LayerPrecision, TheSecondUseAdds) {
     for (double& value : *gradient) value *= 2;
   }
   // Each half of an input gradient may be rounded, and their sum is.
-  ExpectNear(ToFloats(x.gradient()), input_gradient, 4 * terms_backward_data(), of_product(), 2 * UnitRoundoff(type_),
+  ExpectNear(ToFloats(x.gradient()), input_gradient, 4 * terms_backward_data(), of_product(), 2 * sum_roundoff(),
              "input gradient");
   ExpectNear(dw.ToVector<float>(), weight_gradient, 4 * terms_backward_weights(), of_product(),
              weight_gradient_roundoff(), "weight gradient");

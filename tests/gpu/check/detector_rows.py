@@ -105,7 +105,7 @@ def detectors_bf16(check):
      instead="the same on the CPU, for 1 to 4 workers")
 def strategies(check):
     path = config(check, "check/ssd_small.pbtxt")
-    start = Run(check, "strategies_start", path, ["schedule.learning_rate=1e-3"], steps=3 if check.rehearse else 60)
+    start = Run(check, "strategies_start", path, ["schedule.learning_rate=1e-3"], steps=3 if check.rehearse else 240)
     first = start.wait().checkpoint() / "model.safetensors"
     settings = [f"initial_weights={first}", "schedule.learning_rate=2e-5"]
     steps = 3 if check.rehearse else 20

@@ -80,6 +80,8 @@ def run_row(row, check, end):
         status, detail = rows.SKIPPED, str(fault)
     except Exception:  # a fault of the check itself must not end the table
         status, detail = rows.FAILED, "".join(traceback.format_exc().splitlines(True)[-4:])
+    finally:
+        check.end_row()
     return rows.Result(row, status, time.monotonic() - began, detail or "", check.numbers)
 
 

@@ -80,7 +80,8 @@ class Check:
         self.deadline = time.monotonic()  # of the row that runs
         self.numbers = {}
         self.shared = {}  # what one row found and another needs
-        self.background = []
+        self.background = []  # what one row starts for a later one
+        self.started = []  # by the row that runs
         self.unpacked = set()
 
     def program(self, name):
@@ -112,6 +113,7 @@ class Check:
                                        stderr=subprocess.STDOUT, start_new_session=True, cwd=self.out,
                                        env={**self.machine.environment, **(environment or {})})
         process.log, process.began = log, time.monotonic()
+        self.started.append(process)
         return process
 
     def wait(self, process, seconds=None):
@@ -141,6 +143,13 @@ class Check:
     def must_run(self, name, command, seconds=None, environment=None):
         """The output of a program that has to succeed."""
         return self.must_succeed(name, self.run(name, command, seconds, environment))
+
+    def end_row(self):
+        """What a row leaves running when it fails would take the GPU from those that follow."""
+        for process in self.started:
+            if process not in self.background:
+                self.kill(process)
+        self.started = []
 
     @staticmethod
     def must_succeed(name, outcome):

@@ -220,7 +220,7 @@ def idle(check):
                 'transforms=[{[transform/photometric] {}}, {[transform/expand] {}}, {[transform/min_iou_crop] {}}, '
                 '{[transform/flip] {}}]', "checkpoint.every_steps=0"]
     if not check.rehearse:
-        settings.append(BFLOAT16)
+        settings += [BFLOAT16, "convolution_engines=MEASURED"]
     run = Run(check, "idle", config(check, "check/ssd300_vgg16.pbtxt"), settings, steps=steps).wait()
     events = run.events("step")[skipped:]
     seconds = [batch / event["images_per_second"] for event in events]

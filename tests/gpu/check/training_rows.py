@@ -171,7 +171,7 @@ def ssd50_vgg16(check):
 def two_workers(check):
     # From weights that were trained a while: a bias that starts at zero is nothing but gradients, and rounding shows.
     path = config(check, "check/ssd_small.pbtxt")
-    start = Run(check, "two_workers_start", path, ["schedule.learning_rate=1e-3"], steps=3 if check.rehearse else 60)
+    start = Run(check, "two_workers_start", path, ["schedule.learning_rate=1e-3"], steps=3 if check.rehearse else 240)
     first = start.wait().checkpoint() / "model.safetensors"
     settings = [f"initial_weights={first}", "schedule.learning_rate=2e-5"]
     ring = settings + ["strategy={[strategy/ring_all_reduce] {}}"]
