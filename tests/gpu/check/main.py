@@ -1,6 +1,6 @@
 """run.sh: every check that needs a GPU, one table, and JSON with every number.
 
-  run.sh [--only=ops,ssd50_small] [--pack=FOLDER] [--out=FOLDER] [--minutes=10] [--markdown] [--list]
+  run.sh [--only=ops,ssd50_small] [--side-by-side] [--pack=FOLDER] [--out=FOLDER] [--minutes=10] [--markdown] [--list]
 
 Ends with 0 if rows passed on a GPU and none failed, 1 if a row failed, 2 if the command line or the pack is wrong, and
 3 if nothing ran on a GPU: what was skipped is not passed.
@@ -10,6 +10,7 @@ import argparse
 import datetime
 import json
 import pathlib
+import subprocess
 import sys
 import time
 import traceback
@@ -31,6 +32,17 @@ ORDER = [
     "detectors50", "detectors_bf16", "strategies", "ssd50_vgg16", "matrix_rate", "host_time", "throughput_128",
     "throughput_32", "memory", "matrix_share", "resnet50", "throughput_faster_rcnn", "throughput_retinanet", "idle", "bf16_map",
     "ptx", "memcheck", "racecheck", "initcheck",
+]
+
+# With --side-by-side, rows that measure no time: those of a lane one after the other, the lanes of a wave at once. A
+# GPU takes some seven processes without any of them coming near its limit; compute-sanitizer slows all beside it.
+WAVES = [
+    [["pack", "no_device", "old_driver", "device", "input"], ["ops", "models"], ["parallel", "nccl"],
+     ["captured", "ssd50_small", "two_workers", "precisions", "out_of_memory", "vanished_device", "wrong_architecture",
+      "ssd50_vgg16"],
+     ["detectors_captured", "detectors50", "detectors_bf16", "strategies"]],
+    [["bf16_map"], ["ptx"]],
+    [["memcheck"], ["racecheck"], ["initcheck"]],
 ]
 
 
@@ -85,6 +97,34 @@ def run_row(row, check, end):
     return rows.Result(row, status, time.monotonic() - began, detail or "", check.numbers)
 
 
+def run_lane(names, out, args, end):
+    command = [sys.executable, "-B", __file__, f"--only={','.join(names)}", f"--out={out}",
+               f"--minutes={(end - time.monotonic() + 5) / 60}"]
+    command += [f"--pack={args.pack}"] if args.pack else []
+    command += ["--rehearse"] if args.rehearse else []
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "table.txt", "wb") as table:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=table, stderr=subprocess.STDOUT)
+
+
+def run_side_by_side(chosen, known, out, args, end):
+    """Yields the results of the rows of WAVES that are chosen, a lane's when it has ended."""
+    for wave in WAVES:
+        lanes = []
+        for names in wave:
+            names = [name for name in names if name in chosen]
+            if names:
+                lanes.append((names, out / names[0], run_lane(names, out / names[0], args, end)))
+        for names, folder, process in lanes:
+            process.wait()
+            found = {}
+            if (folder / "results.json").exists():
+                found = {r["row"]: r for r in json.loads((folder / "results.json").read_text())["rows"]}
+            for name in names:
+                r = found.get(name, {"result": rows.FAILED, "seconds": 0, "detail": f"its process ended, see {folder}"})
+                yield rows.Result(known[name], r["result"], r["seconds"], r["detail"], r.get("numbers", {}))
+
+
 def line(result):
     detail = result.detail.splitlines() or [""]
     text = f"{result.row.name:<19} {result.status:<9} {result.seconds:6.1f}  {detail[0]}"
@@ -108,6 +148,8 @@ def main():
     parser = argparse.ArgumentParser(prog="run.sh", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="rows, with commas")
+    parser.add_argument("--side-by-side", action="store_true",
+                        help="rows that measure no time at once; the others afterwards, one by one")
     parser.add_argument("--pack", help="the folder that pack.sh made")
     parser.add_argument("--out", default="gpu_check_results", help="folder for logs and results.json")
     parser.add_argument("--minutes", type=float, default=10, help="for all rows together")
@@ -119,6 +161,8 @@ def main():
 
     known = {r.name: r for r in rows.ROWS}
     assert sorted(ORDER) == sorted(known), set(ORDER) ^ set(known)
+    together = [name for wave in WAVES for lane in wave for name in lane]
+    assert sorted(together) == sorted(r.name for r in rows.ROWS if not r.alone), "WAVES has each row that is not alone"
     chosen = args.only.split(",") if args.only else ORDER
     for name in chosen:
         if name not in known:
@@ -141,10 +185,18 @@ def main():
     check = rows.Check(pack, out, machine, args.rehearse)
     end = began + 60 * args.minutes - 5
     results = []
-    try:
+
+    def all_results():
+        if args.side_by_side:
+            yield from run_side_by_side(chosen, known, out, args, end)
         for name in chosen:
-            results.append(run_row(known[name], check, end))
-            print(line(results[-1]), flush=True)
+            if known[name].alone or not args.side_by_side:
+                yield run_row(known[name], check, end)
+
+    try:
+        for result in all_results():
+            results.append(result)
+            print(line(result), flush=True)
             (out / "results.json").write_text(json.dumps({
                 "machine": machine.as_json(), "seconds": time.monotonic() - began,
                 "rows": [{"row": r.row.name, "result": r.status, "seconds": r.seconds, "detail": r.detail,

@@ -29,18 +29,19 @@ class Row:
     limit: float  # seconds
     needs: Tuple[str, ...]
     instead: str  # what CI covers of it on a machine without a GPU, for docs/gpu_status.md
+    alone: bool  # it measures time or memory, and nothing else may use the GPU meanwhile
 
 
 ROWS = []
 
 
-def row(name, title, limit, needs=("gpu",), instead="nothing"):
+def row(name, title, limit, needs=("gpu",), instead="nothing", alone=False):
     """Registers a check. It returns the detail to print and raises Failed or Skipped; rows run in the order of main.py.
 
     `needs`: gpu, torch (PyTorch with CUDA, torchvision), sanitizer.
     """
     def register(function):
-        ROWS.append(Row(name, title, function, limit, needs, instead))
+        ROWS.append(Row(name, title, function, limit, needs, instead, alone))
         return function
     return register
 
