@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -36,38 +37,41 @@ struct Span {
   std::string name, category;
   double begin, end;
 };
-using Tracks = std::map<std::pair<int, std::string>, std::vector<Span>>;  // by process and the track's name
+using Tracks = std::map<std::pair<int, std::string>, std::vector<Span>>;  // by rank and the track's name
 
 Tracks ReadTracks(const json& trace) {
-  std::map<std::pair<int, int>, std::string> names;
+  std::map<int, std::string> names;
   for (const json& event : trace["traceEvents"]) {
-    if (event["name"] == "thread_name") names[{event["pid"], event["tid"]}] = event["args"]["name"];
+    if (event["name"] != "thread_name") continue;
+    EXPECT_TRUE(names.emplace(event["tid"], event["args"]["name"]).second) << event << ": two tracks of one number";
   }
   Tracks tracks;
   for (const json& event : trace["traceEvents"]) {
     if (event["ph"] == "M") continue;
     EXPECT_EQ(event["ph"], "X") << event << ": only whole events, so that none is left open";
-    const auto track = names.find({event["pid"], event["tid"]});
+    const auto track = names.find(event["tid"]);
     EXPECT_NE(track, names.end()) << event << " is on no track that has a name";
     if (track == names.end()) continue;
-    const double begin = event["ts"], duration = event["dur"];
+    // Perfetto's reading: whole nanoseconds, cut off.
+    const auto nanoseconds = [&](const char* name) { return std::floor(event[name].get<double>() * 1000); };
+    const double begin = nanoseconds("ts"), duration = nanoseconds("dur");
     EXPECT_GE(duration, 0) << event;
-    tracks[{event["pid"], track->second}].push_back({event["name"], event["cat"], begin, begin + duration});
+    tracks[{event["pid"].get<int>() - 1, track->second}].push_back(
+        {event["name"], event["cat"], begin, begin + duration});
   }
   return tracks;
 }
 
 // A span lies within the one that is open where it begins, or beside it.
 void ExpectNested(const std::vector<Span>& spans) {
-  constexpr double kRounding = 2e-3;
   std::vector<Span> open;
   double last_begin = 0;
   for (const Span& span : spans) {
     EXPECT_GE(span.begin, last_begin) << span.name << " is out of order";
     last_begin = span.begin;
-    while (!open.empty() && open.back().end <= span.begin + kRounding) open.pop_back();
+    while (!open.empty() && open.back().end <= span.begin) open.pop_back();
     if (!open.empty()) {
-      EXPECT_LE(span.end, open.back().end + kRounding) << span.name << " overlaps " << open.back().name;
+      EXPECT_LE(span.end, open.back().end) << span.name << " overlaps " << open.back().name;
     }
     open.push_back(span);
   }

@@ -1,6 +1,9 @@
 #include "tools/trace/trace_file.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -13,6 +16,14 @@ namespace trireme {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// Perfetto takes threads of one number for one thread, whatever their processes, and 0 for the system's own.
+constexpr int64_t kTracksOfProcess = 1000;
+int64_t ProcessOf(int64_t rank) { return rank + 1; }
+int64_t ThreadOf(int64_t process, int64_t track) {
+  CHECK_LT(track, kTracksOfProcess);
+  return process * kTracksOfProcess + track;
+}
 
 // Parts are compact, as all ranks get them: an event is [kind, name, number, bytes, begin, end].
 Json EventsOf(const TraceTrack& track, int64_t offset) {
@@ -31,12 +42,22 @@ Json EventsOf(const TraceTrack& track, int64_t offset) {
 
 Json Metadata(const char* name, int64_t process, int64_t track, const Json& arguments) {
   Json json = {{"ph", "M"}, {"name", name}, {"pid", process}};
-  if (track >= 0) json["tid"] = track;
+  if (track >= 0) json["tid"] = ThreadOf(process, track);
   json["args"] = arguments;
   return json;
 }
 
-double Microseconds(int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-3; }
+// The unit of the format. Perfetto multiplies by 1000 and cuts off what is behind the point: where the product falls
+// short, an event would end a nanosecond after the next one begins, and Perfetto drops events that overlap.
+double Microseconds(int64_t nanoseconds) {
+  double value = static_cast<double>(nanoseconds) / 1000;
+  while (static_cast<int64_t>(value * 1000) < nanoseconds) {
+    value = std::nextafter(value, std::numeric_limits<double>::infinity());
+  }
+  return value;
+}
+
+int64_t Nanoseconds(const Json& microseconds) { return std::llround(microseconds.get<double>() * 1000); }
 
 Json CompleteEvent(const Json& event, int64_t process, int64_t track, int64_t zero) {
   std::string name = event[1];
@@ -46,7 +67,7 @@ Json CompleteEvent(const Json& event, int64_t process, int64_t track, int64_t ze
                {"name", name},
                {"cat", event[0]},
                {"pid", process},
-               {"tid", track},
+               {"tid", ThreadOf(process, track)},
                {"ts", Microseconds(begin - zero)},
                {"dur", Microseconds(end - begin)}};
   if (bytes >= 0) json["args"] = {{"bytes", bytes}};
@@ -69,7 +90,7 @@ Status WriteRanks(const std::vector<Json>& ranks, int64_t zero, const std::strin
   int64_t left_out = 0;
   double error = 0;
   for (const Json& rank : ranks) {
-    const int64_t process = rank["rank"];
+    const int64_t process = ProcessOf(rank["rank"]);
     events.push_back(Metadata("process_name", process, -1, {{"name", rank["process"]}}));
     events.push_back(Metadata("process_sort_index", process, -1, {{"sort_index", process}}));
     int64_t id = 0;
@@ -88,11 +109,11 @@ Status WriteRanks(const std::vector<Json>& ranks, int64_t zero, const std::strin
   return WriteFileAtomically(path, Print(events, about));
 }
 
-// The first event's, in microseconds.
-double BeginOf(const Json& trace) {
-  double begin = std::numeric_limits<double>::max();
+// The first event's, in nanoseconds.
+int64_t BeginOf(const Json& trace) {
+  int64_t begin = std::numeric_limits<int64_t>::max();
   for (const Json& event : trace["traceEvents"]) {
-    if (event.contains("ts")) begin = std::min(begin, event["ts"].get<double>());
+    if (event.contains("ts")) begin = std::min(begin, Nanoseconds(event["ts"]));
   }
   return begin;
 }
@@ -150,7 +171,7 @@ Status WriteOwnTrace(Trace* trace, const std::string& process, const std::string
 
 Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& description, const std::string& path) {
   Json events = Json::array();
-  int64_t first_process = 0, left_out = 0;
+  int64_t processes_before = 0, left_out = 0;
   for (const NamedTraceFile& file : files) {
     if (!PathExists(file.path)) continue;
     TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(file.path));
@@ -160,19 +181,20 @@ Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& 
     }
     left_out += trace["otherData"].value("events_left_out", int64_t{0});
     int64_t processes = 0;
-    const double begin = BeginOf(trace);
+    const int64_t begin = BeginOf(trace);
     for (Json event : trace["traceEvents"]) {
       const int64_t process = event["pid"];
-      processes = std::max(processes, process + 1);
-      event["pid"] = first_process + process;
-      if (event.contains("ts")) event["ts"] = event["ts"].get<double>() - begin;
+      processes = std::max(processes, process);
+      event["pid"] = processes_before + process;
+      if (event.contains("tid")) event["tid"] = event["tid"].get<int64_t>() + processes_before * kTracksOfProcess;
+      if (event.contains("ts")) event["ts"] = Microseconds(Nanoseconds(event["ts"]) - begin);
       if (event["name"] == "process_name") {
         event["args"]["name"] = absl::StrCat(file.name, ": ", event["args"]["name"].get<std::string>());
       }
-      if (event["name"] == "process_sort_index") event["args"]["sort_index"] = first_process + process;
+      if (event["name"] == "process_sort_index") event["args"]["sort_index"] = processes_before + process;
       events.push_back(std::move(event));
     }
-    first_process += processes;
+    processes_before += processes;
   }
   return WriteFileAtomically(path, Print(events, {{"description", description}, {"events_left_out", left_out}}));
 }

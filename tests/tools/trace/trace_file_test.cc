@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/base/files.h"
+#include "core/base/random.h"
 #include "tests/parallel/testing/jobs.h"
 #include "tools/trace/clock_offset.h"
 #include "tools/trace/trace_options.h"
@@ -43,7 +46,47 @@ TEST(TraceFileTest, PutsAllRanksOnOneClock) {
   EXPECT_DOUBLE_EQ(events[0]["ts"], 1);
   EXPECT_DOUBLE_EQ(events[0]["dur"], 2);
   EXPECT_DOUBLE_EQ(events[1]["ts"], 0);
-  EXPECT_EQ(events[1]["pid"], 1);
+  EXPECT_EQ(events[1]["pid"], 2);
+  EXPECT_NE(events[0]["tid"], events[1]["tid"]) << "Perfetto would take them for one thread";
+}
+
+// As Perfetto reads it: microseconds times 1000, cut off (up to v52) or rounded. It drops events that overlap.
+TEST(TraceFileTest, AnEventEndsWhereTheNextBeginsInEveryReading) {
+  constexpr int kEvents = 5000;
+  std::vector<std::string> parts;
+  for (int rank = 0; rank < 2; ++rank) {
+    Random random(rank, RandomUse::kSampling);
+    Trace trace(rank, 0, 1);
+    TraceTrack* const track = trace.NewTrack("worker");
+    int64_t begin = 123456789;
+    for (int i = 0; i < kEvents; ++i) {
+      const int64_t end = begin + 1 + random.Below(1 << 26);
+      track->Add({TraceKind::kUpdate, "adam", i, 64, begin, end});
+      begin = end;
+    }
+    parts.push_back(TracePart(trace, "rank", 0, 0));
+  }
+  const std::string one = FileOfThisTest("exact.json"), merged = FileOfThisTest("exact_merged.json");
+  ASSERT_TRUE(WriteTrace(parts, "a test", one).ok());
+  ASSERT_TRUE(MergeTraces({{"one", one}, {"again", one}}, "", merged).ok());
+  for (const std::string& path : {one, merged}) {
+    int64_t process = -1, cut_end = 0, rounded_end = 0;
+    int seen = 0;
+    const nlohmann::json trace = ReadJson(path);
+    for (const auto& event : trace["traceEvents"]) {
+      if (event["ph"] != "X") continue;
+      const double begin = event["ts"].get<double>() * 1000, length = event["dur"].get<double>() * 1000;
+      if (event["pid"] == process) {
+        ASSERT_EQ(static_cast<int64_t>(begin), cut_end) << event["name"];
+        ASSERT_EQ(std::llround(begin), rounded_end) << event["name"];
+      }
+      process = event["pid"];
+      cut_end = static_cast<int64_t>(begin) + static_cast<int64_t>(length);
+      rounded_end = std::llround(begin) + std::llround(length);
+      ++seen;
+    }
+    EXPECT_EQ(seen, kEvents * (path == one ? 2 : 4));
+  }
 }
 
 TEST(TraceFileTest, FilesOfSeveralJobsKeepTheirProcessesApart) {
@@ -52,13 +95,16 @@ TEST(TraceFileTest, FilesOfSeveralJobsKeepTheirProcessesApart) {
   ASSERT_TRUE(WriteTrace({PartOf(0, 0, 1)}, "b", b).ok());
   ASSERT_TRUE(MergeTraces({{"one", a}, {"failed", FileOfThisTest("none.json")}, {"two", b}}, "", both).ok());
   std::vector<std::string> processes;
+  std::set<int> threads;
   const nlohmann::json trace = ReadJson(both);
   for (const auto& event : trace["traceEvents"]) {
+    if (event["name"] == "thread_name") threads.insert(event["tid"].get<int>());
     if (event["name"] == "process_name") {
       processes.push_back(std::to_string(event["pid"].get<int>()) + " " + event["args"]["name"].get<std::string>());
     }
   }
-  EXPECT_THAT(processes, ::testing::ElementsAre("0 one: rank 0", "1 one: rank 1", "2 two: rank 0"));
+  EXPECT_THAT(processes, ::testing::ElementsAre("1 one: rank 0", "2 one: rank 1", "3 two: rank 0"));
+  EXPECT_EQ(threads.size(), 3u) << "Perfetto takes threads of one number for one thread";
   ASSERT_TRUE(WriteFileAtomically(a, "{}").ok());
   EXPECT_EQ(MergeTraces({{"one", a}}, "", both).code(), absl::StatusCode::kDataLoss);
 }
