@@ -114,8 +114,10 @@ StatusOr<std::string> FindConfig(const std::string& path) {
     }
   }
   std::sort(shipped.begin(), shipped.end());
-  return absl::NotFoundError(absl::StrCat(path, ": there is no such config in ", fs::current_path(error).string(),
-                                          ", and no shipped one of that name (", absl::StrJoin(shipped, ", "), ")"));
+  return absl::NotFoundError(absl::StrCat(
+      path, ": there is no such config in ", fs::current_path(error).string(),
+      shipped.empty() ? ", and none are shipped beside this program"
+                      : absl::StrCat(", and no shipped one of that name (", absl::StrJoin(shipped, ", "), ")")));
 }
 
 }  // namespace
