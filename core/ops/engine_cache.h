@@ -44,7 +44,8 @@ class EngineCache {
   static std::shared_ptr<EngineCache> OfFile(const std::string& path);
 
   std::optional<EngineChoice> Find(const std::string& key) const;
-  // Inserts the choice, unless somebody was first: in this process, or in another one that has the file. Returns what
+  // Inserts the choice, unless somebody was first: in this process, or in another one that has the file, for
+  // which it waits up to 5 s. Returns what
   // all compute with. Saved at once, so that a run that is killed and goes on finds it.
   EngineChoice Agree(const std::string& key, const EngineChoice& choice);
   // Replaces an earlier choice. Saved now and then, for a model has a hundred of them, and at the end.

@@ -53,11 +53,11 @@ struct Moments {
   }
 
   template <int kLanes>
-  void Rows(int64_t begin, int64_t end, int64_t c, double* sums, int64_t step = 1) const {
+  void Rows(int64_t begin, int64_t end, int64_t c, double* sums) const {
     using Piece = PieceOf<kLanes>;
     for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
       DoubleSum<Piece> sum, squares;
-      for (int64_t row = begin; row < end; row += step) {
+      for (int64_t row = begin; row < end; ++row) {
         const Piece value = Get<kLanes>(Load<kLanes>(x + row * channels + c), p);
         sum.Add(value);
         squares.AddSquare(value);

@@ -1,7 +1,5 @@
 #include "tools/trace/trace_file.h"
 
-#include <glog/logging.h>
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -17,13 +15,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Perfetto takes threads of one number for one thread, whatever their processes, and 0 for the system's own.
-constexpr int64_t kTracksOfProcess = 1000;
+// Perfetto takes threads of one number for one thread, whatever their processes, 0 for the system's own, and a
+// process's number for that of its first thread: tracks are counted through all processes, from beyond any of these.
+constexpr int64_t kFirstThread = 1000000;
 int64_t ProcessOf(int64_t rank) { return rank + 1; }
-int64_t ThreadOf(int64_t process, int64_t track) {
-  CHECK_LT(track, kTracksOfProcess);
-  return process * kTracksOfProcess + track;
-}
 
 // Parts are compact, as all ranks get them: an event is [kind, name, number, bytes, begin, end].
 Json EventsOf(const TraceTrack& track, int64_t offset) {
@@ -40,9 +35,9 @@ Json EventsOf(const TraceTrack& track, int64_t offset) {
   return json;
 }
 
-Json Metadata(const char* name, int64_t process, int64_t track, const Json& arguments) {
+Json Metadata(const char* name, int64_t process, int64_t thread, const Json& arguments) {
   Json json = {{"ph", "M"}, {"name", name}, {"pid", process}};
-  if (track >= 0) json["tid"] = ThreadOf(process, track);
+  if (thread >= 0) json["tid"] = thread;
   json["args"] = arguments;
   return json;
 }
@@ -59,7 +54,7 @@ double Microseconds(int64_t nanoseconds) {
 
 int64_t Nanoseconds(const Json& microseconds) { return std::llround(microseconds.get<double>() * 1000); }
 
-Json CompleteEvent(const Json& event, int64_t process, int64_t track, int64_t zero) {
+Json CompleteEvent(const Json& event, int64_t process, int64_t thread, int64_t zero) {
   std::string name = event[1];
   const int64_t number = event[2], bytes = event[3], begin = event[4], end = event[5];
   if (number >= 0) absl::StrAppend(&name, " ", number);
@@ -67,7 +62,7 @@ Json CompleteEvent(const Json& event, int64_t process, int64_t track, int64_t ze
                {"name", name},
                {"cat", event[0]},
                {"pid", process},
-               {"tid", ThreadOf(process, track)},
+               {"tid", thread},
                {"ts", Microseconds(begin - zero)},
                {"dur", Microseconds(end - begin)}};
   if (bytes >= 0) json["args"] = {{"bytes", bytes}};
@@ -87,20 +82,19 @@ Status WriteRanks(const std::vector<Json>& ranks, int64_t zero, const std::strin
                   const std::string& path) {
   Json events = Json::array();
   Json about = {{"description", description}, {"events_left_out", 0}};
-  int64_t left_out = 0;
+  int64_t left_out = 0, thread = kFirstThread;
   double error = 0;
   for (const Json& rank : ranks) {
     const int64_t process = ProcessOf(rank["rank"]);
     events.push_back(Metadata("process_name", process, -1, {{"name", rank["process"]}}));
     events.push_back(Metadata("process_sort_index", process, -1, {{"sort_index", process}}));
-    int64_t id = 0;
     for (const Json& track : rank["tracks"]) {
       left_out += track["left_out"].get<int64_t>();
       if (track["events"].empty()) continue;
-      events.push_back(Metadata("thread_name", process, id, {{"name", track["name"]}}));
-      events.push_back(Metadata("thread_sort_index", process, id, {{"sort_index", id}}));
-      for (const Json& event : track["events"]) events.push_back(CompleteEvent(event, process, id, zero));
-      ++id;
+      events.push_back(Metadata("thread_name", process, thread, {{"name", track["name"]}}));
+      events.push_back(Metadata("thread_sort_index", process, thread, {{"sort_index", thread}}));
+      for (const Json& event : track["events"]) events.push_back(CompleteEvent(event, process, thread, zero));
+      ++thread;
     }
     error = std::max(error, Microseconds(rank["error"]));
   }
@@ -171,7 +165,7 @@ Status WriteOwnTrace(Trace* trace, const std::string& process, const std::string
 
 Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& description, const std::string& path) {
   Json events = Json::array();
-  int64_t processes_before = 0, left_out = 0;
+  int64_t processes_before = 0, threads_before = 0, left_out = 0;
   for (const NamedTraceFile& file : files) {
     if (!PathExists(file.path)) continue;
     TRIREME_ASSIGN_OR_RETURN(const std::string text, ReadFile(file.path));
@@ -180,13 +174,17 @@ Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& 
       return absl::DataLossError(absl::StrCat(file.path, ": this is no trace"));
     }
     left_out += trace["otherData"].value("events_left_out", int64_t{0});
-    int64_t processes = 0;
+    int64_t processes = 0, threads = 0;
     const int64_t begin = BeginOf(trace);
     for (Json event : trace["traceEvents"]) {
       const int64_t process = event["pid"];
       processes = std::max(processes, process);
       event["pid"] = processes_before + process;
-      if (event.contains("tid")) event["tid"] = event["tid"].get<int64_t>() + processes_before * kTracksOfProcess;
+      if (event.contains("tid")) {
+        const int64_t thread = event["tid"];
+        threads = std::max(threads, thread - kFirstThread + 1);
+        event["tid"] = threads_before + thread;
+      }
       if (event.contains("ts")) event["ts"] = Microseconds(Nanoseconds(event["ts"]) - begin);
       if (event["name"] == "process_name") {
         event["args"]["name"] = absl::StrCat(file.name, ": ", event["args"]["name"].get<std::string>());
@@ -195,6 +193,7 @@ Status MergeTraces(const std::vector<NamedTraceFile>& files, const std::string& 
       events.push_back(std::move(event));
     }
     processes_before += processes;
+    threads_before += threads;
   }
   return WriteFileAtomically(path, Print(events, {{"description", description}, {"events_left_out", left_out}}));
 }

@@ -34,8 +34,8 @@ ORDER = [
     "ptx", "memcheck", "racecheck", "initcheck",
 ]
 
-# With --side-by-side, rows that measure no time: those of a lane one after the other, the lanes of a wave at once. A
-# GPU takes some seven processes without any of them coming near its limit; compute-sanitizer slows all beside it.
+# With --side-by-side, rows that measure no time: those of a lane one after the other, the lanes of a wave at once. Five
+# lanes did well on an H200; nine, of which three were compute-sanitizer's, ran into their limits.
 WAVES = [
     [["pack", "no_device", "old_driver", "device", "input"], ["ops", "models"], ["parallel", "nccl"],
      ["captured", "ssd50_small", "two_workers", "precisions", "out_of_memory", "vanished_device", "wrong_architecture",
