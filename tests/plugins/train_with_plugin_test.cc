@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "data/image/codec.h"
 #include "tests/end_to_end/tool_process.h"
 
 namespace trireme {
@@ -14,6 +15,11 @@ using ::testing::HasSubstr;
 
 std::string Plugin() {
   return (std::filesystem::current_path() / "plugins/example_backbone/example_backbone.so").string();
+}
+
+// Runfiles of other repositories lie beside those of this one.
+std::string CsvPlugin() {
+  return (std::filesystem::current_path() / "../csv_dataset/csv_dataset/csv_dataset.so").string();
 }
 
 constexpr char kBackbone[] = "model.backbone={ [backbone/example] { channels: [8, 12, 16] } }";
@@ -45,11 +51,24 @@ TEST(TrainWithPluginTest, TheConfigNamesItAndTheCheckpointRemembersIt) {
 // Its shared object has an entry that the build has made.
 TEST(TrainWithPluginTest, TheBackboneOfTheDocsTrainsAStep) {
   const std::string so = (std::filesystem::current_path() / "plugins/thin_backbone/thin_backbone.so").string();
-  const ToolResult trained = RunToolProcess(
-      "train", {"--config=" + TinyConfig(), "--plugin=" + so, "--set",
-                "model.backbone={ [backbone/thin] { channels: 16 norm { mode: GROUP } } }", "--steps=1",
-                "--out=" + NewFolder("run")});
+  const ToolResult trained =
+      RunToolProcess("train", {"--config=" + TinyConfig(), "--plugin=" + so, "--set",
+                               "model.backbone={ [backbone/thin] { channels: 16 norm { mode: GROUP } } }", "--steps=1",
+                               "--out=" + NewFolder("run")});
   EXPECT_EQ(trained.exit_code, 0) << trained.output;
+}
+
+// It was built in a repository of its own.
+TEST(TrainWithPluginTest, TheDataSetOfAnotherRepositoryTrainsAStep) {
+  const std::string folder = NewFolder("data");
+  ASSERT_TRUE(WriteImage(folder + "/a.png", Image(64, 64)).ok());
+  WriteAll(folder + "/boxes.csv", "a.png,8,8,40,40,square\n");
+  const std::string data = "_data={ [dataset/csv] { file: '" + folder + "/boxes.csv' } }";
+  const ToolResult trained = RunToolProcess(
+      "train", {"--config=" + TinyConfig(), "--plugin=" + CsvPlugin(), "--set", "train" + data, "--set", "eval" + data,
+                "--set", "model.num_classes=1", "--set", "workers=1", "--steps=1", "--out=" + NewFolder("run")});
+  EXPECT_EQ(trained.exit_code, 0) << trained.output;
+  EXPECT_THAT(trained.output, HasSubstr("AP50/square"));
 }
 
 TEST(TrainWithPluginTest, OneThatIsRefusedIsTheUsersFault) {
