@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "core/ops/activation.h"
-#include "core/ops/pieces.h"
+#include "core/ops/exponential.h"
 
 namespace trireme::ops {
 

@@ -148,14 +148,17 @@ TRIREME_PIECES void AddTo(Sum* sums, int p, const PieceOf<kLanes>& value) {
   }
 }
 
-TRIREME_PIECES float Exp(float z) { return expf(z); }
-#ifndef __CUDACC__
-template <class Vector>
-TRIREME_PIECES Vector Exp(Vector z) {
-  for (unsigned l = 0; l < sizeof(Vector) / sizeof(float); ++l) z[l] = expf(z[l]);
-  return z;
+// Piece p of what lies at `from`, on CUDA one float at a time, wherever that is.
+template <int kLanes>
+TRIREME_PIECES PieceOf<kLanes> PieceAt(const float* from, int p) {
+  PieceOf<kLanes> piece;
+  memcpy(&piece, from + p * Pieces<kLanes>::kWidth, sizeof piece);
+  return piece;
 }
-#endif
+template <int kLanes>
+TRIREME_PIECES void StorePiece(const PieceOf<kLanes>& piece, float* to, int p) {
+  memcpy(to + p * Pieces<kLanes>::kWidth, &piece, sizeof piece);
+}
 
 }  // namespace trireme::ops
 

@@ -1,24 +1,54 @@
 #include <cmath>
 
+#include "core/ops/exponential.h"
 #include "core/ops/losses.h"
 #include "core/ops/sums.h"
 
 namespace trireme::ops {
 namespace {
 
+// step(.. step(start, row[0]) .., row[width - 1]), in as many parts as a piece has lanes, which `join` makes one of:
+// none of them waits for its neighbours.
+template <class Step, class Join>
+TRIREME_PIECES float ReduceRow(const float* row, int64_t width, float start, const Step& step, const Join& join) {
+  using Piece = PieceOf<kPieceLanes>;
+  constexpr int kCount = Pieces<kPieceLanes>::kCount;
+  Piece parts[kCount];
+  for (int p = 0; p < kCount; ++p) parts[p] = Piece{} + start;
+  int64_t c = 0;
+  for (; c + kPieceLanes <= width; c += kPieceLanes) {
+    for (int p = 0; p < kCount; ++p) parts[p] = step(parts[p], PieceAt<kPieceLanes>(row + c, p));
+  }
+  float lanes[kPieceLanes];
+  memcpy(lanes, parts, sizeof lanes);
+  float all = lanes[0];
+  for (int l = 1; l < kPieceLanes; ++l) all = join(all, lanes[l]);
+  for (; c < width; ++c) all = step(all, row[c]);
+  return all;
+}
+
+TRIREME_HD float LargestOfRow(const float* row, int64_t width) {
+  const auto larger = [](auto a, auto b) { return b > a ? b : a; };
+  return ReduceRow(row, width, row[0], larger, larger);
+}
+
 // log sum_c exp(row[c]) in two parts, since their sum would lose digits where logits are large.
 struct LogSumExp {
   float highest, rest;
 
-  TRIREME_HD LogSumExp(const float* row, int64_t classes) : highest(row[0]) {
-    for (int64_t c = 1; c < classes; ++c) highest = row[c] > highest ? row[c] : highest;
-    float sum = 0;
-    for (int64_t c = 0; c < classes; ++c) sum += expf(row[c] - highest);
+  TRIREME_HD LogSumExp(const float* row, int64_t classes) : highest(LargestOfRow(row, classes)) {
+    const float most = highest;
+    const float sum = ReduceRow(
+        row, classes, 0.0f, [most](auto so_far, auto z) { return so_far + Exp(z - most); },
+        [](float a, float b) { return a + b; });
     rest = logf(sum);
   }
   TRIREME_HD LogSumExp(float largest, float of_others) : highest(largest), rest(of_others) {}
   TRIREME_HD float Loss(float logit) const { return rest + (highest - logit); }
-  TRIREME_HD float Probability(float logit) const { return expf((logit - highest) - rest); }
+  template <class V>
+  TRIREME_PIECES V Probability(V logit) const {
+    return Exp((logit - highest) - rest);
+  }
 };
 
 // The gradient by row and class, so that neighbours in memory are written together; of rows without a weight, which are
@@ -41,9 +71,10 @@ struct SoftmaxGradient {
     if (weight[row] != 0) {
       const float factor = gradient[0] * weight[row] / normaliser[0];
       const LogSumExp sum(sums[2 * row], sums[2 * row + 1]);
-      for (int l = 0; l < kLanes; ++l) {
-        value[l] = factor * sum.Probability(z[at + l]) - (c + l == expected[row] ? factor : 0.0f);
+      for (int p = 0; p < Pieces<kLanes>::kCount; ++p) {
+        StorePiece<kLanes>(factor * sum.Probability(PieceAt<kLanes>(z + at, p)), value, p);
       }
+      for (int l = 0; l < kLanes; ++l) value[l] -= c + l == expected[row] ? factor : 0.0f;
     }
     Store<kLanes>(value, to + at);
   }
@@ -138,7 +169,14 @@ Tensor Softmax(Context& context, const Tensor& logits) {
       [=] TRIREME_HD(int64_t row) {
         const float* from = z + row * classes;
         const LogSumExp sum(from, classes);
-        for (int64_t c = 0; c < classes; ++c) out[row * classes + c] = sum.Probability(from[c]);
+        float* to = out + row * classes;
+        int64_t c = 0;
+        for (; c + kPieceLanes <= classes; c += kPieceLanes) {
+          for (int p = 0; p < Pieces<kPieceLanes>::kCount; ++p) {
+            StorePiece<kPieceLanes>(sum.Probability(PieceAt<kPieceLanes>(from + c, p)), to + c, p);
+          }
+        }
+        for (; c < classes; ++c) to[c] = sum.Probability(from[c]);
       },
       Grain(classes));
   return probabilities;
