@@ -34,6 +34,17 @@ Status CheckFinite(const SafetensorsContent& model, int64_t step) {
       "one (--resume) at a lower rate, or with clip_gradient_norm"));
 }
 
+void SetModel(const ParameterArena& arena, const WeightAverage* average, CheckpointContent* content) {
+  if (average == nullptr) {
+    content->model = WeightsOf(arena);
+    return;
+  }
+  content->trained = WeightsOf(arena);
+  average->Exchange();
+  content->model = WeightsOf(arena);
+  average->Exchange();
+}
+
 }  // namespace
 
 Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info, const CheckpointParts& parts,
@@ -41,13 +52,14 @@ Status SaveCheckpoint(const std::string& run_folder, int keep, const CheckpointI
   const ParameterArena& arena = *parts.arena;
   Device& device = arena.device();
   const int rank = communicator.rank();
-  TRIREME_ASSIGN_OR_RETURN(const SafetensorsContent state, GatherTrainingState(parts, info.world_size, communicator));
-  SafetensorsContent model;
-  if (rank == 0) model = WeightsOf(arena);
+  CheckpointContent content;
+  TRIREME_ASSIGN_OR_RETURN(content.state, GatherTrainingState(parts, info.world_size, communicator));
+  if (rank == 0) SetModel(arena, parts.average, &content);
   TRIREME_RETURN_IF_ERROR(communicator.status());
   const Status written = WhileRankZeroWorks(communicator, device, [&]() -> Status {
-    TRIREME_RETURN_IF_ERROR(CheckFinite(model, info.step));
-    return WriteCheckpoint(run_folder, keep, info, model, state);
+    TRIREME_RETURN_IF_ERROR(CheckFinite(content.model, info.step));
+    if (content.trained.has_value()) TRIREME_RETURN_IF_ERROR(CheckFinite(*content.trained, info.step));
+    return WriteCheckpoint(run_folder, keep, info, content);
   });
   if (!written.ok() && rank != 0) return written;
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> messages,
@@ -64,11 +76,12 @@ Status SaveModel(const std::string& run_folder, const CheckpointInfo& info, cons
                                                    fs::path(all.back()).filename().string(),
                                                    ", which would be taken instead; name another folder"));
   }
-  const SafetensorsContent model = WeightsOf(arena);
-  if (const NamedArray* const array = FindNotFinite(model)) {
+  CheckpointContent content;
+  content.model = WeightsOf(arena);
+  if (const NamedArray* const array = FindNotFinite(content.model)) {
     return absl::InvalidArgumentError(absl::StrCat(array->name, " holds values that are not finite"));
   }
-  return WriteCheckpoint(run_folder, 1, info, model, SafetensorsContent());
+  return WriteCheckpoint(run_folder, 1, info, content);
 }
 
 }  // namespace trireme

@@ -1,7 +1,9 @@
 // Checkpoints: all that a run needs to go on as if it had never stopped.
 //
 // A checkpoint is a folder "<run>/checkpoints/step_00001000" with
-//   model.safetensors    parameters and buffers by name (rank 0's buffers): what eval and detect load
+//   model.safetensors    parameters and buffers by name (rank 0's buffers), or their average over the steps: what eval
+//                        and detect load
+//   trained.safetensors  with an average only: the parameters and buffers that training goes on from
 //   state.safetensors    the optimizer's arrays by parameter, every worker's buffers, every rank's strategy's own
 //                        arrays, and the scale of losses in float16
 //   config.pbtxt         the config of the run, overrides included

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 constexpr char kFolder[] = "checkpoints";
 constexpr char kModelFile[] = "model.safetensors";
 constexpr char kStateFile[] = "state.safetensors";
+constexpr char kTrainedFile[] = "trained.safetensors";
 constexpr char kConfigFile[] = "config.pbtxt";
 constexpr char kInfoFile[] = "checkpoint.json";
 
@@ -82,16 +83,25 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
 std::string ModelFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kModelFile).string(); }
 std::string StateFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kStateFile).string(); }
 
+std::string TrainedFile(const std::string& checkpoint) {
+  const fs::path path = fs::path(checkpoint) / kTrainedFile;
+  std::error_code error;
+  return fs::exists(path, error) ? path.string() : "";
+}
+
 Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
-                       const SafetensorsContent& model, const SafetensorsContent& state) {
+                       const CheckpointContent& content) {
   const std::string folder = (fs::path(run_folder) / kFolder).string();
   TRIREME_RETURN_IF_ERROR(MakeFolder(folder));
   const std::string target = CheckpointPath(run_folder, info.step);
   const fs::path temporary = absl::StrCat(target, ".tmp", getpid());
   RemoveUnfinishedCheckpoints(run_folder);
   TRIREME_RETURN_IF_ERROR(MakeFolder(temporary.string()));
-  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kModelFile).string(), model));
-  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kStateFile).string(), state));
+  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kModelFile).string(), content.model));
+  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kStateFile).string(), content.state));
+  if (content.trained.has_value()) {
+    TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kTrainedFile).string(), *content.trained));
+  }
   TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kConfigFile).string(), info.config_text));
   TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), ToJson(info)));
   TRIREME_RETURN_IF_ERROR(SyncFolder(temporary.string()));

@@ -2,6 +2,7 @@
 #ifndef TRIREME_CORE_TRAIN_CHECKPOINT_FOLDER_H_
 #define TRIREME_CORE_TRAIN_CHECKPOINT_FOLDER_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,11 +27,18 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
 std::string ModelFile(const std::string& checkpoint);
 // And what LoadTrainingState reads besides.
 std::string StateFile(const std::string& checkpoint);
+// What LoadWeights takes, where training goes on from other weights than the model's; empty where it does not.
+std::string TrainedFile(const std::string& checkpoint);
+
+struct CheckpointContent {
+  SafetensorsContent model, state;
+  std::optional<SafetensorsContent> trained;  // where these are not the model's weights
+};
 
 // Writes it to a temporary folder, flushed, then renamed; replaces one of the same step, and removes the oldest beyond
 // `keep`.
 Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
-                       const SafetensorsContent& model, const SafetensorsContent& state);
+                       const CheckpointContent& content);
 
 // What was left in a run's folder by a process that was killed while it wrote a checkpoint, or removed one. The next
 // WriteCheckpoint does so, too; for a run that goes on, but has nothing to save.

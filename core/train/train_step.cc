@@ -46,6 +46,7 @@ Status TrainStep::Run(int64_t step, float learning_rate, const std::vector<Batch
   Stream& stream = parts_.device->compute_stream();
   if (!parts_.strategy->begins_updates()) parts_.optimizer->BeginStep(step, learning_rate, stream);
   parts_.strategy->BeginStep(step);
+  if (parts_.average != nullptr) parts_.average->BeginStep(step, stream);
   results_.Note(note(), stream);
   TRIREME_RETURN_IF_ERROR(EnqueueOrLaunch(step, parts, note));
   results_.Send(stream);
@@ -120,6 +121,7 @@ Status TrainStep::Enqueue(int64_t step, const std::vector<Batch>& parts, const s
   parts_.guard->InspectLosses(results_.rows(), StepResults::first_loss(), stream);
   TRIREME_RETURN_IF_ERROR(parts_.strategy->Step(*parts_.guard));
   parts_.guard->RestoreBuffersIfLeftOut(buffers, stream);
+  if (parts_.average != nullptr) parts_.average->Update(parts_.guard->control(), stream);
   parts_.arena->RefreshRounded();
   weights_.Look(stream);
   results_.Summarise(*parts_.guard, stream);

@@ -22,6 +22,7 @@
 #include "core/api/strategy.h"
 #include "core/train/step_guard.h"
 #include "core/train/step_results.h"
+#include "core/train/weight_average.h"
 #include "core/train/weight_watch.h"
 
 namespace trireme {
@@ -43,6 +44,7 @@ class TrainStep {
     Optimizer* optimizer = nullptr;
     Strategy* strategy = nullptr;
     StepGuard* guard = nullptr;
+    WeightAverage* average = nullptr;  // null: there is none
   };
 
   // `results` outlives the step, too.

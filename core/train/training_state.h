@@ -11,6 +11,7 @@
 #include "core/api/strategy.h"
 #include "core/nn/parameter_arena.h"
 #include "core/train/safetensors.h"
+#include "core/train/weight_average.h"
 
 namespace trireme {
 
@@ -23,6 +24,7 @@ struct CheckpointParts {
   Optimizer* optimizer = nullptr;
   Strategy* strategy = nullptr;  // set up
   RunState run_state;
+  const WeightAverage* average = nullptr;  // null: there is none
 };
 
 // Collective, on the compute stream: on rank 0 the state of all ranks, nothing elsewhere. The first `workers` of them

@@ -135,12 +135,14 @@ TEST(Train, EveryNumberOfWorkersFindsTheSameInAnEvaluation) {
   }
 }
 
-// With norm per worker each has running statistics of its own; the file has rank 0's.
-TEST(Train, AnEvaluationIsOfTheModelThatTheCheckpointHas) {
+class Evaluation : public testing::TestWithParam<std::string> {};
+
+// With norm per worker each has running statistics of its own; the file has rank 0's, or their average.
+TEST_P(Evaluation, IsOfTheModelThatTheCheckpointHas) {
   const std::string run = NewFolder("run"), json = run + "/eval.json";
-  const ToolResult trained =
-      RunToolProcess("train", {"--config=" + TinyConfig(), "--out=" + run, "--steps=30", "--workers=3", "--set",
-                               "global_batch_size=12", "--set", "model.backbone.norm={mode: PER_WORKER}"});
+  const ToolResult trained = RunToolProcess(
+      "train", {"--config=" + TinyConfig(), "--out=" + run, "--steps=30", "--workers=3", "--set",
+                "global_batch_size=12", "--set", "model.backbone.norm={mode: PER_WORKER}", "--set", GetParam()});
   ASSERT_EQ(trained.exit_code, 0) << trained.output;
   const ToolResult again = RunToolProcess("eval", {"--checkpoint=" + run, "--json=" + json});
   ASSERT_EQ(again.exit_code, 0) << again.output;
@@ -155,6 +157,8 @@ TEST(Train, AnEvaluationIsOfTheModelThatTheCheckpointHas) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Models, Evaluation, testing::Values("seed=1", "weight_average={decay: 0.8 warmup_steps: 0}"));
+
 struct Interruption {
   std::string communicator;
   int signal_number = SIGTERM;
@@ -163,6 +167,7 @@ struct Interruption {
   std::string precision = "FP32";  // in FP16 the scale of the losses goes on too
   std::string model = "";          // empty: the config's
   int signals = 1;                 // one request may come by several ways
+  std::string more = "seed=1";     // of the config
 };
 
 constexpr char kYolo[] =
@@ -171,13 +176,13 @@ constexpr char kYolo[] =
 class Resume : public testing::TestWithParam<Interruption> {};
 
 TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
-  const auto& [communicator, signal_number, norm, precision, model, signals] = GetParam();
+  const auto& [communicator, signal_number, norm, precision, model, signals, more] = GetParam();
   const std::string config = TinyConfig(), whole = NewFolder("whole"), broken = NewFolder("broken");
   std::vector<std::string> common = {"--config=" + config, "--steps=40", "--workers=2"};
   if (!model.empty()) common.insert(common.end(), {"--set", "model=" + model});
   common.insert(common.end(), {"--set", CommunicatorOf(communicator), "--set", "checkpoint.every_steps=5", "--set",
-                               "model.backbone.norm.mode=" + norm, "--set", "precision=" + precision, "--set",
-                               "loss_scale.growth_steps=4"});
+                               "model.backbone.norm.mode=" + norm, "--set", "precision=" + precision, "--set", more,
+                               "--set", "loss_scale.growth_steps=4"});
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.end(), common.begin(), common.end());
     return more;
@@ -203,6 +208,9 @@ TEST_P(Resume, EqualsNeverInterruptedBitForBit) {
   EXPECT_TRUE(ReadAll(Model(whole)) == ReadAll(Model(broken)));
   EXPECT_TRUE(ReadAll(*FindCheckpoint(whole) + "/state.safetensors") ==
               ReadAll(*FindCheckpoint(broken) + "/state.safetensors"));
+  ASSERT_EQ(fs::exists(*FindCheckpoint(whole) + "/trained.safetensors"), more != "seed=1");
+  EXPECT_TRUE(ReadAll(*FindCheckpoint(whole) + "/trained.safetensors") ==
+              ReadAll(*FindCheckpoint(broken) + "/trained.safetensors"));
   // The metrics tell one story: every step once, with the same losses.
   std::vector<double> losses_whole, losses_broken;
   for (const auto& event : ReadEvents(whole)) {
@@ -218,10 +226,25 @@ INSTANTIATE_TEST_SUITE_P(
     SignalsAndNorms, Resume,
     testing::Values(Interruption{"threads", SIGTERM}, Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP32", "", 2},
                     Interruption{"threads", SIGKILL}, Interruption{"threads", SIGTERM, "PER_WORKER"},
+                    Interruption{"threads", SIGTERM, "PER_WORKER", "FP16", "", 1, "weight_average={}"},
                     Interruption{"threads", SIGKILL, "PER_WORKER"},
                     Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP16"},
                     Interruption{"threads", SIGTERM, "SYNCHRONIZED", "FP32", kYolo}, Interruption{"gloo", SIGTERM},
                     Interruption{"gloo", SIGKILL}, Interruption{"gloo", SIGINT, "PER_WORKER"}));
+
+TEST(Train, ARunThatAveragesNoLongerGoesOnFromTheWeightsThemselves) {
+  const std::string config = TinyConfig(), whole = NewFolder("whole"), changed = NewFolder("changed");
+  const auto train = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--config=" + config, "--set", "schedule={[schedule/constant] {learning_rate: 1e-3}}"});
+    const ToolResult result = RunToolProcess("train", more);
+    EXPECT_EQ(result.exit_code, 0) << result.output;
+  };
+  train({"--out=" + whole, "--steps=10"});
+  train({"--out=" + changed, "--steps=5", "--set", "weight_average={}"});
+  train({"--out=" + changed, "--steps=10", "--resume"});
+  EXPECT_TRUE(ReadAll(Model(whole)) == ReadAll(Model(changed)));
+  EXPECT_FALSE(fs::exists(*FindCheckpoint(changed) + "/trained.safetensors"));
+}
 
 class StopInEvaluation : public testing::TestWithParam<std::string> {};
 

@@ -72,7 +72,7 @@ class Locator : public Detector {
                  weights = Tensor::Empty(context.device, {images});
     const Tensor count = Tensor::Empty(context.device, {1});
     WriteTargets(batch, targets, weights, count, stream);
-    if (context.communicator->size() > 1) {
+    if (context.communicator != nullptr && context.communicator->size() > 1) {
       TRIREME_RETURN_IF_ERROR(context.communicator->AllReduce(count, ReduceOperation::kSum, stream));
     }
     return NamedLosses{{"place", ops::SmoothL1(context, places, targets, weights, count)}};
@@ -129,8 +129,13 @@ Status Train(const SmallPlan& plan, const Dataset& scenes, FaultLog* faults, Com
   TRIREME_ASSIGN_OR_RETURN(const auto optimizer, MakeComponent<Optimizer>("optimizer/sgd", SgdConfig()));
   TRIREME_ASSIGN_OR_RETURN(const auto strategy,
                            MakeStrategy(StrategyOf(plan), {arena.get(), optimizer.get(), &communicator}));
-  const CheckpointParts of_checkpoint = {arena.get(), optimizer.get(), strategy.get(), {}};
   if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(plan.resume), arena.get()));
+  std::unique_ptr<WeightAverage> average;
+  if (plan.average.has_value()) {
+    average = std::make_unique<WeightAverage>(*arena, *plan.average);
+    if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadWeights(TrainedFile(plan.resume), arena.get()));
+  }
+  const CheckpointParts of_checkpoint = {arena.get(), optimizer.get(), strategy.get(), {}, average.get()};
   TRIREME_RETURN_IF_ERROR(strategy->Setup());
   if (!plan.resume.empty()) TRIREME_RETURN_IF_ERROR(LoadTrainingState(plan.resume, rank, of_checkpoint));
   StepGuardOptions of_guard = plan.guard;
@@ -155,6 +160,7 @@ Status Train(const SmallPlan& plan, const Dataset& scenes, FaultLog* faults, Com
   parts.schedule = &schedule;
   parts.strategy = strategy.get();
   parts.guard = &guard;
+  parts.average = average.get();
   parts.batches = &loader;
   parts.observer = rank == 0 ? notes : nullptr;
   parts.save_checkpoint = [&](int64_t done) -> Status {
@@ -177,6 +183,11 @@ Status Train(const SmallPlan& plan, const Dataset& scenes, FaultLog* faults, Com
   const Parameter& last = *arena->parameters().back();
   const int64_t end = last.offset + last.shape.size();
   outcome->parameters[rank] = arena->values().Flat(0, end).ToVector<float>();
+  if (average != nullptr) {
+    average->Exchange();
+    outcome->averages[rank] = arena->values().Flat(0, end).ToVector<float>();
+    average->Exchange();
+  }
   outcome->buffers[rank] = arena->buffer_values().ToVector<float>();
   std::vector<Tensor> state;
   for (const OptimizerState& of_optimizer : optimizer->State()) state.push_back(of_optimizer.values);
@@ -197,6 +208,7 @@ SmallOutcome TrainSmall(const SmallPlan& plan) {
   const size_t workers = static_cast<size_t>(plan.workers);
   outcome.parameters.resize(workers);
   outcome.buffers.resize(workers);
+  outcome.averages.resize(workers);
   outcome.state.resize(workers);
   outcome.peak_activations.resize(workers);
   outcome.bytes_sent.resize(workers);

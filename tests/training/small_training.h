@@ -6,6 +6,7 @@
 #ifndef TRIREME_TESTS_TRAINING_SMALL_TRAINING_H_
 #define TRIREME_TESTS_TRAINING_SMALL_TRAINING_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct SmallPlan {
   StepGuardOptions guard;
   int min_objects = 1;
   float learning_rate = 0.05f;
+  std::optional<WeightAverageOptions> average;
   uint64_t asynchronous = 0;  // the seed of an asynchronous device; 0: the CPU
   std::string run_folder;     // empty: nothing is saved
   std::string resume;         // a checkpoint
@@ -34,6 +36,7 @@ struct SmallOutcome {
   Status status;
   std::vector<std::vector<float>> parameters;  // by rank, padding left out
   std::vector<std::vector<float>> buffers;     // by rank
+  std::vector<std::vector<float>> averages;    // by rank, of the parameters; empty without
   std::vector<std::vector<float>> state;       // by rank: the optimizer's and the strategy's
   std::vector<StepReport> steps;
   std::vector<int64_t> peak_activations;  // by rank, bytes

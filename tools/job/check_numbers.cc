@@ -34,6 +34,7 @@ Status CheckCounts(const Config& config, bool training) {
       {"checkpoint.keep", config.checkpoint().keep(), 0, kAny},
       {"log.every_steps", config.log().every_steps(), 0, kAny},
       {"not_finite_limit", config.not_finite_limit(), 1, kAny},
+      {"weight_average.warmup_steps", config.weight_average().warmup_steps(), 0, kAny},
       // Counted in a float.
       {"loss_scale.growth_steps", config.loss_scale().growth_steps(), 1, 1 << 24},
   };
@@ -87,6 +88,10 @@ Status CheckNumbers(const Config& config) {
       !(config.clip_gradient_norm() > 0 && std::isfinite(config.clip_gradient_norm()))) {
     return absl::InvalidArgumentError(
         absl::StrCat("clip_gradient_norm is ", config.clip_gradient_norm(), "; it has to be more than 0, or left out"));
+  }
+  if (!(config.weight_average().decay() >= 0 && config.weight_average().decay() < 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("weight_average.decay is ", config.weight_average().decay(),
+                                                   "; it has to be at least 0 and less than 1"));
   }
   if (config.memory_limit_mb() > 0 && config.memory_at_start_mb() > config.memory_limit_mb()) {
     return absl::InvalidArgumentError(absl::StrCat("memory_at_start_mb is ", config.memory_at_start_mb(),

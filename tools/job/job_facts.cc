@@ -42,7 +42,8 @@ void AddData(const char* field, const Dataset& data, std::vector<Fact>* facts) {
 
 StatusOr<std::string> DescribeBytes(const std::string& checkpoint) {
   std::vector<std::string> files;
-  for (const std::string& path : {ModelFile(checkpoint), StateFile(checkpoint)}) {
+  for (const std::string& path : {ModelFile(checkpoint), StateFile(checkpoint), TrainedFile(checkpoint)}) {
+    if (path.empty()) continue;
     TRIREME_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
     files.push_back(
         absl::StrCat(bytes.size(), " in ", FileName(path), " (hash ", absl::Hex(HashOf(bytes), absl::kZeroPad16), ")"));

@@ -46,6 +46,12 @@ Status BuildRank(const Job& job, Device& device, Communicator& communicator, Ran
   } else if (config.has_initial_weights()) {
     TRIREME_RETURN_IF_ERROR(LoadWeights(config.initial_weights(), parts->arena.get()));
   }
+  if (config.has_weight_average() && parts->among_workers != nullptr) {
+    const WeightAverageOptions options = {config.weight_average().decay(), config.weight_average().warmup_steps()};
+    parts->average = std::make_unique<WeightAverage>(*parts->arena, options);
+  }
+  const std::string trained = job.resume_from.empty() ? "" : TrainedFile(job.resume_from);
+  if (!trained.empty()) TRIREME_RETURN_IF_ERROR(LoadWeights(trained, parts->arena.get()));
   const StepGuardOptions of_guard = GuardOptionsOf(config);
   Strategy::BuildArgs args;
   args.arena = parts->arena.get();

@@ -12,6 +12,7 @@
 #include "core/api/strategy.h"
 #include "core/nn/parameter_arena.h"
 #include "core/train/step_guard.h"
+#include "core/train/weight_average.h"
 #include "tools/job/job.h"
 
 namespace trireme {
@@ -26,7 +27,8 @@ struct RankParts {
   std::unique_ptr<Schedule> schedule;
   LoneCommunicator alone;  // an asynchronous worker judges its own gradients
   std::unique_ptr<StepGuard> guard;
-  std::unique_ptr<Strategy> strategy;  // the last: its threads refer to the others
+  std::unique_ptr<WeightAverage> average;  // null where the config asks for none, and on a rank that serves
+  std::unique_ptr<Strategy> strategy;      // the last: its threads refer to the others
 };
 
 StepGuardOptions GuardOptionsOf(const Config& config);

@@ -84,6 +84,8 @@ class Worker {
   Status Serve();
   Status AnnounceStart();
   StatusOr<EvaluationReport> Evaluate();
+  // Calls `work` while every worker's arena holds what a checkpoint would have as the model. Collective.
+  Status WithModelOfCheckpoint(const std::function<Status()>& work);
   Status Save(int64_t steps_done);
   CheckpointParts checkpoint_parts() const;
   ReadyDetector ready_detector() const { return {*parts_.detector, PrecisionOf(config_), device_}; }
@@ -147,6 +149,7 @@ Status Worker::Work() {
   parts.schedule = parts_.schedule.get();
   parts.strategy = parts_.strategy.get();
   parts.guard = parts_.guard.get();
+  parts.average = parts_.average.get();
   parts.batches = &loader;
   parts.observer = workers.rank() == 0 ? observer_ : nullptr;
   parts.stop_requested = stop_requested_;
@@ -160,8 +163,10 @@ Status Worker::Work() {
   TRIREME_RETURN_IF_ERROR(trained);
   TRIREME_ASSIGN_OR_RETURN(const std::vector<MemoryStats> memory, GatherMemory(workers, device_));
   if (job_.eval_data != nullptr && config_.evaluation().pictures() > 0) {
-    TRIREME_RETURN_IF_ERROR(WritePictures(ready_detector(), *job_.eval_data, config_.evaluation().pictures(),
-                                          kPictureThreshold, workers, job_.run_folder + "/pictures"));
+    TRIREME_RETURN_IF_ERROR(WithModelOfCheckpoint([&] {
+      return WritePictures(ready_detector(), *job_.eval_data, config_.evaluation().pictures(), kPictureThreshold,
+                           workers, job_.run_folder + "/pictures");
+    }));
   }
   if (workers.rank() == 0) observer_->OnEnd(memory);
   return absl::OkStatus();
@@ -186,7 +191,7 @@ Status Worker::AnnounceStart() {
 StatusOr<EvaluationReport> Worker::Evaluate() {
   Communicator& workers = *parts_.among_workers;
   EvaluationReport report;
-  TRIREME_RETURN_IF_ERROR(WithBuffersOfRankZero(*parts_.arena, workers, [&]() -> Status {
+  TRIREME_RETURN_IF_ERROR(WithModelOfCheckpoint([&]() -> Status {
     TRIREME_ASSIGN_OR_RETURN(const DetectionEvaluator found, DetectAll(ready_detector(), *job_.eval_data, config_,
                                                                        workers, job_.faults.get(), stop_requested_));
     report = MakeReport(found, job_.eval_data->class_names(), config_.evaluation());
@@ -195,9 +200,15 @@ StatusOr<EvaluationReport> Worker::Evaluate() {
   return report;
 }
 
+Status Worker::WithModelOfCheckpoint(const std::function<Status()>& work) {
+  Communicator& workers = *parts_.among_workers;
+  return parts_.average != nullptr ? WithAverageOfRankZero(*parts_.average, *parts_.arena, workers, work)
+                                   : WithBuffersOfRankZero(*parts_.arena, workers, work);
+}
+
 CheckpointParts Worker::checkpoint_parts() const {
   return {parts_.arena.get(), parts_.optimizer.get(), parts_.strategy.get(),
-          RunStateOf(*parts_.guard, PrecisionOf(config_))};
+          RunStateOf(*parts_.guard, PrecisionOf(config_)), parts_.average.get()};
 }
 
 Status Worker::Save(int64_t steps_done) {

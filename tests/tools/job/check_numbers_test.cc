@@ -15,8 +15,10 @@ Config Parsed(const std::string& text) {
 }
 
 TEST(CheckNumbersTest, WhatOnlyTrainingReadsDoesNotKeepAModelFromUse) {
-  for (const char* text : {"evaluation { every_steps: -1 }", "checkpoint { keep: -1 }", "threads_per_worker: -1",
-                           "loader { cache_mb: -1 }", "accumulate_steps: 3", "clip_gradient_norm: 0"}) {
+  for (const char* text :
+       {"evaluation { every_steps: -1 }", "checkpoint { keep: -1 }", "threads_per_worker: -1",
+        "loader { cache_mb: -1 }", "accumulate_steps: 3", "clip_gradient_norm: 0", "weight_average { decay: 1 }",
+        "weight_average { decay: -0.1 }", "weight_average { decay: nan }", "weight_average { warmup_steps: -1 }"}) {
     EXPECT_FALSE(CheckNumbers(Parsed(text)).ok()) << text;
     EXPECT_TRUE(CheckNumbersOfUse(Parsed(text)).ok()) << text;
   }
