@@ -170,9 +170,9 @@ Status CheckFlags() {
 Status Write(const TrainedModel& model, const SafetensorsContent& content) {
   if (FLAGS_to == "checkpoint") {
     // It may be a job's.
-    std::unique_ptr<RunLock> lock;
+    std::unique_ptr<FileLock> lock;
     if (PathExists(FLAGS_out)) {
-      TRIREME_ASSIGN_OR_RETURN(lock, RunLock::Take(FLAGS_out));
+      TRIREME_ASSIGN_OR_RETURN(lock, LockRun(FLAGS_out));
     }
     return SaveModel(FLAGS_out, model.info, *model.arena);
   }

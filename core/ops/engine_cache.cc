@@ -1,18 +1,14 @@
 #include "core/ops/engine_cache.h"
 
-#include <fcntl.h>
 #include <glog/logging.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/file_lock.h"
 #include "core/base/files.h"
 #include "core/base/json_text.h"
 
@@ -46,30 +42,17 @@ StatusOr<EngineChoice> ParseChoice(const json& entry) {
   return choice;
 }
 
-// Held by one process at a time, while this lives. Where it cannot be had in time, none is held: then two processes may
-// compute with different engines, and their results differ by rounding.
-class FileLock {
- public:
-  explicit FileLock(const std::string& path) {
-    if (path.empty()) return;
-    const size_t slash = path.rfind('/');
-    if (slash != std::string::npos && !MakeFolder(path.substr(0, slash)).ok()) return;
-    file_ = open(absl::StrCat(path, ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    const auto deadline = std::chrono::steady_clock::now() + kLongestWait;
-    while (file_ >= 0 && flock(file_, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR) &&
-           std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  }
-  ~FileLock() {
-    if (file_ >= 0) close(file_);
-  }
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
+Status MakeFolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? absl::OkStatus() : MakeFolder(path.substr(0, slash));
+}
 
- private:
-  int file_ = -1;
-};
+// Among the processes that have the file. Where it cannot be had in time, none is held: then two of them may compute
+// with different engines, and their results differ by rounding.
+std::unique_ptr<FileLock> LockFile(const std::string& path) {
+  if (path.empty() || !MakeFolderOf(path).ok()) return nullptr;
+  return std::make_unique<FileLock>(absl::StrCat(path, ".lock"), kLongestWait);
+}
 
 }  // namespace
 
@@ -125,7 +108,7 @@ void EngineCache::Insert(const std::string& key, const EngineChoice& choice) {
 
 EngineChoice EngineCache::Agree(const std::string& key, const EngineChoice& choice) {
   std::lock_guard<std::mutex> lock(mutex_);
-  const FileLock between_processes(path_);
+  const std::unique_ptr<FileLock> among_processes = LockFile(path_);
   ReadFile();
   const auto [entry, inserted] = choices_.emplace(key, choice);
   if (inserted) {
@@ -158,8 +141,7 @@ void EngineCache::Save() {
   if (unsaved_ == 0 || path_.empty()) return;
   ReadFile();
   unsaved_ = 0;
-  const size_t slash = path_.rfind('/');
-  Status status = slash == std::string::npos ? absl::OkStatus() : MakeFolder(path_.substr(0, slash));
+  Status status = MakeFolderOf(path_);
   if (status.ok()) status = WriteFileAtomically(path_, EngineChoicesToJson(choices_));
   if (status.ok() || warned_) return;
   LOG(WARNING) << "engine choices are not kept for the next process: " << status.message();

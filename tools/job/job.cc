@@ -43,7 +43,7 @@ Status ChooseRunFolder(bool resume, bool leads, Job* job) {
   job->run_folder = RunFolderOf(job->name, job->config, resume);
   if (leads && !resume) TRIREME_RETURN_IF_ERROR(MakeFolder(job->run_folder));
   if (leads && PathExists(job->run_folder)) {
-    TRIREME_ASSIGN_OR_RETURN(job->lock, RunLock::Take(job->run_folder));
+    TRIREME_ASSIGN_OR_RETURN(job->lock, LockRun(job->run_folder));
   }
   if (resume && leads) RemoveUnfinishedCheckpoints(job->run_folder);
   if (!resume) return leads ? RefuseEarlierRun(job->run_folder) : absl::OkStatus();

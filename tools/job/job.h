@@ -22,7 +22,7 @@ struct Job {
   std::string name;  // of the config, without folder and ending
   Config config;
   std::string run_folder;
-  std::unique_ptr<RunLock> lock;       // of run_folder; null in a process that does not lead
+  std::unique_ptr<FileLock> lock;      // of run_folder; null in a process that does not lead
   std::string resume_from;             // a checkpoint; empty for a new run
   CheckpointInfo resumed;              // of resume_from
   std::string resumed_bytes = "none";  // likewise (see job_facts.h)

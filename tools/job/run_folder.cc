@@ -1,14 +1,8 @@
 #include "tools/job/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <system_error>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 
@@ -43,27 +37,13 @@ std::string RunFolderOf(const std::string& name, const Config& config, bool resu
   return config.has_out() ? config.out() : DefaultRunFolder(name, resume);
 }
 
-StatusOr<std::unique_ptr<RunLock>> RunLock::Take(const std::string& folder) {
+StatusOr<std::unique_ptr<FileLock>> LockRun(const std::string& folder) {
   const std::string path = (fs::path(folder) / ".lock").string();
-  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  auto lock = std::unique_ptr<RunLock>(new RunLock(file));
-  if (file < 0) return lock;  // if the folder cannot be written to, what has to be written says so
-  const auto deadline = std::chrono::steady_clock::now() + kFarewell;
-  while (flock(file, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK) break;
-    if (std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      continue;
-    }
-    return absl::FailedPreconditionError(absl::StrCat(folder, ": another job writes this run (it holds ", path,
-                                                      "); wait for its end, or choose another --out"));
-  }
-  return lock;
-}
-
-RunLock::~RunLock() {
-  if (file_ >= 0) close(file_);
+  // Without one, if the folder cannot be written to, what has to be written says so.
+  auto lock = std::make_unique<FileLock>(path, kFarewell);
+  if (lock->state() != FileLock::State::kElsewhere) return lock;
+  return absl::FailedPreconditionError(absl::StrCat(folder, ": another job writes this run (it holds ", path,
+                                                    "); wait for its end, or choose another --out"));
 }
 
 }  // namespace trireme

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "core/base/file_lock.h"
 #include "core/base/status.h"
 #include "core/config/config.pb.h"
 
@@ -15,21 +16,10 @@ namespace trireme {
 // cannot be created, whoever writes to it learns why.
 std::string RunFolderOf(const std::string& name, const Config& config, bool resume);
 
-// Held by the process that leads a job, on OUT/.lock, for as long as it lives; processes that it starts do not inherit
-// it. Who only reads (eval, detect) does not take it.
-class RunLock {
- public:
-  // `folder` is there. FailedPrecondition if another process still holds it after 5 s. On a file system that knows no
-  // locks there is none, which is no fault.
-  static StatusOr<std::unique_ptr<RunLock>> Take(const std::string& folder);
-  ~RunLock();
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
-
- private:
-  explicit RunLock(int file) : file_(file) {}
-  const int file_;  // -1: there is none
-};
+// Held by the process that leads a job, on `folder`/.lock, for as long as it lives. Who only reads (eval, detect) does
+// not take it. The folder is there. FailedPrecondition if another process still holds it after 5 s. On a file system
+// that knows no locks there is none, which is no fault.
+StatusOr<std::unique_ptr<FileLock>> LockRun(const std::string& folder);
 
 }  // namespace trireme
 
