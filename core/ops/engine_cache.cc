@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -19,7 +20,7 @@ using nlohmann::json;
 
 // Raised when the meaning of an entry changes.
 constexpr int kFormat = 1;
-constexpr int kInsertsPerSave = 32;
+constexpr size_t kInsertsPerSave = 32;
 // For a process that holds the file, which takes milliseconds unless somebody has stopped it.
 constexpr std::chrono::seconds kLongestWait{5};
 
@@ -79,9 +80,9 @@ StatusOr<EngineChoices> EngineChoicesFromJson(const std::string& text) {
   return choices;
 }
 
-EngineCache::EngineCache(std::string path) : path_(std::move(path)) { ReadFile(); }
+EngineCache::EngineCache(std::string path) : path_(std::move(path)), choices_(ReadFile()) {}
 
-EngineCache::~EngineCache() { Save(); }
+EngineCache::~EngineCache() { LockAndSave(); }
 
 std::shared_ptr<EngineCache> EngineCache::OfFile(const std::string& path) {
   static auto* const mutex = new std::mutex;
@@ -102,47 +103,56 @@ std::optional<EngineChoice> EngineCache::Find(const std::string& key) const {
 
 void EngineCache::Insert(const std::string& key, const EngineChoice& choice) {
   std::lock_guard<std::mutex> lock(mutex_);
-  choices_[key] = choice;
-  if (++unsaved_ >= kInsertsPerSave) Save();
+  choices_[key] = unsaved_[key] = choice;
+  if (unsaved_.size() >= kInsertsPerSave) LockAndSave();
 }
 
-EngineChoice EngineCache::Agree(const std::string& key, const EngineChoice& choice) {
+EngineChoice EngineCache::Agree(const std::string& key, const EngineChoice& choice,
+                                const std::optional<EngineChoice>& refused) {
   std::lock_guard<std::mutex> lock(mutex_);
   const std::unique_ptr<FileLock> among_processes = LockFile(path_);
-  ReadFile();
-  const auto [entry, inserted] = choices_.emplace(key, choice);
-  if (inserted) {
-    ++unsaved_;
+  const auto known = choices_.find(key);
+  if (known != choices_.end() && known->second == refused) choices_.erase(known);
+  // What this process computes with already stays.
+  choices_.merge(ReadFile());
+  const auto [agreed, is_first] = choices_.emplace(key, choice);
+  if (is_first || agreed->second == refused) {
+    agreed->second = unsaved_[key] = choice;
     Save();
   }
-  return entry->second;
+  return agreed->second;
 }
 
-void EngineCache::ReadFile() {
-  if (path_.empty()) return;
+EngineChoices EngineCache::ReadFile() {
+  if (path_.empty()) return {};
   const StatusOr<std::string> text = trireme::ReadFile(path_);
   if (!text.ok()) {
     if (text.status().code() != absl::StatusCode::kNotFound && !warned_) {
       LOG(WARNING) << "engine choices are not read: " << text.status().message();
       warned_ = true;
     }
-    return;
+    return {};
   }
   StatusOr<EngineChoices> choices = EngineChoicesFromJson(*text);
-  if (!choices.ok()) {
-    LOG(WARNING) << path_ << " is " << choices.status().message() << ", and will be replaced; engines are chosen anew";
-    return;
-  }
-  // What this process computes with already stays.
-  choices_.insert(choices->begin(), choices->end());
+  if (choices.ok()) return *std::move(choices);
+  LOG(WARNING) << path_ << " is " << choices.status().message() << ", and will be replaced; engines are chosen anew";
+  return {};
+}
+
+void EngineCache::LockAndSave() {
+  if (unsaved_.empty()) return;
+  const std::unique_ptr<FileLock> among_processes = LockFile(path_);
+  Save();
 }
 
 void EngineCache::Save() {
-  if (unsaved_ == 0 || path_.empty()) return;
-  ReadFile();
-  unsaved_ = 0;
+  if (path_.empty()) return;
+  // Others may have replaced what this process has only read.
+  EngineChoices all = std::exchange(unsaved_, {});
+  all.merge(ReadFile());
+  all.insert(choices_.begin(), choices_.end());
   Status status = MakeFolderOf(path_);
-  if (status.ok()) status = WriteFileAtomically(path_, EngineChoicesToJson(choices_));
+  if (status.ok()) status = WriteFileAtomically(path_, EngineChoicesToJson(all));
   if (status.ok() || warned_) return;
   LOG(WARNING) << "engine choices are not kept for the next process: " << status.message();
   warned_ = true;

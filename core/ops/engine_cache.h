@@ -44,22 +44,26 @@ class EngineCache {
   static std::shared_ptr<EngineCache> OfFile(const std::string& path);
 
   std::optional<EngineChoice> Find(const std::string& key) const;
-  // Inserts the choice, unless somebody was first: in this process, or in another one that has the file, for
-  // which it waits up to 5 s. Returns what
-  // all compute with. Saved at once, so that a run that is killed and goes on finds it.
-  EngineChoice Agree(const std::string& key, const EngineChoice& choice);
-  // Replaces an earlier choice. Saved now and then, for a model has a hundred of them, and at the end.
+  // Inserts the choice, unless somebody was first: in this process, or in another one that has the file, for which it
+  // waits up to 5 s. An earlier choice that was found `refused`, because it no longer serves, is nobody's: the first to
+  // agree instead of it decides. Returns what all compute with. Saved at once, so that a run that is killed and goes on
+  // finds it.
+  EngineChoice Agree(const std::string& key, const EngineChoice& choice,
+                     const std::optional<EngineChoice>& refused = std::nullopt);
+  // For a choice that every process would make: replaces an earlier one. Saved now and then, for a model has a hundred
+  // of them, and at the end.
   void Insert(const std::string& key, const EngineChoice& choice);
 
  private:
-  void ReadFile();
+  EngineChoices ReadFile();
+  // The caller holds the lock among processes.
   void Save();
+  void LockAndSave();
 
   const std::string path_;
   mutable std::mutex mutex_;
-  EngineChoices choices_;
-  int unsaved_ = 0;
   bool warned_ = false;
+  EngineChoices choices_, unsaved_;
 };
 
 // trireme/NAME in $XDG_CACHE_HOME, or in ~/.cache; empty if the environment names neither.

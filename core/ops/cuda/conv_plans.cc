@@ -60,12 +60,12 @@ std::unique_ptr<ConvPlan> ConvPlans::MakePlan(const ConvProblem& problem, const 
       plan = std::move(other);
     }
   }
-  if (!time || known.has_value()) {
+  if (!time) {
     choices_->Insert(key, best);
     return plan;
   }
   // Others may have measured at the same time, with another outcome.
-  const EngineChoice agreed = choices_->Agree(key, best);
+  const EngineChoice agreed = choices_->Agree(key, best, /*refused=*/known);
   return agreed == best ? std::move(plan) : Make(problem, agreed);
 }
 

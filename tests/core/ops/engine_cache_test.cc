@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -117,10 +118,39 @@ TEST(EngineCache, WhoAgreesGetsTheFirstChoiceAndItIsInTheFileAtOnce) {
   EXPECT_EQ(EngineCache("").Agree("a", {4, {}, true}).engine, 4);
 }
 
-TEST(EngineCache, ProcessesThatChooseAtTheSameTimeComputeAlike) {
+TEST(EngineCache, WhoReplacesAChoiceThatNoLongerServesAgreesToo) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "engines.json";
+  const EngineChoice stale = {9, {}, true};
+  EngineCache(path).Agree("a", stale);
+  EngineCache first(path), second(path);
+  {
+    EngineCache third(path);
+    EXPECT_EQ(first.Agree("a", {1, {}, true}, stale).engine, 1);
+    EXPECT_EQ(second.Agree("a", {2, {}, true}, stale).engine, 1);
+    EXPECT_EQ(second.Find("a")->engine, 1);
+    // Who has never computed with it does not bring it back.
+    EXPECT_EQ(third.Find("a")->engine, 9);
+    third.Agree("b", {3, {}, true});
+    EXPECT_EQ(EngineCache(path).Find("a")->engine, 1);
+    for (int i = 0; i < 40; ++i) third.Insert(std::to_string(i), {i, {}, true});
+  }
+  EXPECT_EQ(EngineCache(path).Find("a")->engine, 1);
+  EXPECT_EQ(EngineCache(path).Find("39")->engine, 39);
+  // What replaced it may come to the same end.
+  EXPECT_EQ(second.Agree("a", {4, {}, true}, EngineChoice{1, {}, true}).engine, 4);
+  EXPECT_EQ(first.Agree("a", {5, {}, true}, EngineChoice{1, {}, true}).engine, 4);
+}
+
+// Each process of the job makes a choice of its own for each key, instead of `refused`, which the file holds already.
+void ExpectProcessesToAgree(const std::optional<EngineChoice>& refused) {
   constexpr int kProcesses = 4, kKeys = 25;
   const testing::TemporaryFolder folder;
   const std::string path = folder / "engines.json";
+  if (refused.has_value()) {
+    EngineCache before(path);
+    for (int key = 0; key < kKeys; ++key) before.Insert(std::to_string(key), *refused);
+  }
   std::vector<pid_t> processes;
   for (int process = 0; process < kProcesses; ++process) {
     const pid_t child = fork();
@@ -128,7 +158,7 @@ TEST(EngineCache, ProcessesThatChooseAtTheSameTimeComputeAlike) {
       EngineCache cache(path);
       std::string agreed;
       for (int key = 0; key < kKeys; ++key) {
-        absl::StrAppend(&agreed, cache.Agree(std::to_string(key), {process, {}, true}).engine, " ");
+        absl::StrAppend(&agreed, cache.Agree(std::to_string(key), {process, {}, true}, refused).engine, " ");
       }
       _exit(WriteFileAtomically(folder / absl::StrCat("of", process), agreed).ok() ? 0 : 1);
     }
@@ -141,10 +171,15 @@ TEST(EngineCache, ProcessesThatChooseAtTheSameTimeComputeAlike) {
   }
   const std::string first = ReadFile(folder / "of0").value();
   EXPECT_GE(first.size(), 2u * kKeys);
+  EXPECT_EQ(first.find('9'), std::string::npos) << first;
   for (int process = 1; process < kProcesses; ++process) {
     EXPECT_EQ(ReadFile(folder / absl::StrCat("of", process)).value(), first);
   }
 }
+
+TEST(EngineCache, ProcessesThatChooseAtTheSameTimeComputeAlike) { ExpectProcessesToAgree(std::nullopt); }
+
+TEST(EngineCache, ProcessesThatReplaceAtTheSameTimeComputeAlike) { ExpectProcessesToAgree(EngineChoice{9, {}, true}); }
 
 TEST(EngineCache, ADamagedFileIsIgnoredAndReplaced) {
   const testing::TemporaryFolder folder;

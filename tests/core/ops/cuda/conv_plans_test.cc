@@ -279,6 +279,25 @@ TEST(ConvPlans, ReplaceAChoiceThatNoLongerServes) {
   }
 }
 
+// Two processes of a job, whose measurements differ.
+TEST(ConvPlans, WhoMeasuresInsteadOfAStaleChoiceComputesWithWhatTheFirstFound) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "engines.json";
+  const std::string key = absl::StrCat("H100, cuDNN ", cudnnGetVersion(), ", measured, ", Describe(SomeProblem()));
+  const std::vector<EngineChoice> proposals = ProposeEngines(SomeProblem(), 10, H100()).value();
+  ASSERT_GT(proposals.size(), 2u);
+  EngineCache(path).Insert(key, {9999, {}, true});
+  const auto of_one = std::make_shared<EngineCache>(path), of_other = std::make_shared<EngineCache>(path);
+  const auto prefers = [](int fastest) {
+    return [timed = 0, fastest](const ConvPlan&) mutable { return timed++ == fastest ? 1.0 : 2.0; };
+  };
+  ConvPlans one(H100(), nullptr, "H100", of_one), other(H100(), nullptr, "H100", of_other);
+  one.Find(SomeProblem(), prefers(1));
+  other.Find(SomeProblem(), prefers(2));
+  EXPECT_EQ(of_one->Find(key), proposals[1]);
+  EXPECT_EQ(of_other->Find(key), proposals[1]);
+}
+
 TEST(ConvPlans, ThrowWhereThereIsNoEngine) {
   ConvProblem problem = SomeProblem();
   problem.shape.out_width += 5;
