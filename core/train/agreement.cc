@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_split.h"
+#include "core/base/hash.h"
 
 namespace trireme {
 namespace {
@@ -58,17 +59,10 @@ Status Compare(const std::vector<Fact>& of_zero, const std::vector<Fact>& of_ran
 
 }  // namespace
 
-// FNV-1a (Fowler, Noll, Vo).
-uint64_t HashOf(const std::string& bytes) {
-  uint64_t hash = 14695981039346656037u;
-  for (char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return hash;
-}
-
 Status AgreeOn(const std::vector<Fact>& facts, Communicator& communicator, Device& device) {
   const std::string mine = Serialize(facts);
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> hashes,
-                           AllGatherStrings(communicator, absl::StrCat(absl::Hex(HashOf(mine))), device));
+                           AllGatherStrings(communicator, absl::StrCat(absl::Hex(StableHash(mine))), device));
   if (std::all_of(hashes.begin(), hashes.end(), [&](const std::string& hash) { return hash == hashes[0]; })) {
     return absl::OkStatus();
   }

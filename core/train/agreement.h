@@ -3,7 +3,6 @@
 #ifndef TRIREME_CORE_TRAIN_AGREEMENT_H_
 #define TRIREME_CORE_TRAIN_AGREEMENT_H_
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,9 +20,6 @@ struct Fact {
 // Collective, on the compute stream of `device`. Ranks compare a hash of their facts; only where one differs, the facts
 // themselves. FailedPrecondition, the same on every rank, names the first fact in which a rank differs from rank 0.
 Status AgreeOn(const std::vector<Fact>& facts, Communicator& communicator, Device& device);
-
-// For comparing what is too long to be sent; not against those who mean ill.
-uint64_t HashOf(const std::string& bytes);
 
 // Names, shapes and places of the parameters and buffers.
 std::vector<Fact> FactsOf(const ParameterArena& arena);

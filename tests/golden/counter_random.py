@@ -14,7 +14,7 @@ _HALF = np.uint64(32)
 
 
 def name_key(name):
-    """FNV-1a, 64 bits (Fowler, Noll, Vo)."""
+    """FNV-1a, 64 bits (Fowler, Noll, Vo), as core/base/hash.h."""
     key = 0xCBF29CE484222325
     for byte in name.encode():
         key = (key ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/base/hash.h"
 #include "core/base/random.h"
 
 namespace trireme {
@@ -15,14 +16,7 @@ constexpr uint64_t kSeed = 20261129;
 constexpr int kProjections = 8;
 constexpr char kWeights[] = "weights/", kValues[] = "values/";
 
-// FNV-1a (Fowler, Noll, Vo).
-uint64_t NameKey(const std::string& name) {
-  uint64_t key = 0xCBF29CE484222325u;
-  for (const char c : name) key = (key ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
-  return key;
-}
-
-Random RandomOf(RandomUse use, const std::string& name) { return Random(kSeed, use, NameKey(name)); }
+Random RandomOf(RandomUse use, const std::string& name) { return Random(kSeed, use, StableHash(name)); }
 
 NamedArray MakeWeights(const std::string& name, const std::vector<float>& spread) {
   NamedArray array;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/build_id.h"
 #include "core/base/files.h"
+#include "core/base/hash.h"
 #include "core/config/config_file.h"
 
 namespace trireme {
@@ -45,8 +46,8 @@ StatusOr<std::string> DescribeBytes(const std::string& checkpoint) {
   for (const std::string& path : {ModelFile(checkpoint), StateFile(checkpoint), TrainedFile(checkpoint)}) {
     if (path.empty()) continue;
     TRIREME_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
-    files.push_back(
-        absl::StrCat(bytes.size(), " in ", FileName(path), " (hash ", absl::Hex(HashOf(bytes), absl::kZeroPad16), ")"));
+    files.push_back(absl::StrCat(bytes.size(), " in ", FileName(path), " (hash ",
+                                 absl::Hex(StableHash(bytes), absl::kZeroPad16), ")"));
   }
   return absl::StrJoin(files, " and ");
 }

@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "core/base/hash.h"
 
 namespace trireme {
 namespace {
@@ -16,11 +17,9 @@ constexpr int kSizeBits = 40;
 
 }  // namespace
 
-// FNV-1a (Fowler, Noll, Vo).
 uint32_t GlooCall::tag() const {
-  uint32_t hash = 2166136261u;
-  for (char c : description) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
-  return hash;
+  const uint64_t hash = StableHash(description);
+  return static_cast<uint32_t>(hash ^ hash >> 32);
 }
 
 std::string Encode(const GlooCall& call) {
