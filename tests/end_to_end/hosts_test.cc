@@ -17,14 +17,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/train/checkpoint_folder.h"
+#include "tests/core/testing/waiting.h"
 #include "tests/end_to_end/tool_process.h"
 
 namespace trireme {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // A network of its own, as long as it lives.
 class Host {

@@ -5,17 +5,16 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <random>
-#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/train/checkpoint_folder.h"
 #include "core/train/safetensors.h"
+#include "tests/core/testing/waiting.h"
 #include "tests/end_to_end/tool_process.h"
 
 DEFINE_int32(kills, 3, "of processes of each kind of job");
@@ -25,9 +24,6 @@ namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Processes of the run in this folder all have it on their command line; zombies have none.
 void ExpectNobodyLeft(const std::string& folder) {

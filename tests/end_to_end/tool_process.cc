@@ -14,17 +14,13 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/core/testing/waiting.h"
+
 extern char** environ;
 
 namespace trireme {
-namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-}  // namespace
 
 ToolProcess::ToolProcess(const std::string& tool, const std::vector<std::string>& arguments,
                          const std::vector<std::string>& before) {
@@ -78,9 +74,7 @@ bool ToolProcess::WaitUntil(const std::function<bool()>& condition, double secon
 }
 
 ToolResult ToolProcess::Wait(double seconds) {
-  const auto start = Clock::now();
-  while (!Reap() && SecondsSince(start) < seconds) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  if (!ended_) {
+  if (!Within(seconds, [&] { return Reap(); })) {
     ADD_FAILURE() << "the process did not end within " << seconds << " s; its output:\n" << ReadAll(output_file_);
     kill(pid_, SIGKILL);
     while (!Reap()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -113,12 +107,7 @@ std::vector<pid_t> ProcessesOf(const std::string& text, const std::string& in_en
 }
 
 bool WaitForNoProcessOf(const std::string& text, double seconds) {
-  const auto start = Clock::now();
-  while (!ProcessesOf(text).empty()) {
-    if (SecondsSince(start) > seconds) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return true;
+  return Within(seconds, [&] { return ProcessesOf(text).empty(); });
 }
 
 std::string ReadAll(const std::string& path) {

@@ -7,33 +7,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
+
+#include "tests/core/testing/waiting.h"
 
 namespace trireme {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-inline double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-inline bool Within(double seconds, const std::function<bool()>& condition) {
-  for (const auto start = Clock::now(); SecondsSince(start) < seconds;) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return condition();
-}
 
 inline std::string Read(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

@@ -14,13 +14,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/core/testing/temporary_folder.h"
+#include "tests/core/testing/waiting.h"
 
 namespace trireme {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // In a process of its own, as it takes signals and adopts processes. Every attempt is a shell's command, with the
 // guard's process number for GUARD and `file()` for FILE.

@@ -8,7 +8,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -17,22 +16,11 @@
 #include "absl/strings/match.h"
 #include "parallel/launch/tcp_store.h"
 #include "parallel/launch/tcp_store_server.h"
+#include "tests/core/testing/waiting.h"
 
 namespace trireme {
 
 inline constexpr char kSecret[] = "a secret of sixteen or more";
-
-inline double SecondsSince(SocketClock::time_point start) {
-  return std::chrono::duration<double>(SocketClock::now() - start).count();
-}
-
-inline bool Within(double seconds, const std::function<bool()>& condition) {
-  for (const auto start = SocketClock::now(); SecondsSince(start) < seconds;) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return condition();
-}
 
 class Warnings : public google::LogSink {
  public:
