@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kFolder[] = "checkpoints";
+constexpr char kBest[] = "best";
 constexpr char kModelFile[] = "model.safetensors";
 constexpr char kStateFile[] = "state.safetensors";
 constexpr char kTrainedFile[] = "trained.safetensors";
@@ -112,10 +113,29 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   if (error) return absl::UnavailableError(absl::StrCat(target, ": cannot be written: ", error.message()));
   TRIREME_RETURN_IF_ERROR(SyncFolder(folder));
   const std::vector<std::string> all = ListCheckpoints(run_folder);
+  const std::string best = BestCheckpoint(run_folder);
   for (size_t i = 0; i + static_cast<size_t>(std::max(keep, 1)) < all.size(); ++i) {
-    if (all[i] != target) RemoveCheckpoint(all[i]);
+    if (all[i] != target && all[i] != best) RemoveCheckpoint(all[i]);
   }
   return absl::OkStatus();
+}
+
+Status LinkBest(const std::string& run_folder, int64_t step) {
+  const fs::path link = fs::path(run_folder) / kBest, temporary = absl::StrCat(link.string(), ".tmp", getpid());
+  std::error_code error;
+  fs::remove(temporary, error);
+  // Relative, so that a run's folder may be moved.
+  fs::create_directory_symlink(fs::path(kFolder) / fs::path(CheckpointPath(run_folder, step)).filename(), temporary,
+                               error);
+  if (!error) fs::rename(temporary, link, error);
+  if (error) return absl::UnavailableError(absl::StrCat(link.string(), ": cannot be made: ", error.message()));
+  return SyncFolder(run_folder);
+}
+
+std::string BestCheckpoint(const std::string& run_folder) {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(fs::path(run_folder) / kBest, error);
+  return error ? "" : (fs::path(run_folder) / target).string();
 }
 
 void RemoveUnfinishedCheckpoints(const std::string& run_folder) {

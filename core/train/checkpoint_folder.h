@@ -36,9 +36,14 @@ struct CheckpointContent {
 };
 
 // Writes it to a temporary folder, flushed, then renamed; replaces one of the same step, and removes the oldest beyond
-// `keep`.
+// `keep`, but for the best.
 Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
                        const CheckpointContent& content);
+
+// Makes "best" in the run's folder, a link, that of this step, which is there; WriteCheckpoint does not remove it then.
+Status LinkBest(const std::string& run_folder, int64_t step);
+// What it links to; empty where there is none.
+std::string BestCheckpoint(const std::string& run_folder);
 
 // What was left in a run's folder by a process that was killed while it wrote a checkpoint, or removed one. The next
 // WriteCheckpoint does so, too; for a run that goes on, but has nothing to save.

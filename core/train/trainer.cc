@@ -89,7 +89,8 @@ Status Trainer::Interrupt(const Interruption& due) {
 
 bool Trainer::IsCheckpointDue(int64_t steps_done) const {
   return steps_done == options_.total_steps ||
-         (options_.checkpoint_every > 0 && steps_done % options_.checkpoint_every == 0);
+         (options_.checkpoint_every > 0 && steps_done % options_.checkpoint_every == 0) ||
+         (options_.checkpoint_before_evaluation && IsEvaluationDue(steps_done));
 }
 
 bool Trainer::IsEvaluationDue(int64_t steps_done) const {

@@ -67,6 +67,7 @@ struct TrainerOptions {
   int64_t total_steps = 0;
   int64_t evaluate_every = 0;    // 0: at the end only
   int64_t checkpoint_every = 0;  // 0: at the end and when stopped only
+  bool checkpoint_before_evaluation = false;
   // Batches of the source in a step: step s takes those from s times this on. See TrainStep.
   int accumulate_steps = 1;
   // Steps whose losses or gradients are not finite, as StepGuardOptions has it: one more stops the job.

@@ -246,6 +246,37 @@ TEST(Train, ARunThatAveragesNoLongerGoesOnFromTheWeightsThemselves) {
   EXPECT_FALSE(fs::exists(*FindCheckpoint(changed) + "/trained.safetensors"));
 }
 
+TEST(Train, KeepsTheCheckpointThatEvaluatedBest) {
+  const std::string config = TinyConfig(), whole = NewFolder("whole"), resumed = NewFolder("resumed");
+  const auto train = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--config=" + config, "--set", "schedule={[schedule/constant] {learning_rate: 5e-2}}",
+                             "--set", "evaluation.every_steps=5", "--set", "checkpoint={keep: 1 keep_best: MAP50}"});
+    const ToolResult result = RunToolProcess("train", more);
+    EXPECT_EQ(result.exit_code, 0) << result.output;
+    return result.output;
+  };
+  const std::string output = train({"--out=" + whole, "--steps=60"});
+  train({"--out=" + resumed, "--steps=30"});
+  train({"--out=" + resumed, "--steps=60", "--resume"});
+  double best = -1;
+  int64_t best_step = 0;
+  for (const auto& event : ReadEvents(whole)) {
+    if (event["event"] != "eval" || event["mAP50"] <= best) continue;
+    best = event["mAP50"];
+    best_step = event["step"];
+  }
+  ASSERT_GT(best, 0) << "or there is nothing to compare";
+  EXPECT_LT(best_step, 60) << "or any kept checkpoint would do";
+  EXPECT_NE(output.find(absl::StrCat(whole, "/best (step ", best_step, ",")), std::string::npos) << output;
+  for (const std::string& run : {whole, resumed}) {
+    EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run + "/best"))->step, best_step);
+    EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run))->step, 60);
+  }
+  const std::string json = whole + "/eval.json";
+  ASSERT_EQ(RunToolProcess("eval", {"--checkpoint=" + whole + "/best", "--json=" + json}).exit_code, 0);
+  EXPECT_EQ(nlohmann::json::parse(ReadAll(json))["mAP50"], best);
+}
+
 class StopInEvaluation : public testing::TestWithParam<std::string> {};
 
 // Of far more images than the time suffices for.

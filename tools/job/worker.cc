@@ -55,6 +55,7 @@ TrainerOptions TrainerOptionsOf(const Job& job) {
   options.total_steps = config.steps();
   options.evaluate_every = config.evaluation().every_steps();
   options.checkpoint_every = config.checkpoint().every_steps();
+  options.checkpoint_before_evaluation = config.checkpoint().keep_best() != CheckpointConfig::NONE;
   options.accumulate_steps = config.accumulate_steps();
   options.most_not_finite_in_a_row = GuardOptionsOf(config).most_not_finite_in_a_row;
   options.step.precision = PrecisionOf(config);

@@ -1,6 +1,7 @@
 #include "tools/report/run_recorder.h"
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 
@@ -41,6 +42,19 @@ bool CountsSkipped(const Config& config) {
   return config.precision() == Config::FP16 || config.not_finite() == Config::SKIP;
 }
 
+// As evaluations name it; empty if no best is kept.
+std::string BestMetric(const Config& config) {
+  switch (config.checkpoint().keep_best()) {
+    case CheckpointConfig::MAP50:
+      return "mAP50";
+    case CheckpointConfig::MAP:
+      return "mAP";
+    case CheckpointConfig::NONE:
+      break;
+  }
+  return "";
+}
+
 std::string PrecisionName(const Config& config) { return Config::Precision_Name(config.precision()); }
 
 }  // namespace
@@ -51,10 +65,36 @@ StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Open(const Job& job) {
   int64_t broken = 0;
   TRIREME_ASSIGN_OR_RETURN(recorder->metrics_, MetricsLog::Open(path, job.resumed.step, &broken));
   if (broken > 0) job.faults->Add("broken lines of metrics", path, absl::StrCat(broken, " lines; they are left out"));
+  if (job.resumed.step > 0) TRIREME_RETURN_IF_ERROR(recorder->FindBest(path));
   recorder->started_ = Now();
   recorder->last_checkpoint_ = job.resumed.step;
   recorder->steps_done_ = job.resumed.step;
   return recorder;
+}
+
+Status RunRecorder::FindBest(const std::string& metrics) {
+  const std::string metric = BestMetric(job_.config);
+  if (metric.empty() || !PathExists(BestCheckpoint(job_.run_folder))) return absl::OkStatus();
+  TRIREME_ASSIGN_OR_RETURN(const Metrics before, ReadMetrics(metrics));
+  for (const auto& event : before.events) {
+    const auto value = event.find(metric);
+    if (event.value("event", "") != "eval" || value == event.end() || !value->is_number()) continue;
+    if (best_.step == 0 || value->get<double>() > best_.value) best_ = {event.value("step", int64_t{0}), *value};
+  }
+  return absl::OkStatus();
+}
+
+void RunRecorder::KeepIfBest(int64_t steps_done, const EvaluationReport& report) {
+  const std::string metric = BestMetric(job_.config);
+  for (const auto& [name, value] : report) {
+    if (name != metric || !std::isfinite(value) || (best_.step > 0 && value <= best_.value)) continue;
+    const Status linked = LinkBest(job_.run_folder, steps_done);
+    if (linked.ok()) {
+      best_ = {steps_done, value};
+    } else {
+      Tell(absl::StrCat(linked.message(), "; training goes on, and the best checkpoint so far stays"));
+    }
+  }
 }
 
 double RunRecorder::EpochAfter(int64_t steps) const {
@@ -64,7 +104,10 @@ double RunRecorder::EpochAfter(int64_t steps) const {
 void RunRecorder::Write(const nlohmann::ordered_json& event) {
   const Status written = metrics_->Write(event);
   if (written.ok() || metrics_->lost() > 1) return;
-  const std::string line = absl::StrCat(written.message(), "; training goes on, and each line is tried anew");
+  Tell(absl::StrCat(written.message(), "; training goes on, and each line is tried anew"));
+}
+
+void RunRecorder::Tell(const std::string& line) {
   if (progress_ != nullptr) {
     progress_->Line(line);
   } else {
@@ -155,6 +198,7 @@ void RunRecorder::OnEvaluation(int64_t steps_done, const EvaluationReport& repor
   }
   Write(event);
   progress_->Line(text);
+  KeepIfBest(steps_done, report);
 }
 
 void RunRecorder::OnCheckpoint(int64_t steps_done) { last_checkpoint_ = steps_done; }
@@ -189,6 +233,10 @@ Status RunRecorder::Finish(const Status& trained) {
   for (const auto& [name, value] : last_evaluation_) absl::PrintF("  %-22s %.4f\n", name, value);
   if (last_checkpoint_ > 0) {
     absl::PrintF("  checkpoint  %s/checkpoints/step_%08d\n", job_.run_folder, last_checkpoint_);
+  }
+  if (best_.step > 0) {
+    absl::PrintF("  best        %s/best (step %d, %s %.4f)\n", job_.run_folder, best_.step, BestMetric(job_.config),
+                 best_.value);
   }
   if (!job_.trace.file.empty()) absl::PrintF("  trace       %s\n", job_.trace.file);
   absl::PrintF("  metrics     %s/metrics.jsonl\n", job_.run_folder);

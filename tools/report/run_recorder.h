@@ -27,8 +27,18 @@ class RunRecorder : public JobObserver {
   Status Finish(const Status& trained);
 
  private:
+  struct BestEvaluation {
+    int64_t step = 0;  // 0: there is none
+    double value = 0;
+  };
+
   explicit RunRecorder(const Job& job) : job_(job) {}
   double EpochAfter(int64_t steps) const;
+  // Of a run that goes on, from its metrics.
+  Status FindBest(const std::string& metrics);
+  void KeepIfBest(int64_t steps_done, const EvaluationReport& report);
+  // What is no reason to stop, but told.
+  void Tell(const std::string& line);
   // An event that cannot be written is no reason to stop, but told.
   void Write(const nlohmann::ordered_json& event);
 
@@ -41,6 +51,7 @@ class RunRecorder : public JobObserver {
   int64_t steps_skipped_ = 0;     // for whatever reason
   int64_t steps_not_finite_ = 0;  // of these
   EvaluationReport last_evaluation_;
+  BestEvaluation best_;
   std::vector<MemoryStats> memory_;  // by rank
 };
 

@@ -162,6 +162,24 @@ TEST(CheckpointTest, KeepsTheNewest) {
   EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_100000001"));
 }
 
+TEST(CheckpointTest, KeepsTheBest) {
+  const TemporaryFolder run;
+  Worker worker(1);
+  EXPECT_EQ(BestCheckpoint(run.path()), "");
+  for (int64_t step : {1, 2, 3, 4, 5}) {
+    ASSERT_TRUE(Save(run.path(), 1, Info(step), worker).ok());
+    if (step == 2 || step == 4) {
+      ASSERT_TRUE(LinkBest(run.path(), step).ok());
+    }
+    EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->step, step);
+    if (step >= 2) {
+      EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run / "best"))->step, step < 4 ? 2 : 4);
+    }
+  }
+  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004", "step_00000005"));
+  EXPECT_EQ(BestCheckpoint(run.path()), run / "checkpoints/step_00000004");
+}
+
 // Copies, and names that the user gave.
 TEST(CheckpointTest, WhatTheUserPutsBesideThemIsNeitherTheNewestNorRemoved) {
   const TemporaryFolder run;

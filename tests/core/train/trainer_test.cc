@@ -44,6 +44,10 @@ TEST(TrainerTest, SavesAndEvaluatesWhenItIsDue) {
   EXPECT_THAT(Train(plan).notes.events,
               ElementsAre("checkpoint 2", "evaluation 3 mAP50", "checkpoint 4", "checkpoint 6", "evaluation 6 mAP50",
                           "checkpoint 7", "evaluation 7 mAP50"));
+  plan.options.checkpoint_before_evaluation = true;
+  EXPECT_THAT(Train(plan).notes.events,
+              ElementsAre("checkpoint 2", "checkpoint 3", "evaluation 3 mAP50", "checkpoint 4", "checkpoint 6",
+                          "evaluation 6 mAP50", "checkpoint 7", "evaluation 7 mAP50"));
   plan.evaluate = false;
   EXPECT_THAT(Train(plan).notes.events, ElementsAre("checkpoint 2", "checkpoint 4", "checkpoint 6", "checkpoint 7"));
 }
