@@ -3,6 +3,7 @@
 #ifdef TRIREME_CUDA
 
 #include <atomic>
+#include <cstdlib>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -79,8 +80,10 @@ Meaning MeaningOf(cudaError_t error, const CudaPlace& place) {
     case cudaErrorJitCompilationDisabled:
       return {kPrecondition,
               absl::StrCat("the device has compute capability ", place.capability, ", and this build holds code for ",
-                           place.built_for, "; build for it with --config=cuda_all or on this machine, or use another ",
-                           "device")};
+                           place.built_for,
+                           place.ignored.empty() ? "" : ", of which the environment has the driver ignore ",
+                           place.ignored, place.ignored.empty() ? "" : "; unset that",
+                           "; build for it with --config=cuda_all or on this machine, or use another device")};
     case cudaErrorInitializationError:
     case cudaErrorSystemNotReady:
     case cudaErrorDevicesUnavailable:
@@ -146,9 +149,22 @@ std::string CapabilitiesOf(absl::string_view nvcc_arch_list) {
   return absl::StrJoin(capabilities, ", ");
 }
 
+std::string IgnoredCode(const char* force_ptx_jit, const char* disable_ptx_jit) {
+  std::vector<std::string> ignored;
+  const auto add = [&](absl::string_view code, absl::string_view name, const char* value) {
+    // 0 is what the driver does by itself.
+    if (value == nullptr || *value == '\0' || absl::string_view(value) == "0") return;
+    ignored.push_back(absl::StrCat(code, " (", name, "=", value, ")"));
+  };
+  add("its machine code", "CUDA_FORCE_PTX_JIT", force_ptx_jit);
+  add("its PTX", "CUDA_DISABLE_PTX_JIT", disable_ptx_jit);
+  return absl::StrJoin(ignored, " and ");
+}
+
 CudaPlace CurrentCudaPlace() {
   CudaPlace place;
   place.served = serves;
+  place.ignored = IgnoredCode(std::getenv("CUDA_FORCE_PTX_JIT"), std::getenv("CUDA_DISABLE_PTX_JIT"));
   place.built_for = CapabilitiesOf(TRIREME_ARCH_LIST);
   place.capability = "unknown";
   int index = 0, major = 0, minor = 0;

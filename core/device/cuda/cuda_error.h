@@ -24,6 +24,7 @@ struct CudaPlace {
   std::string capability;  // of the device: "9.0"
   std::string built_for;   // compute capabilities of this build: "9.0"
   bool served = false;     // this process has used a device before: it was there, and the driver would do
+  std::string ignored;     // see IgnoredCode
 };
 
 // The calling thread's current device; as much of it as can still be asked.
@@ -45,6 +46,10 @@ Status StatusOfCublas(cublasStatus_t error, absl::string_view doing, const CudaP
 
 // "9.0, 10.0" of nvcc's list "900,1000".
 std::string CapabilitiesOf(absl::string_view nvcc_arch_list);
+
+// What of a program's code the driver ignores, by the values of its variables CUDA_FORCE_PTX_JIT and
+// CUDA_DISABLE_PTX_JIT, which may be null: "its machine code (CUDA_FORCE_PTX_JIT=1)". Empty: nothing.
+std::string IgnoredCode(const char* force_ptx_jit, const char* disable_ptx_jit);
 
 // Throw DeviceError unless all went well. Where CUDA itself has a fault, a library's error is told as that.
 void CheckCuda(cudaError_t error, absl::string_view doing);

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #ifdef TRIREME_CUDA
 
@@ -62,6 +63,22 @@ TEST(StatusOfCudaTest, AWrongArchitectureNamesTheDevicesAndTheBuilds) {
     EXPECT_EQ(Of(error).code(), Code::kFailedPrecondition);
     EXPECT_THAT(Message(Of(error)), HasSubstr("compute capability 7.5, and this build holds code for 9.0, 10.0;"));
   }
+}
+
+TEST(StatusOfCudaTest, WhereTheDriverIsToldToIgnoreTheCodeThatIsTheReason) {
+  CudaPlace place = {"cuda:1", "9.0", "9.0"};
+  place.ignored = IgnoredCode("1", "1");
+  const std::string message = Message(StatusOfCuda(cudaErrorNoKernelImageForDevice, "copying", place));
+  EXPECT_THAT(message, HasSubstr("compute capability 9.0, and this build holds code for 9.0, of which the environment "
+                                 "has the driver ignore its machine code (CUDA_FORCE_PTX_JIT=1) and its PTX "
+                                 "(CUDA_DISABLE_PTX_JIT=1); unset that; build for it"));
+  EXPECT_EQ(IgnoredCode("1", "0"), "its machine code (CUDA_FORCE_PTX_JIT=1)");
+  EXPECT_EQ(IgnoredCode(nullptr, "1"), "its PTX (CUDA_DISABLE_PTX_JIT=1)");
+  EXPECT_EQ(IgnoredCode("", nullptr), "");
+  setenv("CUDA_DISABLE_PTX_JIT", "1", 1);
+  EXPECT_THAT(CurrentCudaPlace().ignored, HasSubstr("its PTX (CUDA_DISABLE_PTX_JIT=1)"));
+  unsetenv("CUDA_DISABLE_PTX_JIT");
+  EXPECT_EQ(CurrentCudaPlace().ignored, IgnoredCode(getenv("CUDA_FORCE_PTX_JIT"), nullptr));
 }
 
 TEST(StatusOfCudaTest, TheBuildKnowsWhatItHolds) {
