@@ -1,7 +1,9 @@
 #include "parallel/launch/process_id.h"
 
+#include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -16,6 +18,7 @@ namespace {
 
 // Of proc(5)'s fields in /proc/PID/stat, from the third on.
 constexpr size_t kState = 0, kStartTime = 19;
+constexpr char kUnknownTime[] = "0";
 
 std::string ReadWhole(const std::string& path) {
   std::ifstream file(path);
@@ -32,7 +35,8 @@ std::string NumberSpace() {
   return absl::StrCat(boot, "/", std::filesystem::read_symlink("/proc/self/ns/pid", error).string());
 }
 
-// What the system tells of a process behind its name; empty if there is no such process.
+// What the system tells of a process behind its name; empty if there is no such process, or if it does not tell: a
+// system may show users their own processes only, and a process may have no file to open any more.
 std::vector<std::string> StatOf(pid_t process) {
   // The name is in parentheses, and may hold anything.
   const std::string line = ReadWhole(absl::StrCat("/proc/", process, "/stat"));
@@ -42,16 +46,20 @@ std::vector<std::string> StatOf(pid_t process) {
   return fields.size() > kStartTime ? fields : std::vector<std::string>();
 }
 
-enum class Seen { kNotFromHere, kLives, kHasEnded };
+bool IsNumberFree(pid_t process) { return kill(process, 0) != 0 && errno == ESRCH; }
+
+enum class Seen { kCannotTell, kLives, kHasEnded };
 
 Seen Look(const std::string& description) {
   const std::vector<std::string> parts = absl::StrSplit(description, ' ');
   int process = 0;
   if (parts.size() != 3 || parts[0] != NumberSpace() || !absl::SimpleAtoi(parts[1], &process)) {
-    return Seen::kNotFromHere;
+    return Seen::kCannotTell;
   }
   const std::vector<std::string> stat = StatOf(process);
-  if (stat.empty() || stat[kStartTime] != parts[2]) return Seen::kHasEnded;
+  // Who could not see itself has written a 0.
+  if (stat.empty() || parts[2] == kUnknownTime) return IsNumberFree(process) ? Seen::kHasEnded : Seen::kCannotTell;
+  if (stat[kStartTime] != parts[2]) return Seen::kHasEnded;
   // A zombie does nothing any more; its parent has not asked what became of it, and may never.
   return stat[kState] == "Z" || stat[kState] == "X" ? Seen::kHasEnded : Seen::kLives;
 }
@@ -60,7 +68,7 @@ Seen Look(const std::string& description) {
 
 std::string ProcessStartTime(pid_t process) {
   const std::vector<std::string> stat = StatOf(process);
-  return stat.empty() ? "0" : stat[kStartTime];
+  return stat.empty() ? kUnknownTime : stat[kStartTime];
 }
 
 std::string DescribeProcess(pid_t process) {

@@ -2,6 +2,8 @@
 #include "parallel/launch/job_folder.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,6 +101,7 @@ TEST(ProcessIdTest, TellsTheLivingFromTheDead) {
   // The same number, but of a process before this one.
   EXPECT_TRUE(HasSurelyEnded(mine.substr(0, mine.rfind(' ')) + " 1"));
   EXPECT_TRUE(SurelyLives(mine));
+  EXPECT_FALSE(HasSurelyEnded(mine.substr(0, mine.rfind(' ')) + " 0")) << "it could not see when it began";
   for (const char* text : {"", "nonsense", "a 1 2"}) {
     EXPECT_FALSE(HasSurelyEnded(text)) << text;
     EXPECT_FALSE(SurelyLives(text)) << text;
@@ -126,6 +129,27 @@ TEST(ProcessIdTest, OneThatNobodyHasAskedForHasEnded) {
   EXPECT_TRUE(HasSurelyEnded(description));
   close(ends_of_pipe[0]);
   close(ends_of_pipe[1]);
+}
+
+// An empty folder lies over what the system tells of this process, in a mount namespace of a child's own.
+TEST(ProcessIdTest, OneOfWhichTheSystemTellsNothingMayLive) {
+  const std::string mine = DescribeThisProcess();
+  const std::string told = "/proc/" + std::to_string(getpid());
+  enum { kTrue, kWrong, kNoNamespaces };
+  const pid_t child = fork();
+  if (child == 0) {
+    const bool hidden = (unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
+                        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                        mount("none", told.c_str(), "tmpfs", 0, nullptr) == 0;
+    if (!hidden) _exit(kNoNamespaces);
+    const bool is_right = !fs::exists(told + "/stat") && !HasSurelyEnded(mine) && !SurelyLives(mine);
+    _exit(is_right ? kTrue : kWrong);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == kNoNamespaces) GTEST_SKIP() << "no mount namespace for this user";
+  EXPECT_EQ(WEXITSTATUS(status), kTrue);
 }
 
 }  // namespace
