@@ -1,6 +1,7 @@
 #include "data/voc/voc.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -31,6 +32,12 @@ struct Draft {
   VocAnnotation annotation;
 };
 
+// One that the config does not name.
+struct UnknownClass {
+  int64_t objects = 0;
+  std::string first;  // where the first of them is
+};
+
 class Opener {
  public:
   Opener(const VocDatasetConfig& config, FaultLog* faults) : config_(config), faults_(*faults) {}
@@ -50,6 +57,7 @@ class Opener {
       images.push_back({draft.id, draft.image_path, draft.size, CheckedObjects(draft, classes)});
       for (const Object& object : images.back().objects) seen.insert(object.label);
     }
+    ReportUnknownClasses(classes);
     ReportClassesWithoutObjects(classes, seen, split_path_, &faults_);
     return MakeAnnotatedImages(std::move(images), std::move(classes));
   }
@@ -171,9 +179,8 @@ class Opener {
           absl::StrCat(Place(draft.annotation_path, line), on_line > 1 ? absl::StrCat(" (object ", on_line, ")") : "");
       const auto found = std::find(classes.begin(), classes.end(), voc.name);
       if (found == classes.end()) {
-        faults_.Add(
-            "class that the config does not name", where,
-            absl::StrCat("'", voc.name, "' is none of ", absl::StrJoin(classes, ", "), "; the object is dropped"));
+        UnknownClass& unknown = unknown_classes_[voc.name];
+        if (unknown.objects++ == 0) unknown.first = where;
         continue;
       }
       if (!voc.fault.empty()) {
@@ -195,6 +202,16 @@ class Opener {
     return objects;
   }
 
+  // A class a fault: with one class of many, nearly all objects are of others.
+  void ReportUnknownClasses(const std::vector<std::string>& classes) {
+    for (const auto& [name, unknown] : unknown_classes_) {
+      const std::string dropped =
+          unknown.objects == 1 ? "object is dropped" : absl::StrCat(unknown.objects, " objects are dropped");
+      faults_.Add("class that the config does not name", unknown.first,
+                  absl::StrCat("'", name, "' is none of ", absl::StrJoin(classes, ", "), "; its ", dropped));
+    }
+  }
+
   // False if nothing is left of the box.
   bool CheckBox(const VocObject& voc, const ImageSize& size, const ObjectPlace& place, Box* box) {
     // Equal corners of VOC's are one pixel; files that mean a point, or exclusive ends, write them too. Such a box
@@ -213,6 +230,7 @@ class Opener {
   std::string split_path_;
   std::vector<std::pair<int64_t, std::string>> names_;  // line in the split, from 0, and name
   std::vector<Draft> drafts_;
+  std::map<std::string, UnknownClass> unknown_classes_;
 };
 
 }  // namespace

@@ -9,9 +9,10 @@
 // What stops the opening: a missing root, split, annotation or image file (NotFound), a split without usable images, no
 // class at all. What does not, but is counted in the fault log with "file:line": malformed XML, an image without a
 // readable header and an annotation of a turned image (the image is left out), an image named twice, a wrong size in
-// the annotation, an annotation without boxes (kept, for its background), a class that the config does not name, a box
-// that is no box or has no area or lies outside of its image (dropped), a box partly outside (clipped), a box given
-// twice with the same class (one is kept), a configured class without any object.
+// the annotation, an annotation without boxes (kept, for its background), a class that the config does not name
+// (once, at its first object, with their number), a box that is no box or has no area or lies outside of its image
+// (dropped), a box partly outside (clipped), a box given twice with the same class (one is kept), a configured class
+// without any object.
 //
 // Sample.id is the image's line in the split file, from 0. A Dataset is immutable: Get is safe from any thread.
 #ifndef TRIREME_DATA_VOC_VOC_H_

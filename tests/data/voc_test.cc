@@ -110,6 +110,21 @@ TEST_F(VocTest, ClassNamesOfTheConfigGiveTheLabels) {
                                     "class without objects @ ImageSets/Main/train.txt (cat)"));
 }
 
+TEST_F(VocTest, AClassThatTheConfigDoesNotNameIsOneFaultWithItsNumberOfObjects) {
+  config_.add_class_names("dog");
+  std::string cats;
+  for (int i = 0; i < 300; ++i) cats += ObjectXml("cat", std::to_string(1 + i % 30), "2", "40", "20");
+  AddImage("a", ObjectXml("dog", "1", "2", "10", "20") + cats);
+  AddImage("b", ObjectXml("cow", "5", "6", "20", "30") + ObjectXml("cat", "5", "6", "20", "30"));
+  const auto dataset = Opened();
+  EXPECT_EQ(Get(*dataset, 0).objects.size(), 1u);
+  EXPECT_EQ(Get(*dataset, 1).objects.size(), 0u);
+  EXPECT_THAT(Places(), ElementsAre("class that the config does not name @ Annotations/a.xml:8",
+                                    "class that the config does not name @ Annotations/b.xml:3"));
+  EXPECT_EQ(faults_.faults()[0].message, "'cat' is none of dog; its 301 objects are dropped");
+  EXPECT_EQ(faults_.faults()[1].message, "'cow' is none of dog; its object is dropped");
+}
+
 TEST_F(VocTest, EachOfOneLineIsCounted) {
   std::string objects = ObjectXml("dog", "10", "5", "10", "9") + ObjectXml("dog", "12", "5", "12", "9") +
                         ObjectXml("dog", "2", "3", "8", "9");
