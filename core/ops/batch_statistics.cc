@@ -10,15 +10,23 @@ namespace trireme::ops {
 
 namespace {
 
+// How many elements a channel has in the batch.
+struct ElementCount {
+  double of_worker = 0;              // where it is the only one
+  const double* of_batch = nullptr;  // on the device; null where there is one worker only
+
+  TRIREME_HD double operator()() const { return of_batch != nullptr ? *of_batch : of_worker; }
+};
+
 struct BatchSums {
-  Tensor sums;       // float64
-  double count = 0;  // elements a channel; 0: that lies behind the sums
+  Tensor sums;         // float64
+  ElementCount count;  // lives as long as the sums
 };
 
 // Adds up over all workers, in the order of their ranks. Without a communicator, over this worker alone.
 BatchSums GatherSums(Stream& stream, const Tensor& sums, int64_t rows, Communicator* communicator) {
   const double count = static_cast<double>(rows);
-  if (communicator == nullptr || communicator->size() == 1) return {sums, count};
+  if (communicator == nullptr || communicator->size() == 1) return {sums, {count, nullptr}};
   const int64_t width = sums.size() + 1;
   const int workers = communicator->size();
   // Gathered, and added up here: ranks that are threads meet once for that, where so large a reduction takes them three
@@ -37,7 +45,7 @@ BatchSums GatherSums(Stream& stream, const Tensor& sums, int64_t rows, Communica
     for (int worker = 0; worker < workers; ++worker) sum += all[worker * width + i];
     to[i] = sum;
   });
-  return {total, 0};
+  return {total, {count, to + width - 1}};
 }
 
 }  // namespace
@@ -51,7 +59,7 @@ NormStatistics StatisticsFrom(const Tensor& sums, int64_t rows, Communicator* co
   const BatchSums of_batch = sums.defined() ? GatherSums(stream, sums, rows, communicator) : BatchSums();
   NormStatistics s(stream.device(), {channels});
   const double* total = of_batch.sums.defined() ? of_batch.sums.data<double>() : nullptr;
-  const double known_count = of_batch.count;
+  const ElementCount count_of_batch = of_batch.count;
   float* mean = s.mean.data<float>();
   float* inverse_deviation = s.inverse_deviation.data<float>();
   float* scale = s.scale.data<float>();
@@ -64,7 +72,7 @@ NormStatistics StatisticsFrom(const Tensor& sums, int64_t rows, Communicator* co
   ParallelFor(stream, channels, [=] TRIREME_HD(int64_t c) {
     double m = kept_mean[c], variance = kept_variance[c];
     if (total != nullptr) {
-      const double count = known_count > 0 ? known_count : total[2 * channels];
+      const double count = count_of_batch();
       m = total[c] / count;
       variance = total[channels + c] / count - m * m;
       variance = variance > 0 ? variance : 0;
@@ -93,7 +101,7 @@ Tensor FinishNormGradient(const NormStatistics& s, const Tensor& sums, int64_t r
   const GradientPlace to_beta(beta), to_gamma(gamma);
   const double* of_worker = sums.data<double>();
   const double* total = batch_statistics ? of_batch.sums.data<double>() : nullptr;
-  const double known_count = of_batch.count;
+  const ElementCount count_of_batch = of_batch.count;
   const float* mean = s.mean.data<float>();
   const float* inverse = s.inverse_deviation.data<float>();
   const float* scale = s.scale.data<float>();
@@ -102,7 +110,7 @@ Tensor FinishNormGradient(const NormStatistics& s, const Tensor& sums, int64_t r
     to_beta.Put(c, of_worker[c]);
     to_gamma.Put(c, of_worker[channels + c]);
     if (b == nullptr) return;
-    const double count = known_count > 0 ? known_count : total[2 * channels];
+    const double count = count_of_batch();
     const double slope = -static_cast<double>(scale[c]) * inverse[c] * total[channels + c] / count;
     b[c] = static_cast<float>(slope);
     b[channels + c] = static_cast<float>(-scale[c] * total[c] / count - slope * mean[c]);
