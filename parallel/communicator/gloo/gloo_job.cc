@@ -1,10 +1,10 @@
 #include "parallel/communicator/gloo/gloo_job.h"
 
 #include <glog/logging.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "parallel/communicator/calls/calls.h"
 #include "parallel/communicator/gloo/gloo_device.h"
@@ -59,48 +59,24 @@ Status CompareCalls(const GlooChannel& channel, const GlooCall& mine, int peer, 
 }  // namespace
 
 GlooJob::GlooJob(std::shared_ptr<Store> store, const GlooJobOptions& options)
-    : store_(std::move(store)), options_(options) {}
+    : store_(std::move(store)), options_(options), watch_(store_, options.rank, options.size) {}
 
 StatusOr<std::shared_ptr<GlooJob>> GlooJob::Start(std::shared_ptr<Store> store, const GlooJobOptions& options) {
   std::shared_ptr<GlooJob> job(new GlooJob(std::move(store), options));
   if (options.size == 1) return job;
   TRIREME_ASSIGN_OR_RETURN(job->device_, OpenGlooDevice(options.listen_on));
-  job->watch_ = std::thread([raw = job.get()] {
-    pthread_setname_np(pthread_self(), "gloo watch");
-    raw->Watch();
-  });
+  job->watch_.Start("gloo watch", options.watch_seconds, [raw = job.get()](const Status& fault) { raw->Watch(fault); });
   return job;
 }
 
 GlooJob::~GlooJob() {
   if (connected_ && fault().ok()) Farewell();
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stopping_ = true;
-  }
-  changed_.notify_all();
-  if (watch_.joinable()) watch_.join();
-}
-
-Status GlooJob::fault() const {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return fault_;
 }
 
 Status GlooJob::Fail(const Status& fault) {
-  const JobFault first = store_->ReportFault(options_.rank, fault);
-  SetFault(options_.size > 1 ? DescribeFault(first) : first.status);
-  return this->fault();
-}
-
-void GlooJob::SetFault(const Status& fault) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!fault_.ok()) return;
-    fault_ = fault;
-  }
-  changed_.notify_all();
-  for (GlooChannel* channel : Channels()) channel->Break();
+  const Status first = watch_.Fail(fault);
+  BreakAll();
+  return first;
 }
 
 std::vector<GlooChannel*> GlooJob::Channels() {
@@ -108,6 +84,10 @@ std::vector<GlooChannel*> GlooJob::Channels() {
   std::vector<GlooChannel*> channels;
   for (GlooChannel& channel : channels_) channels.push_back(&channel);
   return channels;
+}
+
+void GlooJob::BreakAll() {
+  for (GlooChannel* channel : Channels()) channel->Break();
 }
 
 StatusOr<GlooChannel*> GlooJob::NewChannel(const std::string& name, const std::vector<int>& members) {
@@ -175,18 +155,10 @@ Status GlooJob::Call(GlooChannel* channel, const GlooCall& call, const std::func
   return Fail(FindReason(*channel, call, words));
 }
 
-void GlooJob::Watch() {
-  const auto pause = std::chrono::duration<double>(options_.watch_seconds);
-  std::unique_lock<std::mutex> lock(mutex_);
-  while (fault_.ok()) {
-    changed_.wait_for(lock, pause, [this] { return stopping_ || !fault_.ok(); });
-    if (stopping_ || !fault_.ok()) return;
-    lock.unlock();
-    if (const auto first = store_->fault()) SetFault(DescribeFault(*first));
-    for (GlooChannel* channel : Channels()) {
-      if (fault().ok()) WatchChannel(channel);
-    }
-    lock.lock();
+void GlooJob::Watch(const Status& fault) {
+  if (!fault.ok()) BreakAll();
+  for (GlooChannel* channel : Channels()) {
+    if (this->fault().ok()) WatchChannel(channel);
   }
 }
 

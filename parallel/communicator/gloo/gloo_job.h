@@ -8,15 +8,14 @@
 #define TRIREME_PARALLEL_COMMUNICATOR_GLOO_GLOO_JOB_H_
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "parallel/communicator/calls/fault_watch.h"
 #include "parallel/communicator/gloo/gloo_channel.h"
 #include "parallel/launch/store.h"
 
@@ -41,7 +40,7 @@ class GlooJob {
 
   const GlooJobOptions& options() const { return options_; }
 
-  Status fault() const;
+  Status fault() const { return watch_.fault(); }
   // This rank's fault: only the first of the job counts. Returns that one.
   Status Fail(const Status& fault);
 
@@ -56,9 +55,10 @@ class GlooJob {
  private:
   GlooJob(std::shared_ptr<Store> store, const GlooJobOptions& options);
   Status ConnectChannel(GlooChannel* channel);
-  void SetFault(const Status& fault);
   std::vector<GlooChannel*> Channels();
-  void Watch();
+  void BreakAll();
+  // On the watch's thread.
+  void Watch(const Status& fault);
   void WatchChannel(GlooChannel* channel);
   // OK, or why it will not go on: a peer has ended, is in another call, or is too late.
   Status WhyStuck(GlooChannel* channel, const GlooChannel::Doing& doing);
@@ -74,12 +74,9 @@ class GlooJob {
   std::shared_ptr<gloo::transport::Device> device_;
   bool connected_ = false;
   std::atomic<int64_t> bytes_sent_{0};
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;
-  Status fault_;
+  std::mutex mutex_;
   std::list<GlooChannel> channels_;
-  std::thread watch_;
+  FaultWatch watch_;  // ends before what it looks at
 };
 
 }  // namespace trireme

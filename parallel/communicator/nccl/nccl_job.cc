@@ -1,9 +1,10 @@
 #include "parallel/communicator/nccl/nccl_job.h"
 
 #include <glog/logging.h>
-#include <pthread.h>
 
 #include <chrono>
+#include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "parallel/communicator/calls/calls.h"
@@ -28,6 +29,11 @@ bool WaitsFor(const std::string& description, int peer) {
   return IsCollective(description) || absl::StrContains(description + " ", absl::StrCat("rank ", peer, " "));
 }
 
+NcclLibrary::Channel TakeAway(NcclChannel* channel) {
+  std::lock_guard<std::mutex> lock(channel->mutex);
+  return std::exchange(channel->channel, nullptr);
+}
+
 }  // namespace
 
 int64_t NcclChannel::NumberOf(const std::string& description) {
@@ -44,55 +50,25 @@ std::string NcclChannel::Describe(const NcclProgress& seen) {
 }
 
 NcclJob::NcclJob(NcclLibrary& library, std::shared_ptr<Store> store, const NcclJobOptions& options)
-    : library_(library), store_(std::move(store)), options_(options) {
-  watch_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "nccl watch");
-    Watch();
-  });
+    : library_(library), store_(std::move(store)), options_(options), watch_(store_, options.rank, options.size) {
+  watch_.Start("nccl watch", options.watch_seconds, [this](const Status& fault) { Watch(fault); });
 }
 
 NcclJob::~NcclJob() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stopping_ = true;
-  }
-  changed_.notify_all();
-  watch_.join();
-  AbortAll(ChannelsLocked());
+  watch_.Stop();
+  AbortAll();
 }
 
-Status NcclJob::fault() const {
+std::vector<NcclChannel*> NcclJob::Channels() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return fault_;
-}
-
-Status NcclJob::Fail(const Status& fault) {
-  const JobFault first = store_->ReportFault(options_.rank, fault);
-  SetFault(options_.size > 1 ? DescribeFault(first) : first.status);
-  return this->fault();
-}
-
-void NcclJob::SetFault(const Status& fault) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (!fault_.ok()) return;
-  fault_ = fault;
-  changed_.notify_all();
-}
-
-std::vector<NcclChannel*> NcclJob::ChannelsLocked() {
   std::vector<NcclChannel*> channels;
   for (NcclChannel& channel : channels_) channels.push_back(&channel);
   return channels;
 }
 
-void NcclJob::AbortAll(const std::vector<NcclChannel*>& channels) {
-  for (NcclChannel* channel : channels) {
-    NcclLibrary::Channel taken = nullptr;
-    {
-      std::lock_guard<std::mutex> lock(channel->mutex);
-      std::swap(taken, channel->channel);
-    }
-    if (taken != nullptr) library_.Abort(taken);
+void NcclJob::AbortAll() {
+  for (NcclChannel* channel : Channels()) {
+    if (const NcclLibrary::Channel taken = TakeAway(channel)) library_.Abort(taken);
   }
 }
 
@@ -114,12 +90,7 @@ NcclChannel* NcclJob::AddChannel(const std::vector<int>& members) {
 }
 
 void NcclJob::EndChannel(NcclChannel* channel) {
-  NcclLibrary::Channel taken = nullptr;
-  {
-    std::lock_guard<std::mutex> lock(channel->mutex);
-    std::swap(taken, channel->channel);
-  }
-  if (taken != nullptr) library_.Destroy(taken);
+  if (const NcclLibrary::Channel taken = TakeAway(channel)) library_.Destroy(taken);
 }
 
 Status NcclJob::Call(NcclChannel* channel, const std::string& what,
@@ -159,29 +130,12 @@ StatusOr<std::string> NcclJob::Wait(const std::string& key, const std::string& w
   return value;
 }
 
-void NcclJob::Watch() {
-  const auto pause = std::chrono::duration<double>(options_.watch_seconds);
-  std::unique_lock<std::mutex> lock(mutex_);
-  while (fault_.ok()) {
-    changed_.wait_for(lock, pause, [this] { return stopping_ || !fault_.ok(); });
-    if (stopping_) return;
-    const std::vector<NcclChannel*> channels = ChannelsLocked();
-    lock.unlock();
-    if (const auto first = store_->fault()) SetFault(DescribeFault(*first));
-    for (NcclChannel* channel : channels) {
-      if (fault().ok()) WatchChannel(channel);
-    }
-    lock.lock();
-  }
+void NcclJob::Watch(const Status& fault) {
   // Here, not where the fault was found: NCCL's abort ends only when the last captured step that holds the channel has
   // gone, and whoever owns that step must be free to get there. A call that is being made may add a channel yet.
-  while (true) {
-    const std::vector<NcclChannel*> channels = ChannelsLocked();
-    lock.unlock();
-    AbortAll(channels);
-    lock.lock();
-    if (stopping_) return;
-    changed_.wait_for(lock, pause);
+  if (!fault.ok()) AbortAll();
+  for (NcclChannel* channel : Channels()) {
+    if (this->fault().ok()) WatchChannel(channel);
   }
 }
 

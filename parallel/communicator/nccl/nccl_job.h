@@ -6,16 +6,15 @@
 #ifndef TRIREME_PARALLEL_COMMUNICATOR_NCCL_NCCL_JOB_H_
 #define TRIREME_PARALLEL_COMMUNICATOR_NCCL_NCCL_JOB_H_
 
-#include <condition_variable>
 #include <functional>
 #include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "parallel/communicator/calls/fault_watch.h"
 #include "parallel/communicator/nccl/nccl_library.h"
 #include "parallel/communicator/nccl/nccl_progress.h"
 #include "parallel/launch/store.h"
@@ -62,9 +61,9 @@ class NcclJob {
   Store& store() { return *store_; }
   const NcclJobOptions& options() const { return options_; }
 
-  Status fault() const;
+  Status fault() const { return watch_.fault(); }
   // This rank's fault: only the first of the job counts. Returns that one.
-  Status Fail(const Status& fault);
+  Status Fail(const Status& fault) { return watch_.Fail(fault); }
   int64_t bytes_sent() const;
 
   // The channels live as long as the job. Every rank adds each, whether it is a member or not.
@@ -79,11 +78,10 @@ class NcclJob {
   StatusOr<std::string> Wait(const std::string& key, const std::string& what);
 
  private:
-  // For the watch to abort everything.
-  void SetFault(const Status& fault);
-  std::vector<NcclChannel*> ChannelsLocked();
-  void AbortAll(const std::vector<NcclChannel*>& channels);
-  void Watch();
+  std::vector<NcclChannel*> Channels();
+  void AbortAll();
+  // On the watch's thread.
+  void Watch(const Status& fault);
   void WatchChannel(NcclChannel* channel);
   // OK, or why it will not go on: a peer has ended, is in another call, or is too late.
   Status WhyStuck(NcclChannel* channel, const NcclProgress& seen, double seconds);
@@ -94,11 +92,8 @@ class NcclJob {
   const std::shared_ptr<Store> store_;
   const NcclJobOptions options_;
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;
-  Status fault_;
   std::list<NcclChannel> channels_;
-  std::thread watch_;
+  FaultWatch watch_;  // ends before what it looks at
 };
 
 }  // namespace trireme
