@@ -138,6 +138,10 @@ void RunRecorder::OnStart(const Setup& setup) {
   }
   const std::string scaling = DescribeLearningRateScaling(job_);
   if (!scaling.empty()) progress_->Line(scaling);
+  if (config.has_weight_average()) {
+    progress_->Line(absl::StrFormat("evaluates, and saves as the model, an average of the weights (decay %g)",
+                                    config.weight_average().decay()));
+  }
   if (setup.first_step > 0) progress_->Line(absl::StrFormat("resumed from %s", job_.resume_from));
   if (!job_.faults->empty()) progress_->Line(absl::StrCat(job_.faults->Summary(), "; listed in the report"));
   nlohmann::ordered_json event = {{"event", "start"},
