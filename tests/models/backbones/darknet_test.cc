@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tests/models/testing/map_sizes.h"
+#include "tests/models/testing/module_contents.h"
 
 namespace trireme {
 namespace {
@@ -16,36 +17,15 @@ DarknetConfig Config(DarknetConfig::Network network, float width = 1) {
   return config;
 }
 
-struct Contents {
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-
-  explicit Contents(Module* module) { module->Collect("", &parameters, &buffers); }
-  int64_t values() const {
-    int64_t total = 0;
-    for (const auto& [name, parameter] : parameters) total += parameter->shape.size();
-    for (const auto& [name, buffer] : buffers) total += buffer->shape.size();
-    return total;
-  }
-  // Of the convolutions, in order.
-  std::vector<Shape> filters() const {
-    std::vector<Shape> shapes;
-    for (const auto& [name, parameter] : parameters) {
-      if (parameter->shape.rank() == 4) shapes.push_back(parameter->shape);
-    }
-    return shapes;
-  }
-};
-
 TEST(Darknet, HasAsManyNumbersAsDarknetsFiles) {
   // darknet53.conv.74 has 162,482,580 bytes, of which 20 are its header.
   const auto made = MakeDarknet(Config(DarknetConfig::DARKNET53), {});
-  EXPECT_EQ(Contents(made->get()).values(), (162482580 - 20) / 4);
+  EXPECT_EQ(ModuleContents(made->get()).num_values(), (162482580 - 20) / 4);
 }
 
 TEST(Darknet, ConvolutionsAreInTheOrderOfTheCfgFiles) {
   const auto darknet53 = *MakeDarknet(Config(DarknetConfig::DARKNET53), {});
-  const Contents contents(darknet53.get());
+  const ModuleContents contents(darknet53.get());
   const std::vector<Shape> filters = contents.filters();
   ASSERT_EQ(filters.size(), 52u);
   const std::vector<Shape> begin = {{32, 3, 3, 3},   {64, 3, 3, 32},  {32, 1, 1, 64},  {64, 3, 3, 32},
@@ -58,15 +38,15 @@ TEST(Darknet, ConvolutionsAreInTheOrderOfTheCfgFiles) {
   EXPECT_EQ(contents.parameters[3].first, "conv1.conv.weight");
 
   const auto tiny = *MakeDarknet(Config(DarknetConfig::TINY), {});
-  EXPECT_EQ(Contents(tiny.get()).filters(), (std::vector<Shape>{{16, 3, 3, 3},
-                                                                {32, 3, 3, 16},
-                                                                {64, 3, 3, 32},
-                                                                {128, 3, 3, 64},
-                                                                {256, 3, 3, 128},
-                                                                {512, 3, 3, 256},
-                                                                {1024, 3, 3, 512}}));
+  EXPECT_EQ(ModuleContents(tiny.get()).filters(), (std::vector<Shape>{{16, 3, 3, 3},
+                                                                      {32, 3, 3, 16},
+                                                                      {64, 3, 3, 32},
+                                                                      {128, 3, 3, 64},
+                                                                      {256, 3, 3, 128},
+                                                                      {512, 3, 3, 256},
+                                                                      {1024, 3, 3, 512}}));
   const auto darknet19 = *MakeDarknet(Config(DarknetConfig::DARKNET19), {});
-  const std::vector<Shape> of19 = Contents(darknet19.get()).filters();
+  const std::vector<Shape> of19 = ModuleContents(darknet19.get()).filters();
   ASSERT_EQ(of19.size(), 18u);
   EXPECT_EQ(of19[3], (Shape{64, 1, 1, 128}));
   EXPECT_EQ(of19[17], (Shape{1024, 3, 3, 512}));
@@ -100,7 +80,7 @@ TEST(Darknet, GivesTheMapsThatAreAskedFor) {
   config.add_strides(8);
   EXPECT_EQ(strides(config), (Specs{{"stride4", 64}, {"stride8", 128}}));
   // And nothing behind them.
-  EXPECT_EQ(Contents(MakeDarknet(config, {})->get()).filters().size(), 4u);
+  EXPECT_EQ(ModuleContents(MakeDarknet(config, {})->get()).filters().size(), 4u);
 }
 
 TEST(Darknet, RefusesWhatCannotWork) {

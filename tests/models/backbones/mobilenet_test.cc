@@ -8,70 +8,48 @@
 
 #include "models/backbones/inverted_residual.h"
 #include "tests/models/testing/map_sizes.h"
+#include "tests/models/testing/module_contents.h"
 
 namespace trireme {
 namespace {
 
 using Make = StatusOr<std::unique_ptr<Backbone>> (*)(const MobileNetConfig&, const Backbone::BuildArgs&);
 
-// Parameters and buffers by name.
-std::map<std::string, Shape> Shapes(Module* module) {
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-  module->Collect("", &parameters, &buffers);
-  std::map<std::string, Shape> shapes;
-  for (const auto& [name, parameter] : parameters) shapes[name] = parameter->shape;
-  for (const auto& [name, buffer] : buffers) shapes[name] = buffer->shape;
-  return shapes;
-}
-
-int64_t NumWeights(Module* module) {
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-  module->Collect("", &parameters, &buffers);
-  int64_t total = 0;
-  for (const auto& [name, parameter] : parameters) total += parameter->shape.size();
-  return total;
-}
-
 // torchvision's numbers, without the layers that classify.
 TEST(MobileNet, HasAsManyWeightsAsTorchvisions) {
-  EXPECT_EQ(NumWeights(MakeMobileNetV2({}, {})->get()), 3504872 - (1280 * 1000 + 1000));
-  EXPECT_EQ(NumWeights(MakeMobileNetV3Large({}, {})->get()), 5483032 - (960 * 1280 + 1280 + 1280 * 1000 + 1000));
+  EXPECT_EQ(ModuleContents(MakeMobileNetV2({}, {})->get()).num_weights(), 3504872 - (1280 * 1000 + 1000));
+  EXPECT_EQ(ModuleContents(MakeMobileNetV3Large({}, {})->get()).num_weights(),
+            5483032 - (960 * 1280 + 1280 + 1280 * 1000 + 1000));
 }
 
 TEST(MobileNet, HasTheNamesOfTorchvision) {
-  const std::map<std::string, Shape> v2 = Shapes(MakeMobileNetV2({}, {})->get());
-  EXPECT_EQ(v2.size(), 52u * 5);
-  for (const auto& [name, shape] : std::map<std::string, Shape>{{"features.0.0.weight", {32, 3, 3, 3}},
-                                                                {"features.0.1.running_var", {32}},
-                                                                {"features.1.conv.0.0.weight", {32, 3, 3, 1}},
-                                                                {"features.1.conv.1.weight", {16, 1, 1, 32}},
-                                                                {"features.1.conv.2.bias", {16}},
-                                                                {"features.2.conv.0.0.weight", {96, 1, 1, 16}},
-                                                                {"features.2.conv.1.0.weight", {96, 3, 3, 1}},
-                                                                {"features.17.conv.2.weight", {320, 1, 1, 960}},
-                                                                {"features.17.conv.3.running_mean", {320}},
-                                                                {"features.18.0.weight", {1280, 1, 1, 320}}}) {
-    ASSERT_EQ(v2.count(name), 1u) << name;
-    EXPECT_EQ(v2.at(name), shape) << name;
-  }
-  const std::map<std::string, Shape> v3 = Shapes(MakeMobileNetV3Large({}, {})->get());
+  const auto v2 = *MakeMobileNetV2({}, {});
+  const ModuleContents of_v2(v2.get());
+  EXPECT_EQ(of_v2.shapes().size(), 52u * 5);
+  ExpectShapes(of_v2, {{"features.0.0.weight", {32, 3, 3, 3}},
+                       {"features.0.1.running_var", {32}},
+                       {"features.1.conv.0.0.weight", {32, 3, 3, 1}},
+                       {"features.1.conv.1.weight", {16, 1, 1, 32}},
+                       {"features.1.conv.2.bias", {16}},
+                       {"features.2.conv.0.0.weight", {96, 1, 1, 16}},
+                       {"features.2.conv.1.0.weight", {96, 3, 3, 1}},
+                       {"features.17.conv.2.weight", {320, 1, 1, 960}},
+                       {"features.17.conv.3.running_mean", {320}},
+                       {"features.18.0.weight", {1280, 1, 1, 320}}});
+  const auto v3 = *MakeMobileNetV3Large({}, {});
+  const ModuleContents of_v3(v3.get());
   // 46 convolutions with norm, and 8 squeezes of 4.
-  EXPECT_EQ(v3.size(), 46u * 5 + 8 * 4);
-  for (const auto& [name, shape] : std::map<std::string, Shape>{{"features.0.0.weight", {16, 3, 3, 3}},
-                                                                {"features.1.block.0.0.weight", {16, 3, 3, 1}},
-                                                                {"features.1.block.1.1.weight", {16}},
-                                                                {"features.4.block.1.0.weight", {72, 5, 5, 1}},
-                                                                {"features.4.block.2.fc1.weight", {24, 1, 1, 72}},
-                                                                {"features.4.block.2.fc2.bias", {72}},
-                                                                {"features.4.block.3.0.weight", {40, 1, 1, 72}},
-                                                                {"features.12.block.2.fc1.weight", {168, 1, 1, 672}},
-                                                                {"features.13.block.0.0.weight", {672, 1, 1, 112}},
-                                                                {"features.16.0.weight", {960, 1, 1, 160}}}) {
-    ASSERT_EQ(v3.count(name), 1u) << name;
-    EXPECT_EQ(v3.at(name), shape) << name;
-  }
+  EXPECT_EQ(of_v3.shapes().size(), 46u * 5 + 8 * 4);
+  ExpectShapes(of_v3, {{"features.0.0.weight", {16, 3, 3, 3}},
+                       {"features.1.block.0.0.weight", {16, 3, 3, 1}},
+                       {"features.1.block.1.1.weight", {16}},
+                       {"features.4.block.1.0.weight", {72, 5, 5, 1}},
+                       {"features.4.block.2.fc1.weight", {24, 1, 1, 72}},
+                       {"features.4.block.2.fc2.bias", {72}},
+                       {"features.4.block.3.0.weight", {40, 1, 1, 72}},
+                       {"features.12.block.2.fc1.weight", {168, 1, 1, 672}},
+                       {"features.13.block.0.0.weight", {672, 1, 1, 112}},
+                       {"features.16.0.weight", {960, 1, 1, 160}}});
 }
 
 TEST(MobileNet, WithExpandedMapsHasTheNamesOfTorchvisionsSsdLite) {
@@ -82,23 +60,19 @@ TEST(MobileNet, WithExpandedMapsHasTheNamesOfTorchvisionsSsdLite) {
   config.set_reduced_tail(true);
   for (int channels : {512, 256, 256, 128}) config.add_extra_channels(channels);
   const auto backbone = *MakeMobileNetV3Large(config, {});
-  const std::map<std::string, Shape> shapes = Shapes(backbone.get());
-  for (const auto& [name, shape] : std::map<std::string, Shape>{{"features.0.0.0.weight", {16, 3, 3, 3}},
-                                                                {"features.0.12.block.3.0.weight", {112, 1, 1, 672}},
-                                                                {"features.0.13.0.weight", {672, 1, 1, 112}},
-                                                                {"features.0.13.1.running_mean", {672}},
-                                                                {"features.1.0.1.0.weight", {672, 5, 5, 1}},
-                                                                {"features.1.0.2.fc1.weight", {168, 1, 1, 672}},
-                                                                {"features.1.0.3.0.weight", {80, 1, 1, 672}},
-                                                                {"features.1.1.block.0.0.weight", {480, 1, 1, 80}},
-                                                                {"features.1.2.block.2.fc1.weight", {120, 1, 1, 480}},
-                                                                {"features.1.3.0.weight", {480, 1, 1, 80}},
-                                                                {"extra.0.0.0.weight", {256, 1, 1, 480}},
-                                                                {"extra.0.1.0.weight", {256, 3, 3, 1}},
-                                                                {"extra.3.2.1.bias", {128}}}) {
-    ASSERT_EQ(shapes.count(name), 1u) << name;
-    EXPECT_EQ(shapes.at(name), shape) << name;
-  }
+  ExpectShapes(ModuleContents(backbone.get()), {{"features.0.0.0.weight", {16, 3, 3, 3}},
+                                                {"features.0.12.block.3.0.weight", {112, 1, 1, 672}},
+                                                {"features.0.13.0.weight", {672, 1, 1, 112}},
+                                                {"features.0.13.1.running_mean", {672}},
+                                                {"features.1.0.1.0.weight", {672, 5, 5, 1}},
+                                                {"features.1.0.2.fc1.weight", {168, 1, 1, 672}},
+                                                {"features.1.0.3.0.weight", {80, 1, 1, 672}},
+                                                {"features.1.1.block.0.0.weight", {480, 1, 1, 80}},
+                                                {"features.1.2.block.2.fc1.weight", {120, 1, 1, 480}},
+                                                {"features.1.3.0.weight", {480, 1, 1, 80}},
+                                                {"extra.0.0.0.weight", {256, 1, 1, 480}},
+                                                {"extra.0.1.0.weight", {256, 3, 3, 1}},
+                                                {"extra.3.2.1.bias", {128}}});
   std::vector<int> strides;
   for (const FeatureSpec& spec : backbone->specs()) strides.push_back(spec.stride);
   EXPECT_EQ(strides, (std::vector<int>{16, 32, 64, 128, 256, 512}));
@@ -137,7 +111,7 @@ TEST(MobileNet, LeavesOutWhatIsBehindTheLastMap) {
   ASSERT_EQ(backbone->specs().size(), 1u);
   EXPECT_EQ(backbone->specs()[0].name, "features6");
   EXPECT_EQ(backbone->specs()[0].channels, 40);
-  const auto shapes = Shapes(backbone.get());
+  const auto shapes = ModuleContents(backbone.get()).shapes();
   EXPECT_EQ(shapes.count("features.6.block.3.0.weight"), 1u);
   EXPECT_EQ(shapes.count("features.7.block.0.0.weight"), 0u);
 }

@@ -8,25 +8,10 @@
 #include "models/ssd/ssd.h"
 #include "tests/models/testing/map_sizes.h"
 #include "tests/models/testing/model_fixture.h"
+#include "tests/models/testing/module_contents.h"
 
 namespace trireme {
 namespace {
-
-// Parameters by name, with their sizes.
-std::vector<std::pair<std::string, int64_t>> Sizes(Module* module) {
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-  module->Collect("", &parameters, &buffers);
-  std::vector<std::pair<std::string, int64_t>> sizes;
-  for (const auto& [name, parameter] : parameters) sizes.emplace_back(name, parameter->shape.size());
-  return sizes;
-}
-
-int64_t Total(const std::vector<std::pair<std::string, int64_t>>& sizes) {
-  int64_t total = 0;
-  for (const auto& [name, size] : sizes) total += size;
-  return total;
-}
 
 ResNetConfig Depth(int depth) {
   ResNetConfig config;
@@ -46,14 +31,14 @@ ExtraLayerConfig* AddExtra(ResNetConfig* config, int narrow_channels, int channe
 TEST(ResNet, HasAsManyWeightsAsTorchvisions) {
   for (const auto& [depth, weights] : std::vector<std::pair<int, int64_t>>{
            {18, 11689512 - 513000}, {34, 21797672 - 513000}, {50, 25557032 - 2049000}, {101, 44549160 - 2049000}}) {
-    EXPECT_EQ(Total(Sizes(MakeResNet(Depth(depth), {})->get())), weights) << depth;
+    EXPECT_EQ(ModuleContents(MakeResNet(Depth(depth), {})->get()).num_weights(), weights) << depth;
   }
 }
 
 TEST(ResNet, HasTheNamesOfTorchvision) {
   const auto has = [](const ResNetConfig& config, const std::string& name, int64_t size) {
-    const auto sizes = Sizes(MakeResNet(config, {})->get());
-    return std::find(sizes.begin(), sizes.end(), std::make_pair(name, size)) != sizes.end();
+    const auto shapes = ModuleContents(MakeResNet(config, {})->get()).shapes();
+    return shapes.count(name) == 1 && shapes.at(name).size() == size;
   };
   EXPECT_TRUE(has(Depth(50), "conv1.weight", 64 * 147));
   EXPECT_TRUE(has(Depth(50), "bn1.bias", 64));

@@ -9,6 +9,7 @@
 #include "models/backbones/resnet.pb.h"
 #include "models/boxes/box_geometry.h"
 #include "tests/models/testing/detector_checks.h"
+#include "tests/models/testing/module_contents.h"
 #include "tests/models/testing/random_boxes.h"
 #include "tests/models/testing/tiny_detectors.h"
 
@@ -59,26 +60,13 @@ TEST(RetinaNet, HasTheWeightsOfTorchvision) {
   config.mutable_backbone()->set_value(pyramid.SerializeAsString());
   const auto made = MakeRetinaNet(config, {});
   ASSERT_TRUE(made.ok()) << made.status();
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-  (*made)->Collect("", &parameters, &buffers);
-  int64_t total = 0;
-  std::vector<std::string> names;
-  for (const auto& [name, parameter] : parameters) {
-    names.push_back(name);
-    // Frozen norms are no parameters there.
-    if (name.find("bn") == std::string::npos && name.find("downsample.1") == std::string::npos) {
-      total += parameter->shape.size();
-    }
-  }
+  const ModuleContents contents(made->get());
   // torchvision counts 34,014,999.
-  EXPECT_EQ(total, 34014999);
-  for (const char* name : {"backbone.body.layer4.2.conv3.weight", "backbone.fpn.inner_blocks.2.0.bias",
-                           "backbone.fpn.extra_blocks.p7.weight", "head.classification_head.conv.3.0.weight",
-                           "head.classification_head.cls_logits.bias", "head.regression_head.conv.0.0.bias",
-                           "head.regression_head.bbox_reg.weight"}) {
-    EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
-  }
+  EXPECT_EQ(contents.num_weights_but_norms(), 34014999);
+  ExpectNames(contents, {"backbone.body.layer4.2.conv3.weight", "backbone.fpn.inner_blocks.2.0.bias",
+                         "backbone.fpn.extra_blocks.p7.weight", "head.classification_head.conv.3.0.weight",
+                         "head.classification_head.cls_logits.bias", "head.regression_head.conv.0.0.bias",
+                         "head.regression_head.bbox_reg.weight"});
 }
 
 // By the words of torchvision's compute_loss, image by image in float64; or divided by the objects' anchors of all.

@@ -6,25 +6,10 @@
 #include "models/anchors/default_boxes.h"
 #include "models/backbones/resnet.h"
 #include "models/ssd/ssd.h"
+#include "tests/models/testing/module_contents.h"
 
 namespace trireme {
 namespace {
-
-// Parameters by name, with their sizes.
-std::vector<std::pair<std::string, int64_t>> Sizes(Module* module) {
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-  module->Collect("", &parameters, &buffers);
-  std::vector<std::pair<std::string, int64_t>> sizes;
-  for (const auto& [name, parameter] : parameters) sizes.emplace_back(name, parameter->shape.size());
-  return sizes;
-}
-
-int64_t Total(const std::vector<std::pair<std::string, int64_t>>& sizes) {
-  int64_t total = 0;
-  for (const auto& [name, size] : sizes) total += size;
-  return total;
-}
 
 // The network of NVIDIA's DeepLearningExamples, from the config that ships.
 class Ssd300ResNet50 : public ::testing::Test {
@@ -40,7 +25,8 @@ class Ssd300ResNet50 : public ::testing::Test {
 
 TEST_F(Ssd300ResNet50, HasItsWeights) {
   ssd_.set_num_classes(80);
-  const auto sizes = Sizes(MakeSsd(ssd_, {})->get());
+  const auto detector = *MakeSsd(ssd_, {});
+  const ModuleContents contents(detector.get());
   // conv1 to layer3 of ResNet-50; the extra layers' convolutions without bias and their norms; the two heads, for 81
   // classes with the background, over 4, 6, 6, 6, 4 and 4 boxes of the maps' 1024, 512, 512, 256, 256, 256 channels.
   const int64_t body = 25557032 - 2049000 - 14964736;
@@ -49,9 +35,9 @@ TEST_F(Ssd300ResNet50, HasItsWeights) {
   };
   const int64_t extras = extra(1024, 256, 512) + extra(512, 256, 512) + extra(512, 128, 256) + 2 * extra(256, 128, 256);
   const int64_t box_channels = 4 * 1024 + 6 * (512 + 512 + 256) + 4 * (256 + 256);
-  EXPECT_EQ(Total(sizes), body + extras + (81 + 4) * (9 * box_channels + 30));
-  EXPECT_EQ(Total(sizes), 22894902);
-  EXPECT_EQ(sizes.front().first, "backbone.conv1.weight");
+  EXPECT_EQ(contents.num_weights(), body + extras + (81 + 4) * (9 * box_channels + 30));
+  EXPECT_EQ(contents.num_weights(), 22894902);
+  EXPECT_EQ(contents.names().front(), "backbone.conv1.weight");
 }
 
 TEST_F(Ssd300ResNet50, HasTheMapsAndBoxesOfSsd300) {

@@ -4,6 +4,7 @@
 
 #include "models/ssd/ssd.h"
 #include "tests/models/testing/model_fixture.h"
+#include "tests/models/testing/module_contents.h"
 
 namespace trireme {
 namespace {
@@ -18,19 +19,11 @@ SsdConfig Ssd300(int num_classes) {
 // For COCO's 90 labels torchvision's ssd300_vgg16 has 35,641,826 weights.
 TEST(Ssd300, HasAsManyWeightsAsTorchvisions) {
   const auto detector = *MakeSsd(Ssd300(90), {});
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-  detector->Collect("", &parameters, &buffers);
-  int64_t count = 0;
-  std::vector<std::string> names;
-  for (const auto& [name, parameter] : parameters) {
-    count += parameter->shape.size();
-    names.push_back(name);
-  }
-  EXPECT_EQ(count, 35641826);
-  EXPECT_EQ(names.front(), "backbone.scale_weight");
-  EXPECT_NE(std::find(names.begin(), names.end(), "head.classification_head.module_list.5.bias"), names.end());
-  EXPECT_EQ(names.back(), "head.regression_head.module_list.5.bias");
+  const ModuleContents contents(detector.get());
+  EXPECT_EQ(contents.num_weights(), 35641826);
+  EXPECT_EQ(contents.names().front(), "backbone.scale_weight");
+  ExpectNames(contents, {"head.classification_head.module_list.5.bias"});
+  EXPECT_EQ(contents.names().back(), "head.regression_head.module_list.5.bias");
 }
 
 TEST(Ssd300, TrainsEveryParameterAndDetects) {

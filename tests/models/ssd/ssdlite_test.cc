@@ -11,6 +11,7 @@
 #include "models/backbones/vgg16.h"
 #include "models/ssd/ssd.h"
 #include "tests/models/testing/model_fixture.h"
+#include "tests/models/testing/module_contents.h"
 
 namespace trireme {
 namespace {
@@ -24,38 +25,19 @@ SsdConfig ReadModel(const std::string& name) {
   return ssd;
 }
 
-std::vector<std::pair<std::string, Shape>> Parameters(Module* module) {
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-  module->Collect("", &parameters, &buffers);
-  std::vector<std::pair<std::string, Shape>> shapes;
-  for (const auto& [name, parameter] : parameters) shapes.emplace_back(name, parameter->shape);
-  return shapes;
-}
-
-int64_t Total(const std::vector<std::pair<std::string, Shape>>& parameters) {
-  int64_t total = 0;
-  for (const auto& [name, shape] : parameters) total += shape.size();
-  return total;
-}
-
 // For COCO's 90 labels torchvision's ssdlite320_mobilenet_v3_large has 3,440,060 weights.
 TEST(SsdLite, HasTheWeightsOfTorchvisions) {
   SsdConfig config = ReadModel("ssdlite320_mobilenet_v3_large_coco.pbtxt");
   config.set_num_classes(90);
-  const auto parameters = Parameters(MakeSsd(config, {})->get());
-  EXPECT_EQ(Total(parameters), 3440060);
-  const std::map<std::string, Shape> by_name(parameters.begin(), parameters.end());
-  const std::map<std::string, Shape> expected = {{"backbone.features.0.13.0.weight", {672, 1, 1, 112}},
-                                                 {"backbone.extra.3.2.0.weight", {128, 1, 1, 64}},
-                                                 {"head.classification_head.module_list.0.0.0.weight", {672, 3, 3, 1}},
-                                                 {"head.classification_head.module_list.0.0.1.weight", {672}},
-                                                 {"head.classification_head.module_list.0.1.weight", {546, 1, 1, 672}},
-                                                 {"head.regression_head.module_list.5.1.bias", {24}}};
-  for (const auto& [name, shape] : expected) {
-    ASSERT_EQ(by_name.count(name), 1u) << name;
-    EXPECT_EQ(by_name.at(name), shape) << name;
-  }
+  const auto detector = *MakeSsd(config, {});
+  const ModuleContents contents(detector.get());
+  EXPECT_EQ(contents.num_weights(), 3440060);
+  ExpectShapes(contents, {{"backbone.features.0.13.0.weight", {672, 1, 1, 112}},
+                          {"backbone.extra.3.2.0.weight", {128, 1, 1, 64}},
+                          {"head.classification_head.module_list.0.0.0.weight", {672, 3, 3, 1}},
+                          {"head.classification_head.module_list.0.0.1.weight", {672}},
+                          {"head.classification_head.module_list.0.1.weight", {546, 1, 1, 672}},
+                          {"head.regression_head.module_list.5.1.bias", {24}}});
 }
 
 TEST(SsdLite, TrainsEveryParameterAndDetects) {

@@ -5,6 +5,7 @@
 
 #include "models/yolo/yolo.h"
 #include "tests/models/testing/detector_checks.h"
+#include "tests/models/testing/module_contents.h"
 #include "tests/models/testing/tiny_detectors.h"
 
 namespace trireme {
@@ -54,10 +55,8 @@ TEST(AnchorFreeYolo, GradientIsTheSlopeOfTheLoss) {
   const auto model = MakeModel(config);
   ScaleWeights(model.get(), "head.classification.0.output", 10);
   ScaleWeights(model.get(), "head.classification.1.output", 10);
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-  model->detector().Collect("", &parameters, &buffers);
-  for (const auto& [name, parameter] : parameters) {
+  const ModuleContents contents(&model->detector());
+  for (const auto& [name, parameter] : contents.parameters) {
     if (name.rfind("head.classification.", 0) != 0) parameter->options.trainable = false;
   }
   ExpectGradientIsTheSlope(*model, model->MakeBatch({4, 5}, 5, 4), 0.03, 1e-3);

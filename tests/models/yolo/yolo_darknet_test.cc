@@ -5,6 +5,7 @@
 #include "core/base/registry.h"
 #include "core/config/config.pb.h"
 #include "core/config/config_file.h"
+#include "tests/models/testing/module_contents.h"
 
 namespace trireme {
 namespace {
@@ -20,16 +21,10 @@ std::vector<Conv> ConvsOf(const std::string& path, int64_t* values) {
   EXPECT_TRUE(read.ok()) << read;
   const auto model = CreateComponent<Detector>(config.model(), "model", {});
   EXPECT_TRUE(model.ok()) << model.status();
-  std::vector<std::pair<std::string, Parameter*>> parameters;
-  std::vector<std::pair<std::string, Buffer*>> buffers;
-  (*model)->Collect("", &parameters, &buffers);
+  const ModuleContents contents(model->get());
+  *values = contents.num_values();
   std::vector<Conv> convs;
-  *values = 0;
-  for (const auto& [name, parameter] : parameters) {
-    *values += parameter->shape.size();
-    if (parameter->shape.rank() == 4) convs.push_back({parameter->shape[0], parameter->shape[1]});
-  }
-  for (const auto& [name, buffer] : buffers) *values += buffer->shape.size();
+  for (const Shape& filter : contents.filters()) convs.push_back({filter[0], filter[1]});
   return convs;
 }
 

@@ -16,6 +16,7 @@
 #include "tests/core/ops/gradient_check.h"
 #include "tests/core/testing/devices.h"
 #include "tests/models/testing/detector_checks.h"
+#include "tests/models/testing/module_contents.h"
 #include "tests/models/testing/random_boxes.h"
 #include "tests/models/testing/tiny_detectors.h"
 #include "tests/models/yolo/darknet_reference.h"
@@ -46,9 +47,7 @@ TEST(Yolo, BiasesDoNotDecay) {
   for (const YoloConfig& config : {TinyYolo(), TinyAnchorFreeYolo()}) {
     const auto made = MakeYolo(config, {});
     ASSERT_TRUE(made.ok()) << made.status();
-    std::vector<std::pair<std::string, Parameter*>> parameters;
-    std::vector<std::pair<std::string, Buffer*>> buffers;
-    (*made)->Collect("", &parameters, &buffers);
+    const auto parameters = ModuleContents(made->get()).parameters;
     // Norms have biases too.
     std::set<std::string> convolutions;
     for (const auto& [name, parameter] : parameters) {
