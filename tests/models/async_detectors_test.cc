@@ -6,9 +6,13 @@
 
 #include "core/autograd/tape.h"
 #include "models/faster_rcnn/faster_rcnn.h"
+#include "models/nms/select_detections.h"
 #include "models/retinanet/retinanet.h"
+#include "models/ssd/ssd.h"
 #include "models/yolo/yolo.h"
 #include "tests/core/testing/async_device.h"
+#include "tests/models/testing/random_boxes.h"
+#include "tests/models/testing/reference_detections.h"
 #include "tests/models/testing/tiny_detectors.h"
 
 namespace trireme {
@@ -22,7 +26,14 @@ struct Kind {
   std::function<std::unique_ptr<Detector>()> make;
 };
 
+SsdConfig DetectingSsd() {
+  SsdConfig config = TinySsd(TinyBackbone());
+  config.set_score_threshold(0.2f);
+  return config;
+}
+
 Kind Kinds[] = {
+    {"Ssd", [] { return MakeSsd(DetectingSsd(), {}).value(); }},
     {"FasterRcnn", [] { return MakeFasterRcnn(TinyFasterRcnn(), {}).value(); }},
     {"RetinaNet", [] { return MakeRetinaNet(TinyRetinaNet(), {}).value(); }},
     {"Yolo", [] { return MakeYolo(TinyYolo(), {}).value(); }},
@@ -31,22 +42,24 @@ Kind Kinds[] = {
     {"AnchorFreeYolo", [] { return MakeYolo(TinyAnchorFreeYolo(), {}).value(); }},
 };
 
-class AsyncDetectors : public ::testing::TestWithParam<std::tuple<Kind, uint64_t>> {
- protected:
-  std::unique_ptr<Detector> Make() const { return std::get<0>(GetParam()).make(); }
-  std::unique_ptr<AsyncDevice> NewDevice() const {
-    testing::AsyncDeviceOptions options;
-    options.seed = std::get<1>(GetParam());
-    options.record = true;
-    return testing::MakeAsyncDevice(options);
-  }
-};
+std::unique_ptr<AsyncDevice> RecordingDevice(uint64_t seed) {
+  testing::AsyncDeviceOptions options;
+  options.seed = seed;
+  options.record = true;
+  return testing::MakeAsyncDevice(options);
+}
 
 int64_t NumWaits(const AsyncDevice& device) {
   const std::vector<testing::AsyncLogEntry> log = device.log();
   return std::count_if(log.begin(), log.end(),
                        [](const auto& entry) { return entry.operation == AsyncOperation::kSynchronize; });
 }
+
+class AsyncDetectors : public ::testing::TestWithParam<std::tuple<Kind, uint64_t>> {
+ protected:
+  std::unique_ptr<Detector> Make() const { return std::get<0>(GetParam()).make(); }
+  std::unique_ptr<AsyncDevice> NewDevice() const { return RecordingDevice(std::get<1>(GetParam())); }
+};
 
 TEST_P(AsyncDetectors, DetectAsTheCpuAndReadTheTableOnly) {
   const auto cpu = MakeTestModel(Make());
@@ -66,15 +79,7 @@ TEST_P(AsyncDetectors, DetectAsTheCpuAndReadTheTableOnly) {
     log.ClearLog();
     const auto found = model.detector().Detect(async_context, batch.images, batch.image_sizes);
     ASSERT_TRUE(found.ok()) << found.status();
-    for (size_t n = 0; n < objects.size(); ++n) {
-      ASSERT_EQ((*found)[n].size(), (*expected)[n].size()) << "image " << n;
-      for (size_t i = 0; i < (*found)[n].size(); ++i) {
-        EXPECT_EQ((*found)[n][i].score, (*expected)[n][i].score);
-        EXPECT_EQ((*found)[n][i].label, (*expected)[n][i].label);
-        EXPECT_EQ((*found)[n][i].box.x1, (*expected)[n][i].box.x1);
-        EXPECT_EQ((*found)[n][i].box.y2, (*expected)[n][i].box.y2);
-      }
-    }
+    ExpectEqual(*found, *expected);
     // The rows and their counts; the first time also the anchors, to the device.
     EXPECT_EQ(NumWaits(log), round == 0 ? 3 : 2);
   }
@@ -126,11 +131,46 @@ TEST_P(AsyncDetectors, ARecordedStepHasTheLossesAndGradientsOfTheCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AsyncDetectors,
-                         ::testing::Combine(::testing::ValuesIn(Kinds), ::testing::Range<uint64_t>(1, 7)),
+                         ::testing::Combine(::testing::ValuesIn(Kinds), ::testing::Range<uint64_t>(1, 13)),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param).name) + "Seed" +
                                   std::to_string(std::get<1>(info.param));
                          });
+
+class AsyncSelection : public ::testing::TestWithParam<uint64_t> {};
+
+TEST_P(AsyncSelection, WaitsForNothing) {
+  const auto device = RecordingDevice(GetParam());
+  device->BindToThisThread();
+  Random random(GetParam(), RandomUse::kSampling);
+  const int64_t images = 2, count = 300;
+  const int classes = 3;
+  std::vector<Box> boxes;
+  std::vector<float> scores;
+  for (int64_t i = 0; i < images * count; ++i) {
+    boxes.push_back(RandomBox(&random, 100, 5, 40));
+    for (int c = 0; c <= classes; ++c) scores.push_back(static_cast<float>(random.Below(100)) / 100);
+  }
+  ScoredBoxes scored;
+  scored.boxes = Tensor::Empty(*device, {images, count, 4});
+  scored.boxes.CopyFromHost(boxes.data());
+  scored.scores = Tensor::From(*device, {images, count, classes + 1}, scores);
+  scored.first_class = 1;
+  DetectionSelection selection;
+  selection.top_k = 50;
+  device->ClearLog();
+  const DetectionTable table = SelectDetections(scored, selection, device->compute_stream());
+  EXPECT_EQ(NumWaits(*device), 0);
+  EXPECT_GT(device->pending(), 0);
+  std::vector<Detections> expected;
+  for (int64_t n = 0; n < images; ++n) {
+    expected.push_back(ReferenceDetections(boxes.data() + n * count, scores.data() + n * count * (classes + 1), count,
+                                           classes, selection));
+  }
+  ExpectEqual(ReadDetections(table), expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, AsyncSelection, ::testing::Range<uint64_t>(1, 13));
 
 }  // namespace
 }  // namespace trireme

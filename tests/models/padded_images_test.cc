@@ -9,6 +9,7 @@
 #include "models/faster_rcnn/faster_rcnn.h"
 #include "models/retinanet/retinanet.h"
 #include "tests/models/testing/detector_checks.h"
+#include "tests/models/testing/reference_detections.h"
 #include "tests/models/testing/tiny_detectors.h"
 
 namespace trireme {
@@ -55,18 +56,6 @@ Batch WithOtherPadding(const Batch& batch, Device& device) {
   EXPECT_GT(changed, 100);
   other.images = Tensor::From(device, batch.images.shape(), pixels);
   return other;
-}
-
-void ExpectEqual(const std::vector<Detections>& a, const std::vector<Detections>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (size_t n = 0; n < a.size(); ++n) {
-    ASSERT_EQ(a[n].size(), b[n].size());
-    for (size_t i = 0; i < a[n].size(); ++i) {
-      EXPECT_EQ(a[n][i].score, b[n][i].score);
-      EXPECT_EQ(a[n][i].box.x1, b[n][i].box.x1);
-      EXPECT_EQ(a[n][i].box.y2, b[n][i].box.y2);
-    }
-  }
 }
 
 TEST_P(PaddedImages, WhatIsInThePaddingMeansNothing) {

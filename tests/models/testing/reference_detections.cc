@@ -1,5 +1,7 @@
 #include "tests/models/testing/reference_detections.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -69,6 +71,26 @@ Detections ReferenceDetections(const Box* boxes, const float* scores, int64_t nu
     detections.resize(selection.detections_per_image);
   }
   return detections;
+}
+
+void ExpectEqual(const Detections& found, const Detections& expected) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    EXPECT_EQ(found[i].score, expected[i].score) << i;
+    EXPECT_EQ(found[i].label, expected[i].label) << i;
+    EXPECT_EQ(found[i].box.x1, expected[i].box.x1) << i;
+    EXPECT_EQ(found[i].box.y1, expected[i].box.y1) << i;
+    EXPECT_EQ(found[i].box.x2, expected[i].box.x2) << i;
+    EXPECT_EQ(found[i].box.y2, expected[i].box.y2) << i;
+  }
+}
+
+void ExpectEqual(const std::vector<Detections>& found, const std::vector<Detections>& expected) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t n = 0; n < found.size(); ++n) {
+    SCOPED_TRACE(n);
+    ExpectEqual(found[n], expected[n]);
+  }
 }
 
 }  // namespace trireme

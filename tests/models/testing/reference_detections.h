@@ -23,6 +23,10 @@ std::vector<int> ReferenceSuppression(const std::vector<Box>& boxes, const std::
 Detections ReferenceDetections(const Box* boxes, const float* scores, int64_t num_boxes, int num_classes,
                                const DetectionSelection& selection);
 
+// Bit for bit, in their order; image by image.
+void ExpectEqual(const Detections& found, const Detections& expected);
+void ExpectEqual(const std::vector<Detections>& found, const std::vector<Detections>& expected);
+
 }  // namespace trireme
 
 #endif  // TRIREME_TESTS_MODELS_TESTING_REFERENCE_DETECTIONS_H_
