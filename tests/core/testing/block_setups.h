@@ -4,6 +4,8 @@
 #ifndef TRIREME_TESTS_CORE_TESTING_BLOCK_SETUPS_H_
 #define TRIREME_TESTS_CORE_TESTING_BLOCK_SETUPS_H_
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +45,12 @@ class BlockDevice {
  private:
   const std::unique_ptr<Device> device_;
   const ScopedHostBlocks blocks_;
+};
+
+// A suite that holds for each: TEST_P, and INSTANTIATE_TEST_SUITE_P with ValuesIn(BlockSetups()).
+class BlockTest : public ::testing::TestWithParam<BlockSetup> {
+ protected:
+  const BlockDevice device_{GetParam()};
 };
 
 inline std::ostream& operator<<(std::ostream& out, const BlockSetup& setup) {

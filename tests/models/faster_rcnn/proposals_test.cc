@@ -99,10 +99,7 @@ std::vector<Box> NaiveProposals(const std::vector<Map>& maps, int64_t image, con
   return proposals;
 }
 
-class ProposalsTest : public ::testing::TestWithParam<testing::BlockSetup> {
- protected:
-  const testing::BlockDevice device_{GetParam()};
-};
+class ProposalsTest : public testing::BlockTest {};
 
 TEST_P(ProposalsTest, AreTheNaiveOnes) {
   Random random(6, RandomUse::kSampling);

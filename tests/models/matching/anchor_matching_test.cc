@@ -70,10 +70,7 @@ std::vector<int> NaiveMatches(const Case& c, int64_t image) {
   return matches;
 }
 
-class AnchorMatchingTest : public ::testing::TestWithParam<testing::BlockSetup> {
- protected:
-  const testing::BlockDevice device_{GetParam()};
-};
+class AnchorMatchingTest : public testing::BlockTest {};
 
 TEST_P(AnchorMatchingTest, EqualsTheNaiveMatching) {
   Random random(3, RandomUse::kSampling);

@@ -78,10 +78,7 @@ std::vector<int32_t> NaiveMatches(const Case& c, int64_t image, const MatchThres
   return matches;
 }
 
-class ThresholdMatchingTest : public ::testing::TestWithParam<testing::BlockSetup> {
- protected:
-  const testing::BlockDevice device_{GetParam()};
-};
+class ThresholdMatchingTest : public testing::BlockTest {};
 
 TEST_P(ThresholdMatchingTest, EqualsTheNaiveMatching) {
   Random random(5, RandomUse::kSampling);

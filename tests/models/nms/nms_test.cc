@@ -145,10 +145,7 @@ void ExpectTheReference(Device& device, const Heads& heads, const DetectionSelec
   ExpectEqual(found, expected);
 }
 
-class SelectDetectionsTest : public ::testing::TestWithParam<testing::BlockSetup> {
- protected:
-  const testing::BlockDevice device_{GetParam()};
-};
+class SelectDetectionsTest : public testing::BlockTest {};
 
 TEST_P(SelectDetectionsTest, EqualsTheReference) {
   Random random(7, RandomUse::kSampling);

@@ -21,10 +21,7 @@ void ExpectCoordinate(const Device& device, float actual, float expected) {
   }
 }
 
-class BestOfMapsTest : public ::testing::TestWithParam<testing::BlockSetup> {
- protected:
-  const testing::BlockDevice device_{GetParam()};
-};
+class BestOfMapsTest : public testing::BlockTest {};
 
 void CheckBestPairs(Device& device, const std::vector<std::pair<float, float>>& sizes, bool padded) {
   Random random(3, RandomUse::kSampling);

@@ -42,10 +42,7 @@ std::set<int> NaiveSample(const int32_t* match, int64_t count, int64_t key, cons
   return chosen;
 }
 
-class BalancedSampleTest : public ::testing::TestWithParam<testing::BlockSetup> {
- protected:
-  const testing::BlockDevice device_{GetParam()};
-};
+class BalancedSampleTest : public testing::BlockTest {};
 
 TEST_P(BalancedSampleTest, EqualsTheNaiveSample) {
   Random random(7, RandomUse::kSampling);

@@ -13,14 +13,13 @@
 namespace trireme {
 namespace {
 
-class HardNegativeMiningTest : public ::testing::TestWithParam<testing::BlockSetup> {
+class HardNegativeMiningTest : public testing::BlockTest {
  protected:
   MinedAnchors Mine(int64_t images, const std::vector<int32_t>& label, const std::vector<float>& loss, float ratio) {
     const Shape shape{images, static_cast<int64_t>(label.size()) / images};
     return MineHardNegatives(Tensor::From(*device_, shape, label), Tensor::From(*device_, shape, loss), ratio,
                              device_->compute_stream());
   }
-  const testing::BlockDevice device_{GetParam()};
 };
 
 TEST_P(HardNegativeMiningTest, EqualsASort) {

@@ -107,10 +107,7 @@ Expected Naive(const Scene& scene, int64_t image, const TaskAlignmentOptions& op
   return expected;
 }
 
-class TaskAlignmentTest : public ::testing::TestWithParam<testing::BlockSetup> {
- protected:
-  const testing::BlockDevice device_{GetParam()};
-};
+class TaskAlignmentTest : public testing::BlockTest {};
 INSTANTIATE_TEST_SUITE_P(Setups, TaskAlignmentTest, ::testing::ValuesIn(testing::BlockSetups()));
 
 TEST_P(TaskAlignmentTest, EqualsThePaper) {
