@@ -1,8 +1,6 @@
 // Steps that work their batch off in parts.
 #include <gtest/gtest.h>
 
-#include "core/train/checkpoint_folder.h"
-#include "tests/core/testing/temporary_folder.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"
 #include "tests/training/small_training.h"
 
@@ -12,8 +10,8 @@ namespace {
 using testing::RelativeDifference;
 using testing::SmallOutcome;
 using testing::SmallPlan;
-using testing::TemporaryFolder;
 using testing::TrainSmall;
+using testing::TrainSmallInterrupted;
 
 SmallPlan Plan(int workers, int parts, const std::string& strategy = "") {
   SmallPlan plan;
@@ -95,16 +93,7 @@ TEST(AccumulationTest, RecordedEqualsEagerBitForBit) {
 }
 
 TEST(AccumulationTest, ResumedEqualsNeverInterrupted) {
-  const TemporaryFolder run;
-  SmallPlan plan = Plan(2, 3);
-  const SmallOutcome whole = TrainSmall(plan);
-  plan.steps = 7;
-  plan.run_folder = run.path();
-  ASSERT_TRUE(TrainSmall(plan).status.ok());
-  plan.resume = *FindCheckpoint(run.path());
-  plan.first_step = 7;
-  plan.steps = 20;
-  const SmallOutcome resumed = TrainSmall(plan);
+  const SmallOutcome whole = TrainSmall(Plan(2, 3)), resumed = TrainSmallInterrupted(Plan(2, 3), 7);
   ASSERT_TRUE(resumed.status.ok()) << resumed.status;
   EXPECT_TRUE(resumed.parameters == whole.parameters);
   EXPECT_TRUE(resumed.state == whole.state);

@@ -1,8 +1,6 @@
 // Training with gradients in 16 bits on the wire: it learns as well, and goes on as if it had never stopped.
 #include <gtest/gtest.h>
 
-#include "core/train/checkpoint_folder.h"
-#include "tests/core/testing/temporary_folder.h"
 #include "tests/training/small_training.h"
 
 namespace trireme {
@@ -11,8 +9,8 @@ namespace {
 using testing::RelativeDifference;
 using testing::SmallOutcome;
 using testing::SmallPlan;
-using testing::TemporaryFolder;
 using testing::TrainSmall;
+using testing::TrainSmallInterrupted;
 
 SmallPlan Plan(const std::string& compression) {
   SmallPlan plan;
@@ -48,16 +46,7 @@ TEST(CompressedTrainingTest, LearnsAsWellAsInFloat32) {
 
 TEST(CompressedTrainingTest, ResumedEqualsNeverInterrupted) {
   for (const char* type : {"BF16", "FP16"}) {
-    const TemporaryFolder run;
-    SmallPlan plan = Plan(type);
-    const SmallOutcome whole = TrainSmall(plan);
-    plan.steps = 9;
-    plan.run_folder = run.path();
-    ASSERT_TRUE(TrainSmall(plan).status.ok());
-    plan.resume = *FindCheckpoint(run.path());
-    plan.first_step = 9;
-    plan.steps = 20;
-    const SmallOutcome resumed = TrainSmall(plan);
+    const SmallOutcome whole = TrainSmall(Plan(type)), resumed = TrainSmallInterrupted(Plan(type), 9);
     ASSERT_TRUE(resumed.status.ok()) << resumed.status;
     EXPECT_TRUE(resumed.parameters == whole.parameters) << type;
     EXPECT_TRUE(resumed.state == whole.state) << type << ": each rank goes on with its own residual";

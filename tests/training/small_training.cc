@@ -9,11 +9,13 @@
 #include "core/ops/pointwise.h"
 #include "core/ops/pooling.h"
 #include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "core/train/optimizers/sgd.pb.h"
 #include "core/train/weights.h"
 #include "data/loader/loader.h"
 #include "data/shapes/shapes.h"
 #include "tests/core/testing/async_device.h"
+#include "tests/core/testing/temporary_folder.h"
 #include "tests/parallel/strategies/synchronous_strategies.h"
 #include "tests/parallel/testing/jobs.h"
 
@@ -222,6 +224,20 @@ SmallOutcome TrainSmall(const SmallPlan& plan) {
       plan.asynchronous == 0 ? RunJob(plan.workers, worker) : RunAsyncJob(plan.workers, plan.asynchronous, worker);
   outcome.steps = std::move(notes.steps);
   return outcome;
+}
+
+SmallOutcome TrainSmallInterrupted(const SmallPlan& plan, int64_t steps) {
+  const TemporaryFolder run;
+  SmallPlan first = plan;
+  first.steps = steps;
+  first.run_folder = run.path();
+  const SmallOutcome begun = TrainSmall(first);
+  if (!begun.status.ok()) return begun;
+  SmallPlan second = plan;
+  second.run_folder = run.path();
+  second.first_step = steps;
+  second.resume = *FindCheckpoint(run.path());
+  return TrainSmall(second);
 }
 
 double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {

@@ -46,6 +46,9 @@ struct SmallOutcome {
 
 SmallOutcome TrainSmall(const SmallPlan& plan);
 
+// Ends behind the first `steps` steps, and goes on from the checkpoint: what came of the second part.
+SmallOutcome TrainSmallInterrupted(const SmallPlan& plan, int64_t steps);
+
 // || a - b || / || a ||.
 double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b);
 
