@@ -16,7 +16,8 @@ Status SystemError(absl::string_view doing, const std::string& path) {
   const std::string message = absl::StrCat(path, ": ", doing, ": ", strerror(error));
   if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(message);
   if (error == EACCES || error == EPERM || error == EROFS) return absl::PermissionDeniedError(message);
-  if (error == ENAMETOOLONG || error == ELOOP) return absl::InvalidArgumentError(message);
+  if (error == ENAMETOOLONG || error == ELOOP || error == EEXIST || error == EISDIR)
+    return absl::InvalidArgumentError(message);
   return absl::UnavailableError(message);
 }
 
@@ -44,9 +45,15 @@ bool PathExists(const std::string& path) {
 }
 
 StatusOr<std::string> ReadFile(const std::string& path) {
+  struct stat info;
+  // To open a pipe that nobody writes to would wait for ever, and a device may have no end. Those that a shell or the
+  // system hands over on purpose lie in /dev.
+  if (stat(path.c_str(), &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode)) &&
+      path.rfind("/dev/", 0) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is a pipe or a device, not a file"));
+  }
   const File file(path, O_RDONLY);
   if (!file.ok()) return SystemError("cannot be opened", path);
-  struct stat info;
   if (fstat(file.get(), &info) != 0) return SystemError("cannot be read", path);
   if (S_ISDIR(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, " is a folder, not a file"));
   std::string bytes;
@@ -97,8 +104,9 @@ Status SyncFolder(const std::string& path) {
 Status MakeFolder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) return absl::UnavailableError(absl::StrCat(path, ": cannot be created: ", error.message()));
-  return absl::OkStatus();
+  if (!error) return absl::OkStatus();
+  errno = error.value();
+  return SystemError("cannot be created", path);
 }
 
 }  // namespace trireme

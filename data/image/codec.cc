@@ -1,6 +1,7 @@
 #include "data/image/codec.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "absl/strings/ascii.h"
@@ -15,6 +16,8 @@ namespace {
 // At most `limit` bytes from the start of the file; fewer where it is shorter or cannot be read, so that reading all of
 // it tells why.
 std::string ReadStart(const std::string& path, size_t limit) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return "";
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   std::string bytes(limit, '\0');
   bytes.resize(file == nullptr ? 0 : std::fread(bytes.data(), 1, limit, file.get()));

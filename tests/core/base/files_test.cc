@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "tests/core/testing/temporary_folder.h"
 
@@ -42,6 +43,27 @@ TEST(FilesTest, FaultsNameThePathAndTheReason) {
   EXPECT_EQ(WriteFileDurably(folder / "no/such/folder", "x").code(), absl::StatusCode::kNotFound);
   EXPECT_FALSE(MakeFolder(folder.Write("file", "") + "/below").ok());
   EXPECT_FALSE(SyncFolder(folder / "missing").ok());
+}
+
+// To open one waits for a writer, and to read the other does not end.
+TEST(FilesTest, PipesAndDevicesAreNoFilesButWhereTheSystemHandsThemOver) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  std::filesystem::create_symlink("/dev/zero", folder / "zero");
+  for (const char* name : {"pipe", "zero"}) {
+    const Status status = ReadFile(folder / name).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(folder / name));
+  }
+  EXPECT_EQ(*ReadFile("/dev/null"), "");
+}
+
+TEST(FilesTest, AFolderThatCannotBeMadeIsTheUsersFaultWhereSomethingElseIsThere) {
+  const TemporaryFolder folder;
+  const std::string file = folder.Write("file", "");
+  for (const std::string& path : {file, file + "/below", folder / std::string(300, 'x')}) {
+    EXPECT_EQ(ExitCode(MakeFolder(path)), 2) << MakeFolder(path);
+  }
 }
 
 TEST(FilesTest, WhatCannotBeToldMayExist) {
