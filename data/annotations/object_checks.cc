@@ -20,7 +20,10 @@ bool ClipToImage(double x1, double y1, double x2, double y2, const ImageSize& si
     faults->Add("box partly outside of its image", place.where, absl::StrCat(place.what, " is clipped to ", pixels));
   }
   *box = {static_cast<float>(left), static_cast<float>(top), static_cast<float>(right), static_cast<float>(bottom)};
-  return true;
+  // Corners may differ by less than a float tells apart.
+  if (box->x2 > box->x1 && box->y2 > box->y1) return true;
+  faults->Add("box without area", place.where, absl::StrCat(place.what, " is dropped"));
+  return false;
 }
 
 void AddObject(const Object& object, const ObjectPlace& place, FaultLog* faults, std::vector<Object>* objects) {

@@ -43,7 +43,9 @@ int Extent(const pugi::xml_node& node) {
 VocObject ReadObject(const pugi::xml_node& node) {
   VocObject object;
   object.name = Text(node.child("name"));
-  object.difficult = Text(node.child("difficult")) == "1";
+  const std::string difficult = Text(node.child("difficult"));
+  object.difficult = difficult == "1";
+  if (!difficult.empty() && difficult != "0" && difficult != "1") object.odd_difficult = difficult;
   const pugi::xml_node box = node.child("bndbox");
   if (!box) {
     object.fault = "it has no <bndbox>";
@@ -85,6 +87,10 @@ bool ParseVocAnnotation(const std::string& text, VocAnnotation* annotation, Malf
     const pugi::xml_node first = document.document_element();
     *malformed = {lines.At(first.offset_debug()),
                   absl::StrCat("the root element is <", first.name(), ">, not <annotation>")};
+    return false;
+  }
+  if (const pugi::xml_node second = root.next_sibling("annotation")) {
+    *malformed = {lines.At(second.offset_debug()), "it has a second <annotation>"};
     return false;
   }
   *annotation = {};

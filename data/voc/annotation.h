@@ -12,6 +12,8 @@ namespace trireme {
 struct VocObject {
   std::string name;
   bool difficult = false;
+  // What the file says of it where that is neither 0 nor 1.
+  std::string odd_difficult;
   // 1-based, both ends inclusive, as in the file.
   double xmin = 0, ymin = 0, xmax = 0, ymax = 0;
   // Why the corners above mean nothing ("no <bndbox>", "xmin is 'abc', not a number"); empty if they do.
@@ -30,7 +32,7 @@ struct MalformedXml {
   std::string what;
 };
 
-// False, with `malformed` filled, if `text` is no XML or its root is not <annotation>. Thread-safe.
+// False, with `malformed` filled, if `text` is no XML or does not hold one <annotation>. Thread-safe.
 bool ParseVocAnnotation(const std::string& text, VocAnnotation* annotation, MalformedXml* malformed);
 
 }  // namespace trireme

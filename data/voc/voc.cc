@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "core/base/files.h"
 #include "core/base/registry.h"
 #include "data/annotations/annotated_images.h"
@@ -78,9 +79,15 @@ class Opener {
     split_path_ = absl::StrCat(config_.root(), "/ImageSets/Main/", config_.split(), ".txt");
     auto text = ReadFile(split_path_);
     if (!text.ok()) return Annotate(text.status(), absl::StrCat("split \"", config_.split(), "\""));
+    if (text->find('\0') != std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(split_path_, ": holds bytes of 0, so it is no plain text, or UTF-16; write it in UTF-8"));
+    }
+    absl::string_view names = *text;
+    absl::ConsumePrefix(&names, "\xEF\xBB\xBF");  // some editors' mark of UTF-8
     std::set<std::string> unique;
     int line_number = 0;
-    for (const absl::string_view line : absl::StrSplit(*text, '\n')) {
+    for (const absl::string_view line : absl::StrSplit(names, '\n')) {
       ++line_number;
       // A class's own list has a second column; the first is the image in either kind.
       const std::vector<std::string> words = absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
@@ -186,6 +193,10 @@ class Opener {
       if (!voc.fault.empty()) {
         faults_.Add("object without a usable box", where, absl::StrCat(voc.fault, "; the object is dropped"));
         continue;
+      }
+      if (!voc.odd_difficult.empty()) {
+        faults_.Add("difficult that is neither 0 nor 1", where,
+                    absl::StrCat("'", voc.odd_difficult, "'; the object is taken for one that is not difficult"));
       }
       if (voc.difficult && !config_.keep_difficult()) continue;
       Object object;

@@ -29,6 +29,17 @@ class AddObjectTest : public ::testing::Test {
   FaultLog faults_;
 };
 
+// COCO's width may be anything above 0.
+TEST(ClipToImageTest, ABoxThinnerThanAFloatTellsApartHasNoArea) {
+  FaultLog faults;
+  Box box;
+  EXPECT_FALSE(ClipToImage(5, 6, 5 + 1e-12, 20, {40, 30}, 0, {"file:1", "a dog"}, &faults, &box));
+  EXPECT_FALSE(ClipToImage(5, 6, 15, 6 + 1e-12, {40, 30}, 0, {"file:2", "a dog"}, &faults, &box));
+  EXPECT_EQ(faults.counts()["box without area"], 2);
+  EXPECT_TRUE(ClipToImage(5, 6, 5.001, 6.001, {40, 30}, 0, {"file:3", "a dog"}, &faults, &box));
+  EXPECT_GT(box.area(), 0);
+}
+
 TEST_F(AddObjectTest, KeepsOneOfTwoThatAreEqual) {
   for (const auto& [difficult, crowd] : {std::pair{false, false}, {true, false}, {true, true}}) {
     const std::vector<Object> kept = Kept(MakeObject(difficult, crowd), MakeObject(difficult, crowd));

@@ -198,10 +198,32 @@ TEST_F(VocTest, MalformedXmlIsLeftOutWithItsLine) {
   AddXml("cut", "<annotation>\n<object>\n<name>dog</na");
   AddXml("empty", "");
   AddXml("other", "<?xml version=\"1.0\"?>\n<html></html>");
+  AddXml("two", "<annotation>\n</annotation>\n<annotation>\n</annotation>\n");
   const auto dataset = Opened();
   EXPECT_EQ(dataset->size(), 1);
-  EXPECT_THAT(Places(), ElementsAre("malformed XML @ Annotations/cut.xml:3", "malformed XML @ Annotations/empty.xml:1",
-                                    "malformed XML @ Annotations/other.xml:2"));
+  EXPECT_THAT(Places(),
+              ElementsAre("malformed XML @ Annotations/cut.xml:3", "malformed XML @ Annotations/empty.xml:1",
+                          "malformed XML @ Annotations/other.xml:2", "malformed XML @ Annotations/two.xml:3"));
+}
+
+TEST_F(VocTest, ADifficultThatIsNeither0Nor1IsCountedAndTakenFor0) {
+  std::string odd = ObjectXml("dog", "1", "2", "10", "20");
+  odd.replace(odd.find("<difficult>0"), 12, "<difficult>true");
+  AddImage("a", odd + ObjectXml("dog", "3", "2", "10", "20", /*difficult=*/true));
+  config_.set_keep_difficult(false);
+  EXPECT_EQ(Get(*Opened(), 0).objects.size(), 1u);
+  EXPECT_THAT(Places(), ElementsAre("difficult that is neither 0 nor 1 @ Annotations/a.xml:3"));
+}
+
+// As editors of Windows write it.
+TEST_F(VocTest, TheSplitMayBeginWithAByteOrderMarkAndIsNoUtf16) {
+  split_ = "\xEF\xBB\xBF";
+  AddImage("a", ObjectXml("dog", "1", "2", "10", "20"));
+  EXPECT_EQ(Opened()->size(), 1);
+  split_ = std::string("a\0\n\0", 4);
+  const Status status = Open().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("UTF-16"));
 }
 
 TEST_F(VocTest, IdsAreLinesOfTheSplit) {
