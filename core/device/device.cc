@@ -1,5 +1,7 @@
 #include "core/device/device.h"
 
+#include <new>
+#include <stdexcept>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -23,11 +25,25 @@ const char* MemoryKindName(MemoryKind kind) {
   return "?";
 }
 
+namespace {
+
+Status NoHostMemory() {
+  return absl::ResourceExhaustedError(
+      "this machine is out of main memory; lower the batch size, the image size or loader.prefetch, or make the model "
+      "smaller");
+}
+
+}  // namespace
+
 Status CatchDeviceError(const std::function<Status()>& work) {
   try {
     return work();
   } catch (const DeviceError& error) {
     return error.status();
+  } catch (const std::bad_alloc&) {
+    return NoHostMemory();
+  } catch (const std::length_error&) {  // of a container that was asked for more than can be addressed
+    return NoHostMemory();
   }
 }
 

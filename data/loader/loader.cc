@@ -1,14 +1,29 @@
 #include "data/loader/loader.h"
 
 #include <glog/logging.h>
+#include <sys/sysinfo.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
+#include "absl/strings/str_format.h"
 #include "core/base/random.h"
 #include "data/loader/start_threads.h"
 
 namespace trireme {
+namespace {
+
+// Main memory and swap space. Linux promises more, and ends a process without a word that writes to all of it.
+double MachineMemory() {
+  struct sysinfo info = {};
+  if (sysinfo(&info) != 0) return HUGE_VAL;
+  return (static_cast<double>(info.totalram) + static_cast<double>(info.totalswap)) * info.mem_unit;
+}
+
+std::string Mebibytes(double bytes) { return absl::StrFormat("%.0f MiB", bytes / (1 << 20)); }
+
+}  // namespace
 
 Status Loader::Check(const Dataset& dataset, const LoaderOptions& options) {
   const auto refuse = [](const auto&... what) { return absl::InvalidArgumentError(absl::StrCat(what...)); };
@@ -30,6 +45,13 @@ Status Loader::Check(const Dataset& dataset, const LoaderOptions& options) {
   if (options.threads < 1) return refuse("loader.threads is ", options.threads, "; at least 1 is needed");
   if (options.prefetch < 1) return refuse("loader.prefetch is ", options.prefetch, "; at least 1 is needed");
   if (options.max_objects < 0) return refuse("max_objects is ", options.max_objects);
+  const int64_t share = ShareOfBatch(options.global_batch_size, options.rank, options.world_size).count;
+  const double bytes = 3.0 * image.height * image.width * static_cast<double>(share) * options.prefetch;
+  if (const double most = MachineMemory(); bytes > most) {
+    return refuse("a worker's ", share, " images of ", image.width, " x ", image.height, " take ", Mebibytes(bytes),
+                  " in the ", options.prefetch, " batches that are made ahead, and this machine has ", Mebibytes(most),
+                  "; lower global_batch_size, the images' size or loader.prefetch");
+  }
   if (options.first_step < 0 || options.total_steps < 0) return refuse("there are no steps before 0");
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 namespace trireme {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -158,6 +159,11 @@ TEST_F(LoaderBatchTest, CheckNamesWhatIsWrong) {
   EXPECT_THAT(refused(0, [](LoaderOptions*) {}), HasSubstr("no images"));
   EXPECT_THAT(refused(9, [](LoaderOptions* o) { o->threads = 0; }), HasSubstr("threads"));
   EXPECT_THAT(refused(9, [](LoaderOptions* o) { o->prefetch = 0; }), HasSubstr("prefetch"));
+  // Before any of it is written to: then the system would end the process.
+  EXPECT_THAT(refused(9, [](LoaderOptions* o) { o->image.height = o->image.width = 1 << 20; }),
+              AllOf(HasSubstr("1048576 x 1048576"), HasSubstr("this machine has")));
+  EXPECT_THAT(refused(9, [](LoaderOptions* o) { o->global_batch_size = o->prefetch = 1 << 30; }),
+              AllOf(HasSubstr("lower global_batch_size"), HasSubstr("loader.prefetch")));
   EXPECT_TRUE(Loader::Check(PlainDataset(1), options_).ok());
 }
 

@@ -67,6 +67,17 @@ TEST(CpuDeviceTest, AnAllocationThatFailsIsADeviceErrorWithAdvice) {
   EXPECT_THAT(Message(status), AllOf(HasSubstr("activations"), HasSubstr("lower the batch size")));
 }
 
+TEST(CatchDeviceErrorTest, MainMemoryThatIsNotThereIsAStatus) {
+  for (const size_t values : {size_t{1} << 58, ~size_t{0}}) {
+    const Status status = CatchDeviceError([&] {
+      std::vector<float> all(values);
+      return all.empty() ? absl::InternalError("empty") : absl::OkStatus();
+    });
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(Message(status), HasSubstr("main memory"));
+  }
+}
+
 TEST(CpuDeviceTest, CopiesAndFills) {
   const auto device = Cpu();
   auto* bytes = static_cast<unsigned char*>(device->Allocate(10, MemoryKind::kActivations));
