@@ -1,7 +1,5 @@
 #include "core/train/checkpoint.h"
 
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <vector>
 
@@ -13,16 +11,6 @@ namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Null if all are finite.
-const NamedArray* FindNotFinite(const SafetensorsContent& model) {
-  for (const NamedArray& array : model.arrays) {
-    if (!std::all_of(array.values.begin(), array.values.end(), [](float value) { return std::isfinite(value); })) {
-      return &array;
-    }
-  }
-  return nullptr;
-}
 
 // A network may have diverged behind losses that are finite: a relu can make 0 of what is no number.
 Status CheckFinite(const SafetensorsContent& model, int64_t step) {

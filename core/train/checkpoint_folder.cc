@@ -34,6 +34,18 @@ bool IsCheckpointName(absl::string_view name) {
                      [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
 }
 
+Status WriteParts(const fs::path& folder, const CheckpointInfo& info, const CheckpointContent& content) {
+  TRIREME_RETURN_IF_ERROR(MakeFolder(folder.string()));
+  TRIREME_RETURN_IF_ERROR(WriteSafetensors((folder / kModelFile).string(), content.model));
+  TRIREME_RETURN_IF_ERROR(WriteSafetensors((folder / kStateFile).string(), content.state));
+  if (content.trained.has_value()) {
+    TRIREME_RETURN_IF_ERROR(WriteSafetensors((folder / kTrainedFile).string(), *content.trained));
+  }
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably((folder / kConfigFile).string(), info.config_text));
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably((folder / kInfoFile).string(), ToJson(info)));
+  return SyncFolder(folder.string());
+}
+
 // Whoever is killed meanwhile leaves no half of one under its name.
 void RemoveCheckpoint(const std::string& path) {
   const std::string removed = absl::StrCat(path, ".tmp", getpid(), ".old");
@@ -97,18 +109,14 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   const std::string target = CheckpointPath(run_folder, info.step);
   const fs::path temporary = absl::StrCat(target, ".tmp", getpid());
   RemoveUnfinishedCheckpoints(run_folder);
-  TRIREME_RETURN_IF_ERROR(MakeFolder(temporary.string()));
-  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kModelFile).string(), content.model));
-  TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kStateFile).string(), content.state));
-  if (content.trained.has_value()) {
-    TRIREME_RETURN_IF_ERROR(WriteSafetensors((temporary / kTrainedFile).string(), *content.trained));
+  std::error_code error;
+  if (const Status written = WriteParts(temporary, info, content); !written.ok()) {
+    // On a full disk its room is what the report has left.
+    fs::remove_all(temporary, error);
+    return written;
   }
-  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kConfigFile).string(), info.config_text));
-  TRIREME_RETURN_IF_ERROR(WriteFileDurably((temporary / kInfoFile).string(), ToJson(info)));
-  TRIREME_RETURN_IF_ERROR(SyncFolder(temporary.string()));
   // A run that was resumed may reach a step a second time.
   RemoveCheckpoint(target);
-  std::error_code error;
   fs::rename(temporary, target, error);
   if (error) return absl::UnavailableError(absl::StrCat(target, ": cannot be written: ", error.message()));
   TRIREME_RETURN_IF_ERROR(SyncFolder(folder));

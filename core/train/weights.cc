@@ -1,5 +1,7 @@
 #include "core/train/weights.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -32,6 +34,15 @@ bool IsOwnFormat(const SafetensorsContent& content) {
   return layout != content.metadata.end() && layout->second == kOurFilters;
 }
 
+const NamedArray* FindNotFinite(const SafetensorsContent& content) {
+  for (const NamedArray& array : content.arrays) {
+    if (!std::all_of(array.values.begin(), array.values.end(), [](float value) { return std::isfinite(value); })) {
+      return &array;
+    }
+  }
+  return nullptr;
+}
+
 Status SetWeights(const SafetensorsContent& content, const std::string& source, ParameterArena* arena) {
   if (!IsOwnFormat(content)) {
     return absl::InvalidArgumentError(absl::StrCat(source, " is not a file of Trireme's (its metadata have no ",
@@ -47,6 +58,10 @@ Status SetWeights(const SafetensorsContent& content, const std::string& source, 
     copies.emplace_back(buffer->value, lookup.Take(buffer->name, buffer->shape));
   }
   TRIREME_RETURN_IF_ERROR(lookup.Finish());
+  if (const NamedArray* const array = FindNotFinite(content)) {
+    return absl::DataLossError(
+        absl::StrCat(source, ": ", array->name, " holds values that are not finite; nothing was loaded"));
+  }
   for (const auto& [tensor, array] : copies) tensor.CopyFromHost(array->values.data());
   arena->RefreshRounded();
   return absl::OkStatus();

@@ -16,8 +16,12 @@ SafetensorsContent WeightsOf(const ParameterArena& arena);
 // Whether a file is one that WeightsOf made, so that its filters are laid out as ours.
 bool IsOwnFormat(const SafetensorsContent& content);
 
+// The first array with values that are not finite; null if there is none.
+const NamedArray* FindNotFinite(const SafetensorsContent& content);
+
 // Parameters and buffers from arrays, which `source` names in messages. All names and shapes that are missing, unknown
-// or different are listed in one InvalidArgument, and nothing is set then; files of other programs are refused.
+// or different are listed in one InvalidArgument, and nothing is set then; files of other programs are refused, and
+// values that are not finite (DataLoss).
 Status SetWeights(const SafetensorsContent& content, const std::string& source, ParameterArena* arena);
 
 // The same from a safetensors file.

@@ -44,7 +44,7 @@ Status BuildRank(const Job& job, Device& device, Communicator& communicator, Ran
   if (!job.resume_from.empty()) {
     TRIREME_RETURN_IF_ERROR(LoadWeights(ModelFile(job.resume_from), parts->arena.get()));
   } else if (config.has_initial_weights()) {
-    TRIREME_RETURN_IF_ERROR(LoadWeights(config.initial_weights(), parts->arena.get()));
+    TRIREME_RETURN_IF_ERROR(Annotate(LoadWeights(config.initial_weights(), parts->arena.get()), "initial_weights"));
   }
   if (config.has_weight_average() && parts->among_workers != nullptr) {
     const WeightAverageOptions options = {config.weight_average().decay(), config.weight_average().warmup_steps()};

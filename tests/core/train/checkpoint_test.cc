@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
@@ -260,6 +264,30 @@ TEST(CheckpointTest, AWriteThatFailsIsEveryRanksStatus) {
   }
 }
 
+// In a process of its own, whose files may not grow beyond some size. Exit code 0 if all went as it should.
+int SaveOnAFullDisk(const std::string& run) {
+  signal(SIGXFSZ, SIG_IGN);
+  Worker worker(1);
+  if (!Save(run, 2, Info(1), worker).ok()) return 1;
+  rlimit limit = {};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  limit.rlim_cur = 100;
+  setrlimit(RLIMIT_FSIZE, &limit);
+  const Status full = Save(run, 2, Info(2), worker);
+  return !full.ok() && std::string(full.message()).find("model.safetensors") != std::string::npos ? 0 : 2;
+}
+
+TEST(CheckpointTest, OneThatDoesNotFitOnTheDiskLeavesItsRoomToOthers) {
+  const TemporaryFolder run;
+  const pid_t child = fork();
+  if (child == 0) _exit(SaveOnAFullDisk(run.path()));
+  int state = 0;
+  ASSERT_EQ(waitpid(child, &state, 0), child);
+  EXPECT_TRUE(WIFEXITED(state));
+  EXPECT_EQ(WEXITSTATUS(state), 0);
+  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000001"));
+}
+
 TEST(CheckpointTest, EveryRankHasItsOwnBuffersInAnyWorld) {
   const TemporaryFolder run;
   for (const Status& status : RunFakeJob(3, [&](Communicator& communicator) {
@@ -328,6 +356,21 @@ TEST(LoadWeightsTest, FilesOfOtherProgramsAreRefused) {
     } else {
       EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(run / "file"), HasSubstr("//tools:convert")));
     }
+  }
+}
+
+TEST(LoadWeightsTest, ValuesThatAreNotFiniteAreRefusedAndNothingIsLoaded) {
+  for (const float odd : {NAN, INFINITY}) {
+    Worker worker(1);
+    SafetensorsContent content = WeightsOf(*worker.arena);
+    for (NamedArray& array : content.arrays) array.values.assign(array.values.size(), 7);
+    content.arrays.back().values.back() = odd;
+    const std::vector<float> before = worker.Values();
+    const Status status = SetWeights(content, "a.safetensors", worker.arena.get());
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("a.safetensors"), HasSubstr(content.arrays.back().name)));
+    EXPECT_EQ(worker.Values(), before);
   }
 }
 
