@@ -36,9 +36,9 @@ std::vector<ChartSeries> SeriesOf(const std::vector<Json>& events, const std::st
                                   const Wanted& wanted, const std::string& inside = "") {
   std::vector<ChartSeries> series;
   for (const Json& event : events) {
-    if (event.value("event", "") != kind) continue;
-    const double step = event.value("step", 0.0);
-    const Json fields = inside.empty() ? event : event.value(inside, Json::object());
+    if (TextOf(event, "event") != kind) continue;
+    const double step = FieldOf(event, "step", 0.0);
+    const Json fields = inside.empty() ? event : FieldOf(event, inside, Json::object());
     for (const auto& [key, value] : fields.items()) {
       if (!value.is_number() || !wanted(key)) continue;
       auto found = std::find_if(series.begin(), series.end(), [&k = key](const ChartSeries& s) { return s.name == k; });
@@ -133,8 +133,8 @@ std::string Faults(const FaultLog& faults) {
 std::string SkippedSteps(const std::vector<Json>& events) {
   std::string rows;
   for (const Json& event : events) {
-    if (event.value("event", "") != "skip") continue;
-    absl::StrAppend(&rows, "<tr><td>", EscapeHtml(event.value("why", "")), "</td></tr>");
+    if (TextOf(event, "event") != "skip") continue;
+    absl::StrAppend(&rows, "<tr><td>", EscapeHtml(TextOf(event, "why")), "</td></tr>");
   }
   return rows.empty() ? "" : absl::StrCat("<h2>Steps that were left out</h2><table>", rows, "</table>");
 }
@@ -153,8 +153,8 @@ std::string Memory(const Json& end) {
   for (const auto& [kind, unused] : end["peak_bytes"][0].items()) {
     absl::StrAppend(&html, "<tr><td>", EscapeHtml(kind), "</td>");
     for (const Json& of_rank : end["peak_bytes"]) {
-      absl::StrAppend(&html, "<td class=\"number\">", absl::StrFormat("%.1f MiB", of_rank.value(kind, 0.0) / (1 << 20)),
-                      "</td>");
+      absl::StrAppend(&html, "<td class=\"number\">",
+                      absl::StrFormat("%.1f MiB", FieldOf(of_rank, kind, 0.0) / (1 << 20)), "</td>");
     }
     html += "</tr>";
   }
@@ -166,21 +166,22 @@ std::string Summary(const std::vector<Json>& events, const Json& start, const Js
   Json last_eval;
   double images = 0, seconds = 0;
   for (const Json& event : events) {
-    if (event.value("event", "") == "eval") last_eval = event;
-    if (event.value("event", "") == "step" && event.value("images_per_second", 0.0) > 0) {
-      images += start.value("global_batch_size", 0.0);
-      seconds += start.value("global_batch_size", 0.0) / event["images_per_second"].get<double>();
+    if (TextOf(event, "event") == "eval") last_eval = event;
+    if (TextOf(event, "event") == "step" && FieldOf(event, "images_per_second", 0.0) > 0) {
+      images += FieldOf(start, "global_batch_size", 0.0);
+      seconds += FieldOf(start, "global_batch_size", 0.0) / event["images_per_second"].get<double>();
     }
   }
   for (const auto& [key, value] : last_eval.items()) {
-    if (absl::StartsWith(key, "mAP")) html += Card(absl::StrFormat("%.3f", value.get<double>()), key);
+    if (absl::StartsWith(key, "mAP") && value.is_number())
+      html += Card(absl::StrFormat("%.3f", value.get<double>()), key);
   }
-  html += Card(std::to_string(end.value("step", int64_t{0})),
-               absl::StrCat("of ", start.value("total_steps", int64_t{0}), " steps"));
-  html += Card(FormatDuration(end.value("seconds", 0.0)), "in all");
+  html += Card(std::to_string(FieldOf(end, "step", int64_t{0})),
+               absl::StrCat("of ", FieldOf(start, "total_steps", int64_t{0}), " steps"));
+  html += Card(FormatDuration(FieldOf(end, "seconds", 0.0)), "in all");
   if (seconds > 0) html += Card(absl::StrFormat("%.1f", images / seconds), "images/s");
-  html += Card(std::to_string(start.value("workers", 1)), absl::StrCat("workers, ", start.value("device", "")));
-  html += Card(absl::StrFormat("%.2f M", start.value("parameters", 0.0) / 1e6), "parameters");
+  html += Card(std::to_string(FieldOf(start, "workers", 1)), absl::StrCat("workers, ", TextOf(start, "device")));
+  html += Card(absl::StrFormat("%.2f M", FieldOf(start, "parameters", 0.0) / 1e6), "parameters");
   return html + "</div>";
 }
 
@@ -192,19 +193,19 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
   const std::vector<Json>& events = metrics.events;
   Json start = Json::object(), end = Json::object();
   for (const Json& event : events) {
-    if (event.value("event", "") == "start") start = event;
-    if (event.value("event", "") == "end") end = event;
+    if (TextOf(event, "event") == "start") start = event;
+    if (TextOf(event, "event") == "end") end = event;
   }
   TRIREME_ASSIGN_OR_RETURN(const std::string pictures, Pictures(run_folder));
   TRIREME_ASSIGN_OR_RETURN(const std::string config, ReadFile(run_folder + "/config.pbtxt"));
-  const std::string status = end.value("status", "");
+  const std::string status = TextOf(end, "status");
   const std::string html =
       absl::StrCat(HtmlHead(title, ""), "<h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
-                   EscapeHtml(absl::StrCat(start.value("model", ""), " with ", start.value("strategy", ""), ", seed ",
-                                           start.value("seed", uint64_t{0}), ", started ", start.value("time", ""))),
-                   "</div>", Soft(start.value("lr_scaling", "")),
+                   EscapeHtml(absl::StrCat(TextOf(start, "model"), " with ", TextOf(start, "strategy"), ", seed ",
+                                           FieldOf(start, "seed", uint64_t{0}), ", started ", TextOf(start, "time"))),
+                   "</div>", Soft(TextOf(start, "lr_scaling")),
                    status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
-                   Lost(metrics.broken, end.value("lost_lines", int64_t{0})), Summary(events, start, end),
+                   Lost(metrics.broken, FieldOf(end, "lost_lines", int64_t{0})), Summary(events, start, end),
                    "<h2>Curves</h2>", Charts(events), pictures, SkippedSteps(events), Faults(faults), Memory(end),
                    "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
   return WriteFileAtomically(path, html);

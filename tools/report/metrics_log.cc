@@ -8,6 +8,15 @@
 #include "core/base/json_text.h"
 
 namespace trireme {
+namespace {
+
+// Other fields may be anything; these tell what it is of.
+bool IsEvent(const nlohmann::ordered_json& json) {
+  return json.is_object() && json.contains("event") && json["event"].is_string() &&
+         (!json.contains("step") || json["step"].is_number_integer());
+}
+
+}  // namespace
 
 StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, int64_t keep_steps, int64_t* broken) {
   std::string kept;
@@ -16,8 +25,8 @@ StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, 
     TRIREME_ASSIGN_OR_RETURN(const Metrics before, ReadMetrics(path));
     *broken = before.broken;
     for (const auto& event : before.events) {
-      const std::string kind = event.value("event", "");
-      const int64_t step = event.value("step", int64_t{0});
+      const std::string kind = TextOf(event, "event");
+      const int64_t step = FieldOf(event, "step", int64_t{0});
       // The evaluation of the checkpoint itself is made again.
       const bool keep = kind != "end" && (kind == "eval" ? step < keep_steps : step <= keep_steps);
       if (keep) kept += JsonText(event) + "\n";
@@ -53,7 +62,7 @@ StatusOr<Metrics> ReadMetrics(const std::string& path) {
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].empty()) continue;
     auto event = nlohmann::ordered_json::parse(lines[i], nullptr, /*allow_exceptions=*/false);
-    if (event.is_object()) {
+    if (IsEvent(event)) {
       metrics.events.push_back(std::move(event));
     } else if (i + 1 < lines.size()) {
       ++metrics.broken;

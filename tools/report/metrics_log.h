@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "core/base/status.h"
@@ -36,8 +37,21 @@ class MetricsLog {
 
 struct Metrics {
   std::vector<nlohmann::ordered_json> events;
-  int64_t broken = 0;  // lines that are no JSON: what a full disk left of one
+  int64_t broken = 0;  // lines that are no event of ours: what a full disk left of one
 };
+
+// A field of an event; `otherwise` where it is not there or of another kind: what is not finite is null in JSON.
+template <class T>
+T FieldOf(const nlohmann::ordered_json& event, const std::string& name, const T& otherwise) {
+  const auto field = event.find(name);
+  if (field == event.end()) return otherwise;
+  const bool fits =
+      std::is_arithmetic_v<T> ? field->is_number() : field->type() == nlohmann::ordered_json(otherwise).type();
+  return fits ? field->template get<T>() : otherwise;
+}
+inline std::string TextOf(const nlohmann::ordered_json& event, const std::string& name) {
+  return FieldOf(event, name, std::string());
+}
 
 // All of a file, but for a last line that was cut off.
 StatusOr<Metrics> ReadMetrics(const std::string& path);

@@ -46,6 +46,24 @@ TEST(HtmlReportTest, LossesAreTheOnesThatSayTheyAre) {
   EXPECT_EQ(page.find("could not be written"), std::string::npos);
 }
 
+// What is not finite is null in JSON.
+TEST(HtmlReportTest, FieldsMayBeNullOrOfAnotherKind) {
+  const testing::TemporaryFolder run;
+  run.Write("metrics.jsonl",
+            "{\"event\":\"start\",\"step\":0,\"workers\":\"x\",\"device\":5,\"global_batch_size\":null}\n"
+            "{\"event\":\"step\",\"step\":1,\"loss\":null,\"losses\":[1],\"lr\":null,\"images_per_second\":null}\n"
+            "{\"event\":\"step\",\"step\":2,\"loss\":3,\"losses\":\"x\",\"images_per_second\":\"x\"}\n"
+            "{\"event\":\"skip\",\"step\":3,\"why\":5}\n"
+            "{\"event\":\"eval\",\"step\":3,\"mAP\":null,\"mAP50\":0.25}\n"
+            "{\"event\":\"end\",\"step\":3,\"seconds\":null,\"status\":[],\"lost_lines\":\"x\"}\n");
+  run.Write("config.pbtxt", "steps: 3\n");
+  const FaultLog faults;
+  ASSERT_TRUE(WriteHtmlReport(run.path(), "a run", faults, run / "report.html").ok());
+  const std::string page = *ReadFile(run / "report.html");
+  EXPECT_NE(page.find("<b>0.250</b><span>mAP50"), std::string::npos);
+  EXPECT_TRUE(Shows(Chart(page, "Losses"), "loss: 3 at step 2")) << Chart(page, "Losses");
+}
+
 TEST(HtmlReportTest, SaysHowManyLinesAreLost) {
   const testing::TemporaryFolder run;
   run.Write("metrics.jsonl", "{\"event\":\"start\"}\n{\"ev\n{\"event\":\"end\",\"lost_lines\":3}\n");

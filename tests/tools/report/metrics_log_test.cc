@@ -84,6 +84,21 @@ TEST(MetricsLogTest, ABrokenLineInTheMiddleIsCounted) {
   EXPECT_EQ(Names(ReadMetrics(path)->events), (std::vector<std::string>{"step 1", "a -1"}));
 }
 
+// Lines that parse, but are none of ours.
+TEST(MetricsLogTest, AnEventWithAnotherKindOfNameOrStepIsBroken) {
+  const TemporaryFolder folder;
+  for (const char* line : {"{\"event\":5}", "{\"event\":null,\"step\":1}", "{\"event\":\"step\",\"step\":\"x\"}",
+                           "{\"event\":\"step\",\"step\":null}", "{\"event\":\"step\",\"step\":1.5}", "{\"step\":1}"}) {
+    const std::string path =
+        folder.Write("metrics.jsonl", absl::StrCat(line, "\n", "{\"event\":\"step\",\"step\":2}\n"));
+    int64_t broken = 0;
+    const auto log = MetricsLog::Open(path, 5, &broken);
+    ASSERT_TRUE(log.ok()) << log.status();
+    EXPECT_EQ(broken, 1) << line;
+    EXPECT_EQ(Names(ReadMetrics(path)->events), std::vector<std::string>{"step 2"}) << line;
+  }
+}
+
 // In a process of its own, whose files may not grow beyond some size for a while. Exit code 0 if all went as it should.
 int FillTheDisk(const std::string& path) {
   signal(SIGXFSZ, SIG_IGN);
