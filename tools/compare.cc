@@ -88,10 +88,12 @@ Status RunComparison() {
   const std::string name = fs::path(path).stem().string();
   options.folder = FLAGS_out.empty() ? absl::StrCat("comparisons/", name) : FLAGS_out;
   options.trace = FLAGS_trace;
+  TRIREME_RETURN_IF_ERROR(CheckOutputFile("json", FLAGS_json));
   TRIREME_RETURN_IF_ERROR(MakeFolder(options.folder));
   if (const fs::path folder = fs::path(FLAGS_trace).parent_path(); !folder.empty()) {
     TRIREME_RETURN_IF_ERROR(MakeFolder(folder.string()));
   }
+  TRIREME_RETURN_IF_ERROR(CheckOutputFile("trace", FLAGS_trace));
   StopRequested();  // so that Ctrl-C ends the run under way, too
 
   TRIREME_ASSIGN_OR_RETURN(const Comparison comparison, Compare(config, plan, options, [](const std::string& what) {

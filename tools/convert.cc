@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
@@ -94,7 +95,13 @@ StatusOr<std::unique_ptr<TrainedModel>> MakeModel() {
     model->info.class_names = CocoNames();
     model->info.category_ids = CocoIds();
   } else {
-    model->info.class_names = absl::StrSplit(FLAGS_classes, ',', absl::SkipEmpty());
+    if (!FLAGS_classes.empty()) model->info.class_names = absl::StrSplit(FLAGS_classes, ',');
+    std::set<std::string> names;
+    for (const std::string& name : model->info.class_names) {
+      if (!name.empty() && names.insert(name).second) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("--classes=", FLAGS_classes, ": ", name.empty() ? "a name is empty" : name + " is there twice"));
+    }
   }
   TRIREME_ASSIGN_OR_RETURN(model->device, MakeDevice("cpu", 1));
   model->device->BindToThisThread();

@@ -73,6 +73,11 @@ Status CheckNoneIsReplaced(const std::vector<std::string>& paths, const std::str
 }
 
 Status Detect() {
+  if (!(FLAGS_threshold >= 0 && FLAGS_threshold <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threshold=", FLAGS_threshold, ": scores, which it is compared with, lie in 0..1"));
+  }
+  if (FLAGS_out.empty()) return absl::InvalidArgumentError("nowhere to write: say --out=DIR, or leave it out");
   TRIREME_RETURN_IF_ERROR(LoadPluginsOfFlag(FLAGS_plugin));
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> paths, Match(FLAGS_images));
   TRIREME_ASSIGN_OR_RETURN(const auto model, LoadTrainedModel(FLAGS_checkpoint, FLAGS_device));

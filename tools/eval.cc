@@ -43,6 +43,8 @@ Ends with 0 when done, 1 when the world failed, 2 when the input was wrong.
 
 Status Evaluate() {
   TRIREME_RETURN_IF_ERROR(LoadPluginsOfFlag(FLAGS_plugin));
+  TRIREME_RETURN_IF_ERROR(CheckOutputFile("json", FLAGS_json));
+  TRIREME_RETURN_IF_ERROR(CheckOutputFile("results", FLAGS_results));
   TRIREME_ASSIGN_OR_RETURN(const auto model, LoadTrainedModel(FLAGS_checkpoint, FLAGS_device));
   if (!model->config.has_eval_data()) {
     return absl::InvalidArgumentError(
@@ -84,7 +86,10 @@ Status Evaluate() {
     TRIREME_RETURN_IF_ERROR(
         WriteFileAtomically(FLAGS_results, results.ToJson(data->class_names(), data->category_ids())));
   }
-  if (!FLAGS_json.empty()) return WriteFileAtomically(FLAGS_json, JsonText(json, 2) + "\n");
+  if (!FLAGS_json.empty()) TRIREME_RETURN_IF_ERROR(WriteFileAtomically(FLAGS_json, JsonText(json, 2) + "\n"));
+  if (FLAGS_json.empty() && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
+    return absl::UnavailableError("the figures could not be written to the standard output");
+  }
   return absl::OkStatus();
 }
 

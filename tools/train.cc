@@ -70,7 +70,7 @@ Status ApplyFlags(const std::optional<ProcessRank>& place, Config* config) {
   if (!FLAGS_out.empty()) config->set_out(FLAGS_out);
   if (!FLAGS_device.empty()) config->set_device(FLAGS_device);
   if (IsGiven("devices")) config->clear_devices();
-  if (IsGiven("devices") && FLAGS_devices.empty()) {
+  if (IsGiven("devices") && FLAGS_devices.find_first_not_of(',') == std::string::npos) {
     return absl::InvalidArgumentError("--devices is empty; name GPUs (--devices=0,2), or leave it out");
   }
   for (const std::string& text : std::vector<std::string>(absl::StrSplit(FLAGS_devices, ',', absl::SkipEmpty()))) {
@@ -118,6 +118,7 @@ Status TrainInThisProcess(const std::string& path, Config config, const Launch& 
   if (launcher.leads()) {
     const std::string folder = std::filesystem::path(FLAGS_trace).parent_path();
     if (!folder.empty()) TRIREME_RETURN_IF_ERROR(MakeFolder(folder));
+    TRIREME_RETURN_IF_ERROR(CheckOutputFile("trace", FLAGS_trace));
     TRIREME_ASSIGN_OR_RETURN(recorder, RunRecorder::Open(*job));
   }
   const std::atomic<bool>* stop = StopRequested();

@@ -1,4 +1,5 @@
-// What is wrong with the user's input ends in a sentence and exit code 2, before training.
+// What is wrong with the user's input ends in a sentence and exit code 2, before training; damaged files in exit
+// code 1.
 #include <gtest/gtest.h>
 
 #include "tests/end_to_end/tool_process.h"
@@ -12,6 +13,7 @@ struct BadInput {
   std::vector<std::string> arguments;   // besides --config and --out
   std::vector<std::string> words;       // that the message contains
   std::string replace = "", with = "";  // in the text of the tiny config
+  int exit_code = 2;
 };
 
 void PrintTo(const BadInput& bad, std::ostream* out) { *out << bad.name; }
@@ -32,7 +34,7 @@ TEST_P(BadInputTest, EndsInASentence) {
     arguments.insert(arguments.begin(), {"--config=" + config, "--out=" + NewFolder("out")});
   }
   const ToolResult result = RunToolProcess(bad.tool, arguments);
-  EXPECT_EQ(result.exit_code, 2) << result.output;
+  EXPECT_EQ(result.exit_code, bad.exit_code) << result.output;
   for (const std::string& word : bad.words) {
     EXPECT_NE(result.output.find(word), std::string::npos) << "\"" << word << "\" is not in:\n" << result.output;
   }
@@ -86,6 +88,21 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"DevicesThatAreNone", "train", {"--device=auto", "--devices=900"}, {"devices lists GPU 900"}},
         BadInput{"DevicesInWords", "train", {"--devices=0,first"}, {"--devices=0,first", "\"first\" is no number"}},
         BadInput{"NoDevices", "train", {"--devices="}, {"--devices is empty"}},
+        BadInput{"DevicesBetweenCommas", "train", {"--devices=,"}, {"--devices is empty"}},
+        BadInput{"PluginThatComesTooLate", "train", {"--set", "plugin=x.so"}, {"say --plugin=FILE"}},
+        BadInput{"TraceIntoAFolder", "train", {"--trace=/tmp"}, {"--trace=/tmp", "that is a folder"}},
+        BadInput{"FiguresIntoAFolder", "eval", {"--json=/tmp"}, {"--json=/tmp", "that is a folder"}},
+        BadInput{"FiguresIntoNoFolder", "eval", {"--results=/nosuch/x"}, {"there is no folder /nosuch"}},
+        BadInput{"FarTooManyThreads", "train", {"--set", "loader.threads=65537"}, {"loader.threads is 65537"}},
+        BadInput{"NoThreshold", "detect", {"--images=/tmp", "--threshold=nan"}, {"--threshold=nan", "0..1"}},
+        BadInput{"NowhereToDetect", "detect", {"--images=/tmp", "--out="}, {"say --out=DIR"}},
+        BadInput{"WeightsThatAreNone",
+                 "train",
+                 {"--set", "initial_weights=/dev/null"},
+                 {"initial_weights: /dev/null", "ends within its first 8 bytes"},
+                 "",
+                 "",
+                 1},
         BadInput{"NoSteps", "train", {"--steps=0"}, {"steps is 0; it has to be at least 1"}},
         BadInput{"NoWorkers", "train", {"--workers=0"}, {"workers is 0; it has to be at least 1"}},
         BadInput{"NegativeSeed", "train", {"--seed=-3"}, {"--seed is -3"}},

@@ -82,6 +82,12 @@ TEST(ConvertCoco, APublishedDetectorDetectsAsACheckpoint) {
   const ToolResult wrong = RunToolProcess("convert", with);
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_THAT(wrong.output, HasSubstr("the data names 2 classes"));
+  for (const auto& [classes, why] : {std::pair{"--classes=,,", "a name is empty"}, {"--classes=a,b,a", "a is there"}}) {
+    with.back() = classes;
+    const ToolResult odd = RunToolProcess("convert", with);
+    EXPECT_EQ(odd.exit_code, 2);
+    EXPECT_THAT(odd.output, HasSubstr(why));
+  }
   with.back() = "--classes=coco80";
   const ToolResult converted = RunToolProcess("convert", with);
   ASSERT_EQ(converted.exit_code, 0) << converted.output;

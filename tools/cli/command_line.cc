@@ -22,7 +22,8 @@
 #include "core/device/device.h"
 
 DECLARE_bool(help);
-DECLARE_bool(version);
+DECLARE_bool(helpfull);
+DECLARE_bool(helpshort);
 
 // gflags ends the process through this when a flag is wrong.
 namespace GFLAGS_NAMESPACE {
@@ -135,10 +136,12 @@ int RunTool(int argc, char** argv, const std::string& help, const std::function<
   GFLAGS_NAMESPACE::gflags_exitfunc = [](int code) { _exit(code == 0 ? 0 : 2); };
   FLAGS_logtostderr = true;
   gflags::ParseCommandLineNonHelpFlags(&count, &values, /*remove_flags=*/true);
-  if (FLAGS_help) {
+  if (FLAGS_help || FLAGS_helpfull || FLAGS_helpshort) {
     fputs(help.c_str(), stdout);
     return 0;
   }
+  // A file that may not grow is a fault of a write then, which has its sentence.
+  signal(SIGXFSZ, SIG_IGN);
   google::InitGoogleLogging(argv[0]);
   if (count > 1) {
     return Fail(absl::InvalidArgumentError(absl::StrCat("\"", values[1], "\" is no flag; see --help")));
@@ -165,7 +168,24 @@ Status ParseConfig(const std::string& text, const std::string& name, Config* con
     TRIREME_RETURN_IF_ERROR(Annotate(LoadPlugin(plugin), absl::StrCat(name, ": plugin")));
   }
   TRIREME_RETURN_IF_ERROR(ParseText(text, name, config));
-  for (const std::string& assignment : Overrides()) TRIREME_RETURN_IF_ERROR(ApplyOverride(assignment, config));
+  for (const std::string& assignment : Overrides()) {
+    TRIREME_RETURN_IF_ERROR(ApplyOverride(assignment, config));
+    if (assignment.rfind("plugin", 0) != 0) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--set ", assignment, ": plugins are loaded before fields are set; say --plugin=FILE"));
+  }
+  return absl::OkStatus();
+}
+
+Status CheckOutputFile(const char* flag, const std::string& path) {
+  if (path.empty()) return absl::OkStatus();
+  const auto refuse = [&](const auto&... why) {
+    return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", path, ": ", why...));
+  };
+  std::error_code error;
+  if (fs::is_directory(path, error)) return refuse("that is a folder; name a file");
+  const std::string folder = fs::path(path).parent_path().string();
+  if (!folder.empty() && !fs::is_directory(folder, error)) return refuse("there is no folder ", folder);
   return absl::OkStatus();
 }
 

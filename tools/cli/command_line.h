@@ -33,6 +33,10 @@ Status LoadConfig(const std::string& path, Config* config, std::string* found);
 // A config that a checkpoint holds; overrides apply too.
 Status ParseConfig(const std::string& text, const std::string& name, Config* config);
 
+// InvalidArgument where no file could be written at `path`, which --`flag` names: better before the work than after it.
+// OK for "".
+Status CheckOutputFile(const char* flag, const std::string& path);
+
 // A flag that SIGINT and SIGTERM set. A second signal ends the process at once.
 const std::atomic<bool>* StopRequested();
 
