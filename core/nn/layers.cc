@@ -61,8 +61,9 @@ Var Linear::Forward(Context& context, const Var& x) const {
 Status CheckNorm(const NormConfig& config) {
   // Variances that come with weights are those of many images; statistics of a batch may be of one place, and 0.
   const bool may_be_zero = config.mode() == NormConfig::FROZEN;
-  if (!(config.epsilon() > 0 || (may_be_zero && config.epsilon() == 0))) {
-    return absl::InvalidArgumentError(absl::StrCat("norm.epsilon is ", config.epsilon(), "; it has to be positive",
+  const float epsilon = config.epsilon();
+  if (!std::isfinite(epsilon) || !(epsilon > 0 || (may_be_zero && epsilon == 0))) {
+    return absl::InvalidArgumentError(absl::StrCat("norm.epsilon is ", epsilon, "; it has to be positive and finite",
                                                    may_be_zero ? ", or 0" : ", and only with mode: FROZEN may be 0"));
   }
   if (!(config.momentum() >= 0 && config.momentum() <= 1)) {

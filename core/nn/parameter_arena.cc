@@ -12,6 +12,16 @@ constexpr int64_t kAlignment = 16;  // floats in a cache line
 
 int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+// Extents come from configs; their product, and the sum of all of them, must not run over.
+Status CheckCountable(const std::string& name, const Shape& shape) {
+  constexpr double kMost = int64_t{1} << 48;
+  double values = 1;
+  for (int d = 0; d < shape.rank(); ++d) values *= static_cast<double>(shape[d]);
+  if (values <= kMost) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(name, " would have the shape ", shape.ToString(),
+                                                   ", more values than any device holds; make the model smaller"));
+}
+
 template <class T>
 void RoundTo(const Tensor& values, const Tensor& rounded, Stream& stream) {
   const float* from = values.data<float>();
@@ -31,6 +41,7 @@ StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, 
   arena->device_ = &device;
   std::set<std::string> names;
   int64_t size = 0;
+  for (const auto& [name, parameter] : parameters) TRIREME_RETURN_IF_ERROR(CheckCountable(name, parameter->shape));
   for (auto& [name, parameter] : parameters) {
     if (!names.insert(name).second) return absl::InvalidArgumentError(absl::StrCat("two parameters are named ", name));
     parameter->name = name;

@@ -141,16 +141,22 @@ class ShapesDataset : public Dataset {
 
 StatusOr<std::unique_ptr<Dataset>> MakeShapes(const ShapesDatasetConfig& config, const Dataset::BuildArgs&) {
   const auto refuse = [](const auto&... what) { return absl::InvalidArgumentError(absl::StrCat(what...)); };
-  if (config.num_images() < 1) return refuse("num_images is ", config.num_images(), "; at least 1 is needed");
+  // Orders of all images are kept in memory.
+  constexpr int64_t kMostImages = int64_t{1} << 26;
+  if (config.num_images() < 1 || config.num_images() > kMostImages) {
+    return refuse("num_images is ", config.num_images(), "; it lies in 1..", kMostImages);
+  }
   constexpr int kSmallest = 16, kLargest = 4096;
   for (const int side : {config.width(), config.height()}) {
     if (side < kSmallest || side > kLargest) {
       return refuse("width and height lie in ", kSmallest, "..", kLargest, ", not at ", side);
     }
   }
-  if (config.min_objects() < 0 || config.max_objects() < 1 || config.min_objects() > config.max_objects()) {
+  constexpr int kMostObjects = 1000;
+  if (config.min_objects() < 0 || config.max_objects() < 1 || config.max_objects() > kMostObjects ||
+      config.min_objects() > config.max_objects()) {
     return refuse("min_objects: ", config.min_objects(), " and max_objects: ", config.max_objects(),
-                  " are no range; 0 <= min_objects <= max_objects, and 1 <= max_objects");
+                  " are no range; 0 <= min_objects <= max_objects, and 1 <= max_objects <= ", kMostObjects);
   }
   if (!(config.min_size() > 0 && config.min_size() <= config.max_size() && config.max_size() <= 1)) {
     return refuse("min_size: ", config.min_size(), " and max_size: ", config.max_size(),

@@ -50,9 +50,13 @@ StatusOr<DefaultBoxes> DefaultBoxes::Make(const DefaultBoxConfig& config, const 
     return absl::InvalidArgumentError(absl::StrCat("anchors.scales has ", config.scales_size(), " values; for the ",
                                                    count, " maps ", Describe(maps), " it takes ", count + 1));
   }
-  if (!(config.min_ratio() > 0) || !(config.max_ratio() >= config.min_ratio())) {
+  constexpr float kMostRatio = 100;
+  if (!(config.min_ratio() > 0 && config.max_ratio() >= config.min_ratio() && config.max_ratio() <= kMostRatio)) {
     return absl::InvalidArgumentError(absl::StrCat("anchors.min_ratio ", config.min_ratio(), " and max_ratio ",
-                                                   config.max_ratio(), " have to be positive and in this order"));
+                                                   config.max_ratio(),
+                                                   " have to be positive, in this order, and at "
+                                                   "most ",
+                                                   kMostRatio));
   }
   const std::vector<double> scales = config.scales_size() > 0
                                          ? std::vector<double>(config.scales().begin(), config.scales().end())
@@ -73,16 +77,17 @@ StatusOr<DefaultBoxes> DefaultBoxes::Make(const DefaultBoxConfig& config, const 
     map.name = maps[k].name;
     map.step = map_config != nullptr && map_config->has_step() ? map_config->step() : maps[k].stride;
     for (double square : squares) {
-      if (!(square > 0)) {
+      if (!(square > 0 && std::isfinite(square))) {
         return absl::InvalidArgumentError(absl::StrCat("anchors: map ", k, " (", maps[k].name, ") has the scale ",
-                                                       square, "; it has to be positive"));
+                                                       square, "; it has to be positive and finite"));
       }
       map.extents.push_back({square, square});
     }
     for (double ratio : ratios) {
-      if (!(ratio > 0)) {
+      if (!(ratio > 0 && std::isfinite(ratio))) {
         return absl::InvalidArgumentError(absl::StrCat("anchors: map ", k, " (", maps[k].name,
-                                                       ") has the aspect ratio ", ratio, "; it has to be positive"));
+                                                       ") has the aspect ratio ", ratio,
+                                                       "; it has to be positive and finite"));
       }
       const double wide = squares[0] * std::sqrt(ratio), narrow = squares[0] / std::sqrt(ratio);
       map.extents.push_back({wide, narrow});

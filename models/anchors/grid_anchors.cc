@@ -43,9 +43,14 @@ StatusOr<GridAnchors> GridAnchors::Make(const GridAnchorConfig& config, const De
     return absl::InvalidArgumentError(absl::StrCat("anchors has ", config.map_size(), " `map`, but the backbone gives ",
                                                    maps.size(), ": ", Describe(maps), "; write one for each, or none"));
   }
-  if (config.map_size() == 0 && config.has_sizes_per_octave() && config.sizes_per_octave() < 1) {
+  constexpr int kMostSizes = 100;
+  if (config.has_sizes_per_octave() && (config.sizes_per_octave() < 1 || config.sizes_per_octave() > kMostSizes)) {
+    return absl::InvalidArgumentError(absl::StrCat("anchors.sizes_per_octave is ", config.sizes_per_octave(),
+                                                   "; it has to be positive, and at most ", kMostSizes));
+  }
+  if (config.has_size_in_strides() && !(config.size_in_strides() > 0 && std::isfinite(config.size_in_strides()))) {
     return absl::InvalidArgumentError(
-        absl::StrCat("anchors.sizes_per_octave is ", config.sizes_per_octave(), "; it has to be positive"));
+        absl::StrCat("anchors.size_in_strides is ", config.size_in_strides(), "; it has to be positive and finite"));
   }
   GridAnchors anchors;
   for (size_t k = 0; k < maps.size(); ++k) {
@@ -66,10 +71,11 @@ StatusOr<GridAnchors> GridAnchors::Make(const GridAnchorConfig& config, const De
       for (const float size : sizes) {
         const bool is_positive = ratio > 0 && size > 0;
         if (is_positive) boxes.push_back(BaseAnchor(size, ratio));
-        if (!is_positive || !(boxes.back().area() > 0)) {
-          return absl::InvalidArgumentError(absl::StrCat("anchors: map ", k, " (", maps[k].name,
-                                                         ") has an anchor of size ", size, " and aspect ratio ", ratio,
-                                                         "; in whole pixels it has to have an area"));
+        if (!is_positive || !(boxes.back().area() > 0 && std::isfinite(boxes.back().area()))) {
+          return absl::InvalidArgumentError(absl::StrCat(
+              "anchors: map ", k, " (", maps[k].name, ") has an anchor of size ", size,
+              config.map_size() > 0 ? ", by its sizes," : ", by its stride and size_in_strides,", " and aspect ratio ",
+              ratio, ", by aspect_ratios; in whole pixels it has to have an area, and a finite one"));
         }
       }
     }

@@ -13,6 +13,13 @@ int PaddingOf(const ExtraLayerConfig& config) {
 }  // namespace
 
 Status ExtraLayers::Check(const Configs& configs) {
+  constexpr int kMostKernel = 1 << 10, kMostStep = 1 << 16;
+  // Of stride 2 they make a pixel of the largest images.
+  constexpr size_t kMostLayers = 16;
+  if (configs.size() > kMostLayers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("extra has ", configs.size(), " layers; it takes ", kMostLayers, " at most"));
+  }
   for (size_t k = 0; k < configs.size(); ++k) {
     const ExtraLayerConfig& config = configs[k];
     if (config.narrow_channels() < 1 || config.channels() < 1) {
@@ -24,14 +31,15 @@ Status ExtraLayers::Check(const Configs& configs) {
       return absl::InvalidArgumentError(
           absl::StrCat("extra[", k, "] has the stride ", config.stride(), "; it has to be 1 or 2"));
     }
-    if (config.kernel() < 1 || PaddingOf(config) < 0 || PaddingOf(config) >= config.kernel()) {
-      return absl::InvalidArgumentError(absl::StrCat("extra[", k, "] has the kernel ", config.kernel(),
-                                                     " and the padding ", PaddingOf(config),
-                                                     "; the kernel has to be positive, and the padding less than it"));
-    }
-    if (config.has_step() && config.step() < 1) {
+    if (config.kernel() < 1 || config.kernel() > kMostKernel || PaddingOf(config) < 0 ||
+        PaddingOf(config) >= config.kernel()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("extra[", k, "] has the step ", config.step(), "; it has to be positive"));
+          absl::StrCat("extra[", k, "] has the kernel ", config.kernel(), " and the padding ", PaddingOf(config),
+                       "; the kernel has to be from 1 to ", kMostKernel, ", and the padding less than it"));
+    }
+    if (config.has_step() && (config.step() < 1 || config.step() > kMostStep)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("extra[", k, "] has the step ", config.step(), "; it has to be from 1 to ", kMostStep));
     }
   }
   return absl::OkStatus();

@@ -1,6 +1,7 @@
 #include "models/backbones/mobilenet.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <utility>
@@ -233,14 +234,21 @@ Status Check(const MobileNetConfig& config) {
     return absl::InvalidArgumentError(
         absl::StrCat("with expanded_maps the last map's stride has to be ", kLastStride, ", not ", before));
   }
+  // They make a pixel of the largest images.
+  constexpr int kMostExtra = 16;
+  if (config.extra_channels_size() > kMostExtra) {
+    return absl::InvalidArgumentError(absl::StrCat("extra_channels has ", config.extra_channels_size(),
+                                                   " values; it takes ", kMostExtra, " at most"));
+  }
   for (const int channels : config.extra_channels()) {
     if (channels < 2) {
       return absl::InvalidArgumentError(absl::StrCat("extra_channels has ", channels, "; it has to be 2 at least"));
     }
   }
-  if (config.has_initial_deviation() && !(config.initial_deviation() > 0)) {
+  const float deviation = config.initial_deviation();
+  if (config.has_initial_deviation() && !(deviation > 0 && std::isfinite(deviation))) {
     return absl::InvalidArgumentError(
-        absl::StrCat("initial_deviation is ", config.initial_deviation(), "; it has to be positive"));
+        absl::StrCat("initial_deviation is ", deviation, "; it has to be positive and finite"));
   }
   return CheckNorm(config.norm());
 }

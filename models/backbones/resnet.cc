@@ -143,17 +143,15 @@ const Architecture* FindArchitecture(int depth) {
 }
 
 Status Check(const ResNetConfig& config) {
-  if (config.stages() < 1 || config.stages() > kStages) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("stages is ", config.stages(), "; it has to be from 1 to ", kStages));
-  }
   if (config.stage_strides_size() != config.stages()) {
     return absl::InvalidArgumentError(absl::StrCat("stage_strides has ", config.stage_strides_size(), " values for ",
                                                    config.stages(), " stages; write one for each, or none"));
   }
+  constexpr int kMostStride = 64;
   for (int stride : config.stage_strides()) {
-    if (stride < 1) {
-      return absl::InvalidArgumentError(absl::StrCat("stage_strides has ", stride, "; it has to be positive"));
+    if (stride < 1 || stride > kMostStride) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("stage_strides has ", stride, "; it has to be from 1 to ", kMostStride));
     }
   }
   for (int k = 0; k < config.maps_size(); ++k) {
@@ -164,7 +162,8 @@ Status Check(const ResNetConfig& config) {
     }
   }
   if (config.maps_size() == 0 && config.extra_size() == 0) {
-    return absl::InvalidArgumentError("there are no maps: of one stage, layer1, it has to be asked for by `maps: 1`");
+    return absl::InvalidArgumentError(
+        "there are no maps: with `stages: 1` that of layer1 has to be asked for by `maps: 1`");
   }
   TRIREME_RETURN_IF_ERROR(CheckNorm(config.norm()));
   return ExtraLayers::Check({config.extra().begin(), config.extra().end()});
@@ -178,6 +177,9 @@ StatusOr<std::unique_ptr<Backbone>> MakeResNet(const ResNetConfig& given, const 
     return absl::InvalidArgumentError(
         absl::StrCat("depth is ", given.depth(), "; there are ",
                      absl::StrJoin(kArchitectures, ", ", [](auto* out, auto& a) { absl::StrAppend(out, a.depth); })));
+  }
+  if (given.stages() < 1 || given.stages() > kStages) {
+    return absl::InvalidArgumentError(absl::StrCat("stages is ", given.stages(), "; it has to be from 1 to ", kStages));
   }
   ResNetConfig config = given;
   if (config.stage_strides_size() == 0) {

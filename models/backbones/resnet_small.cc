@@ -138,25 +138,40 @@ void AddStage(ResNetSmallConfig* config, int channels, int blocks) {
 }
 
 Status Check(const ResNetSmallConfig& config) {
-  if (config.stem_channels() < 1 || config.stem_kernel() < 1 || config.stem_kernel() % 2 == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("stem_channels is ", config.stem_channels(), " and stem_kernel is ",
-                                                   config.stem_kernel(),
-                                                   "; both have to be positive, and the kernel odd"));
+  constexpr int kMostKernel = 1 << 10;
+  if (config.stem_channels() < 1 || config.stem_kernel() < 1 || config.stem_kernel() % 2 == 0 ||
+      config.stem_kernel() > kMostKernel) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("stem_channels is ", config.stem_channels(), " and stem_kernel is ", config.stem_kernel(),
+                     "; both have to be positive, and the kernel odd, and at most ", kMostKernel));
   }
-  int stride = config.stem_pool() ? 4 : 2;
+  constexpr int kMostBlocks = 1000;
+  // No larger than images are.
+  constexpr int64_t kMostStride = 1 << 16;
+  if (config.finest_stride() < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("finest_stride is ", config.finest_stride(), "; it has to be positive"));
+  }
+  int64_t stride = config.stem_pool() ? 4 : 2;
   bool has_map = false;
   for (int s = 0; s < config.stage_size(); ++s) {
     const ResNetSmallConfig::Stage& stage = config.stage(s);
-    if (stage.channels() < 1 || stage.blocks() < 1 || stage.stride() < 1) {
+    if (stage.channels() < 1 || stage.blocks() < 1 || stage.blocks() > kMostBlocks || stage.stride() < 1) {
       return absl::InvalidArgumentError(absl::StrCat("stage[", s, "] has ", stage.channels(), " channels, ",
                                                      stage.blocks(), " blocks and the stride ", stage.stride(),
-                                                     "; each has to be positive"));
+                                                     "; each has to be positive, and blocks at most ", kMostBlocks));
     }
     if (config.top_down_channels() > 0 && has_map && stage.stride() > 2) {
       return absl::InvalidArgumentError(
           absl::StrCat("top_down_channels takes stages of stride 2, but stage[", s, "] has ", stage.stride()));
     }
     stride *= stage.stride();
+    if (stride > kMostStride) {
+      return absl::InvalidArgumentError(absl::StrCat("stage[", s, "] has the stride ", stage.stride(), ", ", stride,
+                                                     " from the image on; that has to "
+                                                     "be at most ",
+                                                     kMostStride));
+    }
     has_map = has_map || stride >= config.finest_stride();
   }
   if (!has_map) {
@@ -168,6 +183,13 @@ Status Check(const ResNetSmallConfig& config) {
   for (int channels : config.extra_channels()) {
     if (channels < 1)
       return absl::InvalidArgumentError(absl::StrCat("extra_channels has ", channels, "; it has to be positive"));
+    stride *= 2;
+    if (stride > kMostStride) {
+      return absl::InvalidArgumentError(absl::StrCat("extra_channels has ", config.extra_channels_size(),
+                                                     " values, each for a map of half the size; their strides have to "
+                                                     "be at most ",
+                                                     kMostStride));
+    }
   }
   return CheckNorm(config.norm());
 }

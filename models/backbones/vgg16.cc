@@ -1,5 +1,6 @@
 #include "models/backbones/vgg16.h"
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <utility>
@@ -135,9 +136,9 @@ std::vector<Var> Vgg16::Forward(Context& context, const Var& images) {
 }  // namespace
 
 StatusOr<std::unique_ptr<Backbone>> MakeVgg16(const Vgg16Config& config, const Backbone::BuildArgs&) {
-  if (!(config.pixel_deviation() > 0)) {
+  if (!(config.pixel_deviation() > 0 && std::isfinite(config.pixel_deviation()))) {
     return absl::InvalidArgumentError(
-        absl::StrCat("pixel_deviation is ", config.pixel_deviation(), "; it has to be positive"));
+        absl::StrCat("pixel_deviation is ", config.pixel_deviation(), "; it has to be positive and finite"));
   }
   TRIREME_RETURN_IF_ERROR(CheckNorm(config.norm()));
   TRIREME_RETURN_IF_ERROR(ExtraLayers::Check({config.extra().begin(), config.extra().end()}));

@@ -1,10 +1,23 @@
 #include "models/detection/model_checks.h"
 
+#include <cmath>
+#include <limits>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/registry.h"
 
 namespace trireme {
+namespace {
+
+// Whole numbers with all their digits.
+std::string Digits(double value) {
+  constexpr double kExact = int64_t{1} << 53;
+  const bool is_whole = std::abs(value) < kExact && value == std::floor(value);
+  return is_whole ? absl::StrCat(static_cast<int64_t>(value)) : absl::StrCat(value);
+}
+
+}  // namespace
 
 StatusOr<int> ResolveNumClasses(std::optional<int> configured, const std::vector<std::string>& names) {
   const int named = static_cast<int>(names.size());
@@ -25,7 +38,14 @@ StatusOr<int> ResolveNumClasses(std::optional<int> configured, const std::vector
 
 Status CheckFieldRange(const char* field, double value, double least, double most) {
   if (value >= least && value <= most) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, "; it has to be from ", least, " to ", most));
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " is ", Digits(value), "; it has to be from ", Digits(least), " to ", Digits(most)));
+}
+
+Status CheckLossWeight(const char* field, double value) {
+  if (value >= 0 && value <= std::numeric_limits<float>::max()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " is ", value, "; it has to be at least 0, which leaves that loss out, and finite"));
 }
 
 StatusOr<std::unique_ptr<Backbone>> MakeBackbone(const google::protobuf::Any& config, const ImageSpec& spec) {
@@ -66,7 +86,8 @@ Status ResolveKeepAspect(const KeepAspectConfig& config, ImageSpec* spec) {
   spec->longer_side = config.max_size();
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("keep_aspect.max_size", config.max_size(), 1, kMost));
   for (const int side : spec->shorter_sides) {
-    TRIREME_RETURN_IF_ERROR(CheckFieldRange("keep_aspect.min_size", side, 1, config.max_size()));
+    TRIREME_RETURN_IF_ERROR(Annotate(CheckFieldRange("keep_aspect.min_size", side, 1, config.max_size()),
+                                     "keep_aspect.max_size bounds keep_aspect.min_size"));
   }
   return absl::OkStatus();
 }

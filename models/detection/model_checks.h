@@ -21,6 +21,8 @@ StatusOr<int> ResolveNumClasses(std::optional<int> configured, const std::vector
 
 // InvalidArgument unless least <= value <= most.
 Status CheckFieldRange(const char* field, double value, double least, double most);
+// InvalidArgument unless `value`, which a loss is multiplied by, is finite and at least 0.
+Status CheckLossWeight(const char* field, double value);
 
 // The backbone that the config names. InvalidArgument where there is none, or where it does not take images of `spec`.
 StatusOr<std::unique_ptr<Backbone>> MakeBackbone(const google::protobuf::Any& config, const ImageSpec& spec);
@@ -41,9 +43,11 @@ StatusOr<ImageSpec> ResolveImageSpec(const Config& config) {
   ImageSpec spec;
   spec.height = config.has_image_height() ? config.image_height() : config.image_size();
   spec.width = config.has_image_width() ? config.image_width() : config.image_size();
-  constexpr double kMost = 1 << 20;
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("the images' height", spec.height, 1, kMost));
-  TRIREME_RETURN_IF_ERROR(CheckFieldRange("the images' width", spec.width, 1, kMost));
+  constexpr double kMost = 1 << 16;
+  const char* const height = config.has_image_height() ? "image_height" : "image_size";
+  TRIREME_RETURN_IF_ERROR(CheckFieldRange(height, spec.height, 1, kMost));
+  TRIREME_RETURN_IF_ERROR(
+      CheckFieldRange(config.has_image_width() ? "image_width" : "image_size", spec.width, 1, kMost));
   return spec;
 }
 

@@ -157,7 +157,8 @@ Status CheckRpn(const RpnConfig& rpn) {
   constexpr double kMost = 1 << 20;
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("rpn.high_iou_threshold", rpn.high_iou_threshold(), 0, 1));
   TRIREME_RETURN_IF_ERROR(
-      CheckFieldRange("rpn.low_iou_threshold", rpn.low_iou_threshold(), 0, rpn.high_iou_threshold()));
+      Annotate(CheckFieldRange("rpn.low_iou_threshold", rpn.low_iou_threshold(), 0, rpn.high_iou_threshold()),
+               "rpn.high_iou_threshold bounds rpn.low_iou_threshold"));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("rpn.sample", rpn.sample(), 1, kMost));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("rpn.positive_share", rpn.positive_share(), 0, 1));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("rpn.pre_nms_top_k_training", rpn.pre_nms_top_k_training(), 1, kMost));

@@ -100,10 +100,13 @@ Status CheckNumbers(const RetinaNetConfig& config) {
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("prior_probability", config.prior_probability(), 1e-6, 0.999999));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("high_iou_threshold", config.high_iou_threshold(), 0, 1));
   TRIREME_RETURN_IF_ERROR(
-      CheckFieldRange("low_iou_threshold", config.low_iou_threshold(), 0, config.high_iou_threshold()));
+      Annotate(CheckFieldRange("low_iou_threshold", config.low_iou_threshold(), 0, config.high_iou_threshold()),
+               "high_iou_threshold bounds low_iou_threshold"));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("focal_alpha", config.focal_alpha(), 0, 1));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("focal_gamma", config.focal_gamma(), 0, 100));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("regression_beta", config.regression_beta(), 0, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckLossWeight("classification_weight", config.classification_weight()));
+  TRIREME_RETURN_IF_ERROR(CheckLossWeight("regression_weight", config.regression_weight()));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, kMost));
   return CheckSelection(config);
 }

@@ -114,6 +114,8 @@ StatusOr<std::unique_ptr<Detector>> MakeSsd(const SsdConfig& config, const Detec
   constexpr double kMost = 1 << 20;
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("iou_threshold", config.iou_threshold(), 0, 1));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("negatives_per_positive", config.negatives_per_positive(), 0, kMost));
+  TRIREME_RETURN_IF_ERROR(CheckLossWeight("localization_weight", config.localization_weight()));
+  TRIREME_RETURN_IF_ERROR(CheckLossWeight("classification_weight", config.classification_weight()));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, kMost));
   TRIREME_RETURN_IF_ERROR(CheckSelection(config));
   TRIREME_RETURN_IF_ERROR(CheckNorm(config.head_norm()));

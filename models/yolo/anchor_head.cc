@@ -60,6 +60,9 @@ class AnchorHead : public YoloHead {
 };
 
 Status CheckNumbers(const YoloAnchorHeadConfig& config) {
+  for (const YoloAnchorHeadConfig::Map& map : config.map()) {
+    TRIREME_RETURN_IF_ERROR(CheckFieldRange("anchors.map.convs", map.convs(), 0, 100));
+  }
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("anchors.prior_objectness", config.prior_objectness(), 1e-6, 0.999999));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("anchors.ignore_threshold", config.ignore_threshold(), 0, 1));
   return CheckFieldRange("anchors.shape_iou_threshold", config.shape_iou_threshold(), 0, 1);

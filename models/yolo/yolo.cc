@@ -74,6 +74,9 @@ StatusOr<std::unique_ptr<Detector>> MakeYolo(const YoloConfig& config, const Det
   TRIREME_ASSIGN_OR_RETURN(ImageSpec image_spec, ResolveImageSpec(config));
   image_spec.letterbox = config.letterbox();
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("top_k", config.top_k(), 1, 1 << 20));
+  TRIREME_RETURN_IF_ERROR(CheckLossWeight("box_weight", config.box_weight()));
+  TRIREME_RETURN_IF_ERROR(CheckLossWeight("objectness_weight", config.objectness_weight()));
+  TRIREME_RETURN_IF_ERROR(CheckLossWeight("classification_weight", config.classification_weight()));
   TRIREME_RETURN_IF_ERROR(CheckSelection(config));
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Backbone> backbone, MakeBackbone(config.backbone(), image_spec));
   const YoloExtent image{static_cast<float>(image_spec.width), static_cast<float>(image_spec.height)};

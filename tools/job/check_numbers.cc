@@ -10,6 +10,10 @@ namespace {
 
 // Mebibytes are counted in bytes elsewhere: more than any machine has, and no overflow.
 constexpr int64_t kMostMebibytes = int64_t{1} << 33;
+// More than any machine runs at a time; far more are refused by the system in the middle of a job.
+constexpr int64_t kMostThreads = 4096;
+// Each has memory for a batch from the start.
+constexpr int64_t kMostPrefetched = 1024;
 
 // Each by itself; `training`: also those that only train reads.
 Status CheckCounts(const Config& config, bool training) {
@@ -21,18 +25,18 @@ Status CheckCounts(const Config& config, bool training) {
   } counts[] = {
       {"workers", config.workers(), 1, kAny},
       {"steps", config.steps(), 1, kAny},
-      {"threads_per_worker", config.threads_per_worker(), 0, kAny},
+      {"threads_per_worker", config.threads_per_worker(), 0, kMostThreads},
       {"memory_limit_mb", config.memory_limit_mb(), 0, kMostMebibytes, false},
       {"memory_at_start_mb", config.memory_at_start_mb(), 0, kMostMebibytes, false},
-      {"loader.threads", config.loader().threads(), 1, kAny, false},
-      {"loader.prefetch", config.loader().prefetch(), 1, kAny},
+      {"loader.threads", config.loader().threads(), 1, kMostThreads, false},
+      {"loader.prefetch", config.loader().prefetch(), 1, kMostPrefetched},
       {"loader.cache_mb", config.loader().cache_mb(), 0, kMostMebibytes},
       {"evaluation.batch_size", config.evaluation().batch_size(), 1, kAny, false},
       {"evaluation.every_steps", config.evaluation().every_steps(), 0, kAny},
       {"evaluation.pictures", config.evaluation().pictures(), 0, kAny},
       {"checkpoint.every_steps", config.checkpoint().every_steps(), 0, kAny},
-      {"checkpoint.keep", config.checkpoint().keep(), 0, kAny},
-      {"log.every_steps", config.log().every_steps(), 0, kAny},
+      {"checkpoint.keep", config.checkpoint().keep(), 1, kAny},
+      {"log.every_steps", config.log().every_steps(), 1, kAny},
       {"not_finite_limit", config.not_finite_limit(), 1, kAny},
       {"weight_average.warmup_steps", config.weight_average().warmup_steps(), 0, kAny},
       // Counted in a float.

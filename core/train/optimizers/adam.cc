@@ -68,12 +68,13 @@ StatusOr<std::unique_ptr<Optimizer>> MakeAdam(const AdamConfig& config, const Op
       return absl::InvalidArgumentError(absl::StrCat(name, " is ", beta, "; it has to be at least 0 and less than 1"));
     }
   }
-  if (!(config.epsilon() > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat("epsilon is ", config.epsilon(), "; it has to be more than 0"));
-  }
-  if (!(config.weight_decay() >= 0)) {
+  if (!(config.epsilon() > 0 && std::isfinite(config.epsilon()))) {
     return absl::InvalidArgumentError(
-        absl::StrCat("weight_decay is ", config.weight_decay(), "; it cannot be negative"));
+        absl::StrCat("epsilon is ", config.epsilon(), "; it has to be more than 0 and finite"));
+  }
+  if (!(config.weight_decay() >= 0 && std::isfinite(config.weight_decay()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("weight_decay is ", config.weight_decay(), "; it has to be at least 0 and finite"));
   }
   return std::unique_ptr<Optimizer>(std::make_unique<Adam>(config));
 }

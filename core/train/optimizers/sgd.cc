@@ -1,4 +1,6 @@
 // "optimizer/sgd".
+#include <cmath>
+
 #include "core/api/optimizer.h"
 #include "core/base/registry.h"
 #include "core/base/trace.h"
@@ -54,9 +56,9 @@ StatusOr<std::unique_ptr<Optimizer>> MakeSgd(const SgdConfig& config, const Opti
     return absl::InvalidArgumentError(
         absl::StrCat("momentum is ", config.momentum(), "; it has to be at least 0 and less than 1"));
   }
-  if (!(config.weight_decay() >= 0)) {
+  if (!(config.weight_decay() >= 0 && std::isfinite(config.weight_decay()))) {
     return absl::InvalidArgumentError(
-        absl::StrCat("weight_decay is ", config.weight_decay(), "; it cannot be negative"));
+        absl::StrCat("weight_decay is ", config.weight_decay(), "; it has to be at least 0 and finite"));
   }
   if (config.nesterov() && config.momentum() == 0) {
     return absl::InvalidArgumentError("nesterov needs a momentum of more than 0");

@@ -36,10 +36,7 @@ class CosineSchedule : public Schedule {
 
 StatusOr<std::unique_ptr<Schedule>> MakeCosine(const CosineConfig& config, const Schedule::BuildArgs& args) {
   TRIREME_ASSIGN_OR_RETURN(const Warmup warmup, Warmup::From(config));
-  if (!(config.final_learning_rate() >= 0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("final_learning_rate is ", config.final_learning_rate(), "; it cannot be negative"));
-  }
+  TRIREME_RETURN_IF_ERROR(CheckRate("final_learning_rate", config.final_learning_rate()));
   return std::unique_ptr<Schedule>(std::make_unique<CosineSchedule>(config, args.total_steps, warmup));
 }
 

@@ -40,8 +40,9 @@ StatusOr<std::unique_ptr<Schedule>> MakeMultistep(const MultistepConfig& config,
     }
     previous = milestone;
   }
-  if (!(config.gamma() > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat("gamma is ", config.gamma(), "; it has to be more than 0"));
+  if (!(config.gamma() > 0 && std::isfinite(config.gamma()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gamma is ", config.gamma(), "; it has to be more than 0 and finite"));
   }
   return std::unique_ptr<Schedule>(std::make_unique<MultistepSchedule>(config, warmup));
 }

@@ -5,10 +5,17 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "core/base/status.h"
 
 namespace trireme {
+
+// InvalidArgument unless `rate` is at least 0, and finite in the float that optimizers get.
+inline Status CheckRate(const char* field, double rate) {
+  if (rate >= 0 && rate <= std::numeric_limits<float>::max()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, " is ", rate, "; it has to be at least 0 and finite"));
+}
 
 class Warmup {
  public:
@@ -24,13 +31,10 @@ class Warmup {
       return absl::InvalidArgumentError(
           absl::StrCat("warmup_factor is ", config.warmup_factor(), "; it has to be between 0 and 1"));
     }
-    if (!(config.learning_rate() >= 0)) {
+    TRIREME_RETURN_IF_ERROR(CheckRate("learning_rate", config.learning_rate()));
+    if (!(config.warmup_power() > 0 && std::isfinite(config.warmup_power()))) {
       return absl::InvalidArgumentError(
-          absl::StrCat("learning_rate is ", config.learning_rate(), "; it cannot be negative"));
-    }
-    if (!(config.warmup_power() > 0)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("warmup_power is ", config.warmup_power(), "; it has to be more than 0"));
+          absl::StrCat("warmup_power is ", config.warmup_power(), "; it has to be more than 0 and finite"));
     }
     return Warmup(config.warmup_steps(), config.warmup_factor(), config.warmup_power());
   }
