@@ -60,9 +60,6 @@ class AnchorHead : public YoloHead {
 };
 
 Status CheckNumbers(const YoloAnchorHeadConfig& config) {
-  for (const YoloAnchorHeadConfig::Map& map : config.map()) {
-    TRIREME_RETURN_IF_ERROR(CheckFieldRange("anchors.map.convs", map.convs(), 0, 100));
-  }
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("anchors.prior_objectness", config.prior_objectness(), 1e-6, 0.999999));
   TRIREME_RETURN_IF_ERROR(CheckFieldRange("anchors.ignore_threshold", config.ignore_threshold(), 0, 1));
   return CheckFieldRange("anchors.shape_iou_threshold", config.shape_iou_threshold(), 0, 1);
@@ -161,10 +158,11 @@ StatusOr<std::unique_ptr<YoloHead>> MakeAnchorHead(const YoloConfig& config, con
     branches[k].channels = given.has_channels() ? given.channels() : std::max<int64_t>(1, maps[k].channels / 2);
     branches[k].convs = given.convs();
     branches[k].anchors = static_cast<int>(yolo_maps[k].anchors.size());
-    if (branches[k].channels < 1 || branches[k].convs < 0) {
-      return absl::InvalidArgumentError(absl::StrCat("anchors.map[", k, "] has ", branches[k].channels,
-                                                     " channels and ", branches[k].convs,
-                                                     " convs; there has to be a channel, and no fewer than 0 convs"));
+    constexpr int kMostConvs = 100;
+    if (branches[k].channels < 1 || branches[k].convs < 0 || branches[k].convs > kMostConvs) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("anchors.map[", k, "] has ", branches[k].channels, " channels and ", branches[k].convs,
+                       " convs; there has to be a channel, and 0 to ", kMostConvs, " convs"));
     }
   }
   return std::make_unique<AnchorHead>(config, maps, branches, num_classes, std::move(yolo_maps), image);
