@@ -16,7 +16,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Code = absl::StatusCode;
 
-const CudaPlace kPlace = {"cuda:1", "7.5", "9.0, 10.0"};
+const CudaPlace kPlace = {"cuda:1", "7.5", "9.0, 10.0", /*served=*/false, /*ignored=*/""};
 
 std::string Message(const Status& status) { return std::string(status.message()); }
 Status Of(cudaError_t error) { return StatusOfCuda(error, "copying", kPlace); }
@@ -66,8 +66,7 @@ TEST(StatusOfCudaTest, AWrongArchitectureNamesTheDevicesAndTheBuilds) {
 }
 
 TEST(StatusOfCudaTest, WhereTheDriverIsToldToIgnoreTheCodeThatIsTheReason) {
-  CudaPlace place = {"cuda:1", "9.0", "9.0"};
-  place.ignored = IgnoredCode("1", "1");
+  const CudaPlace place = {"cuda:1", "9.0", "9.0", /*served=*/false, IgnoredCode("1", "1")};
   const std::string message = Message(StatusOfCuda(cudaErrorNoKernelImageForDevice, "copying", place));
   EXPECT_THAT(message, HasSubstr("compute capability 9.0, and this build holds code for 9.0, of which the environment "
                                  "has the driver ignore its machine code (CUDA_FORCE_PTX_JIT=1) and its PTX "
