@@ -30,7 +30,7 @@ constexpr char kBackbone[] =
 // What every job here is about, but for the component that is looked at.
 const std::map<std::string, std::string>& Parts() {
   static const auto* const parts = new std::map<std::string, std::string>{
-      {"model", absl::StrCat("[model/ssd] { image_size: 64 backbone { ", kBackbone, " } }")},
+      {"model", absl::StrCat("[model/ssd] { image_size: 32 backbone { ", kBackbone, " } }")},
       {"train_data", "[dataset/shapes] { num_images: 4 width: 32 height: 32 }"},
       {"eval_data", "[dataset/shapes] { num_images: 1 width: 32 height: 32 }"},
       {"transforms", "[transform/flip] {}"},
@@ -52,7 +52,7 @@ Base BaseWith(const std::string& key, const Descriptor& message) {
   const std::string kind = key.substr(0, key.find('/'));
   const bool is_model = kind == "model";
   // What it has to be given, or is too large without.
-  std::string inside = is_model ? "image_size: 64 " : "";
+  std::string inside = is_model ? "image_size: 32 " : "";
   if (is_model && key != "model/ssd") {
     // One head takes maps of one width.
     absl::StrAppend(&inside, "backbone { [backbone/fpn] { channels: 4 backbone { ", kBackbone, " } } }");
@@ -92,7 +92,7 @@ std::vector<std::string> ValuesOf(const FieldDescriptor& field) {
       return {"0", "18446744073709551615"};
     case FieldDescriptor::CPPTYPE_FLOAT:
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      return {"nan", "inf", "-inf", "-1", "0", "1e-40", "0.5", "2"};
+      return {"nan", "inf", "-1", "0", "1e-40", "2"};
     case FieldDescriptor::CPPTYPE_BOOL:
       return {"true", "false"};
     case FieldDescriptor::CPPTYPE_STRING:
