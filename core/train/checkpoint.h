@@ -8,7 +8,8 @@
 //                        arrays, and the scale of losses in float16
 //   config.pbtxt         the config of the run, overrides included
 //   checkpoint.json      step, seed, class names (and their bytes, where they are no UTF-8) and their category ids,
-//                        world size
+//                        world size, whether the model is an average
+//   evaluation.json      in a run that keeps the best: what the evaluation after this step found
 // None of them tells which strategy made it: a run may go on with another one, and with more or fewer workers.
 // Sampler and random numbers need no state beyond step and seed: they are functions of both. A
 // checkpoint is written whole or not at all (a temporary folder, flushed, then renamed).

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -11,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 
 namespace trireme {
 namespace {
@@ -23,6 +25,7 @@ constexpr char kModelFile[] = "model.safetensors";
 constexpr char kStateFile[] = "state.safetensors";
 constexpr char kTrainedFile[] = "trained.safetensors";
 constexpr char kConfigFile[] = "config.pbtxt";
+constexpr char kEvaluationFile[] = "evaluation.json";
 constexpr char kInfoFile[] = "checkpoint.json";
 
 // As WriteCheckpoint names them. What else lies there (a copy, a name that the user gave) is the user's: it is neither
@@ -42,7 +45,9 @@ Status WriteParts(const fs::path& folder, const CheckpointInfo& info, const Chec
     TRIREME_RETURN_IF_ERROR(WriteSafetensors((folder / kTrainedFile).string(), *content.trained));
   }
   TRIREME_RETURN_IF_ERROR(WriteFileDurably((folder / kConfigFile).string(), info.config_text));
-  TRIREME_RETURN_IF_ERROR(WriteFileDurably((folder / kInfoFile).string(), ToJson(info)));
+  CheckpointInfo complete = info;
+  complete.averaged = content.trained.has_value();
+  TRIREME_RETURN_IF_ERROR(WriteFileDurably((folder / kInfoFile).string(), ToJson(complete)));
   return SyncFolder(folder.string());
 }
 
@@ -74,9 +79,13 @@ std::string CheckpointPath(const std::string& run_folder, int64_t step) {
   return (fs::path(run_folder) / kFolder / absl::StrFormat("step_%08d", step)).string();
 }
 
-StatusOr<std::string> FindCheckpoint(const std::string& path) {
+bool IsCheckpoint(const std::string& path) {
   std::error_code error;
-  if (fs::exists(fs::path(path) / kInfoFile, error)) return path;
+  return fs::exists(fs::path(path) / kInfoFile, error);
+}
+
+StatusOr<std::string> FindCheckpoint(const std::string& path) {
+  if (IsCheckpoint(path)) return path;
   const std::vector<std::string> all = ListCheckpoints(path);
   if (all.empty()) {
     return absl::NotFoundError(
@@ -95,12 +104,7 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint) {
 
 std::string ModelFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kModelFile).string(); }
 std::string StateFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kStateFile).string(); }
-
-std::string TrainedFile(const std::string& checkpoint) {
-  const fs::path path = fs::path(checkpoint) / kTrainedFile;
-  std::error_code error;
-  return fs::exists(path, error) ? path.string() : "";
-}
+std::string TrainedFile(const std::string& checkpoint) { return (fs::path(checkpoint) / kTrainedFile).string(); }
 
 Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
                        const CheckpointContent& content) {
@@ -128,8 +132,23 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   return absl::OkStatus();
 }
 
+Status WriteEvaluation(const std::string& checkpoint, const EvaluationFigures& figures) {
+  nlohmann::ordered_json json;
+  for (const auto& [name, value] : figures) json[name] = value;
+  return WriteFileAtomically((fs::path(checkpoint) / kEvaluationFile).string(), JsonText(json, 2) + "\n");
+}
+
+std::optional<double> ReadEvaluation(const std::string& checkpoint, const std::string& name) {
+  const StatusOr<std::string> text = ReadFile((fs::path(checkpoint) / kEvaluationFile).string());
+  if (!text.ok()) return std::nullopt;
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  // What is not finite is null in JSON.
+  if (!json.is_object() || !json.contains(name) || !json[name].is_number()) return std::nullopt;
+  return json[name].get<double>();
+}
+
 Status LinkBest(const std::string& run_folder, int64_t step) {
-  const fs::path link = fs::path(run_folder) / kBest, temporary = absl::StrCat(link.string(), ".tmp", getpid());
+  const fs::path link = fs::path(run_folder) / kBest, temporary = link.string() + ".tmp";
   std::error_code error;
   fs::remove(temporary, error);
   // Relative, so that a run's folder may be moved.

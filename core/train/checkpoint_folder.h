@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/status.h"
@@ -17,6 +18,7 @@ std::vector<std::string> ListCheckpoints(const std::string& run_folder);
 // Where the run's checkpoint of a step lies, or would.
 std::string CheckpointPath(const std::string& run_folder, int64_t step);
 
+bool IsCheckpoint(const std::string& path);
 // `path` is a checkpoint, or a run whose newest checkpoint is meant. NotFound if it is neither.
 StatusOr<std::string> FindCheckpoint(const std::string& path);
 
@@ -27,7 +29,7 @@ StatusOr<CheckpointInfo> ReadCheckpointInfo(const std::string& checkpoint);
 std::string ModelFile(const std::string& checkpoint);
 // And what LoadTrainingState reads besides.
 std::string StateFile(const std::string& checkpoint);
-// What LoadWeights takes, where training goes on from other weights than the model's; empty where it does not.
+// What LoadWeights takes, where training goes on from other weights than the model's (CheckpointInfo::averaged).
 std::string TrainedFile(const std::string& checkpoint);
 
 struct CheckpointContent {
@@ -40,7 +42,14 @@ struct CheckpointContent {
 Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
                        const CheckpointContent& content);
 
-// Makes "best" in the run's folder, a link, that of this step, which is there; WriteCheckpoint does not remove it then.
+// What an evaluation of a checkpoint found, by name.
+using EvaluationFigures = std::vector<std::pair<std::string, double>>;
+// Keeps it in the checkpoint, as evaluation.json.
+Status WriteEvaluation(const std::string& checkpoint, const EvaluationFigures& figures);
+// Nothing where there is none of that name.
+std::optional<double> ReadEvaluation(const std::string& checkpoint, const std::string& name);
+
+// Makes RUN/best a link to the checkpoint of this step, which has to be there; WriteCheckpoint does not remove it then.
 Status LinkBest(const std::string& run_folder, int64_t step);
 // What it links to; empty where there is none.
 std::string BestCheckpoint(const std::string& run_folder);

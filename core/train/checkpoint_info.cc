@@ -38,7 +38,8 @@ std::string ToJson(const CheckpointInfo& info) {
                                  {"world_size", info.world_size},
                                  {"global_batch_size", info.global_batch_size},
                                  {"class_names", info.class_names},
-                                 {"category_ids", info.category_ids}};
+                                 {"category_ids", info.category_ids},
+                                 {"averaged", info.averaged}};
   // A run that goes on compares them with those of its data.
   if (!AreUtf8(info.class_names)) {
     for (const std::string& name : info.class_names) json[kNameBytes].push_back(absl::BytesToHexString(name));
@@ -59,6 +60,9 @@ StatusOr<CheckpointInfo> ParseCheckpointInfo(const std::string& text, const std:
   info.seed = json["seed"];
   info.world_size = json["world_size"];
   info.global_batch_size = json["global_batch_size"];
+  // Older checkpoints do not have it.
+  const auto averaged = json.find("averaged");
+  info.averaged = averaged != json.end() && *averaged == true;
   for (const auto& name : json["class_names"]) {
     if (!name.is_string()) return absl::DataLossError(absl::StrCat(path, ": a class name is no string"));
     info.class_names.push_back(name);

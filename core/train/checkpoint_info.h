@@ -17,6 +17,7 @@ struct CheckpointInfo {
   int64_t global_batch_size = 0;
   std::vector<std::string> class_names;
   std::vector<int64_t> category_ids;  // of these (Dataset::category_ids); empty in older checkpoints
+  bool averaged = false;              // the model is an average; what is trained lies beside it (TrainedFile)
   std::string config_text;            // in config.pbtxt, not in checkpoint.json
 };
 

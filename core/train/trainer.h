@@ -65,9 +65,9 @@ class TrainObserver {
 struct TrainerOptions {
   int64_t first_step = 0;  // steps done already
   int64_t total_steps = 0;
-  int64_t evaluate_every = 0;    // 0: at the end only
-  int64_t checkpoint_every = 0;  // 0: at the end and when stopped only
-  bool checkpoint_before_evaluation = false;
+  int64_t evaluate_every = 0;                 // 0: at the end only
+  int64_t checkpoint_every = 0;               // 0: none but those at the end, when stopped, and by the next field
+  bool checkpoint_before_evaluation = false;  // each evaluation is then of a model that is saved
   // Batches of the source in a step: step s takes those from s times this on. See TrainStep.
   int accumulate_steps = 1;
   // Steps whose losses or gradients are not finite, as StepGuardOptions has it: one more stops the job.

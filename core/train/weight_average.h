@@ -5,7 +5,9 @@
 // statistics are averaged too. It is the average that is evaluated and saved as the model; training goes on from the
 // weights themselves, which never see it.
 //
-// Each worker averages its own arena, so no strategy knows of it. Where workers' arenas differ, rank 0's counts.
+// Each worker averages its own arena, so no strategy knows of it. Where workers' arenas differ, rank 0's counts: of
+// local_sgd and asynchronous strategies it is the average of what rank 0 had after each of its steps, before it met the
+// others.
 #ifndef TRIREME_CORE_TRAIN_WEIGHT_AVERAGE_H_
 #define TRIREME_CORE_TRAIN_WEIGHT_AVERAGE_H_
 

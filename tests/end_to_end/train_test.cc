@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <regex>
 #include <thread>
 
@@ -244,6 +245,13 @@ TEST(Train, ARunThatAveragesNoLongerGoesOnFromTheWeightsThemselves) {
   train({"--out=" + changed, "--steps=10", "--resume"});
   EXPECT_TRUE(ReadAll(Model(whole)) == ReadAll(Model(changed)));
   EXPECT_FALSE(fs::exists(*FindCheckpoint(changed) + "/trained.safetensors"));
+
+  const std::string lost = NewFolder("lost");
+  train({"--out=" + lost, "--steps=5", "--set", "weight_average={}"});
+  fs::remove(*FindCheckpoint(lost) + "/trained.safetensors");
+  const ToolResult result = RunToolProcess("train", {"--config=" + config, "--out=" + lost, "--steps=10", "--resume"});
+  EXPECT_NE(result.exit_code, 0) << "the average is no substitute for what was trained";
+  EXPECT_NE(result.output.find("trained.safetensors"), std::string::npos) << result.output;
 }
 
 TEST(Train, KeepsTheCheckpointThatEvaluatedBest) {
@@ -275,6 +283,30 @@ TEST(Train, KeepsTheCheckpointThatEvaluatedBest) {
   const std::string json = whole + "/eval.json";
   ASSERT_EQ(RunToolProcess("eval", {"--checkpoint=" + whole + "/best", "--json=" + json}).exit_code, 0);
   EXPECT_EQ(nlohmann::json::parse(ReadAll(json))["mAP50"], best);
+  const ToolResult within = RunToolProcess("train", {"--config=" + config, "--out=" + whole + "/best", "--resume"});
+  EXPECT_EQ(within.exit_code, 2) << within.output;
+}
+
+// An evaluation at an end that is no longer one is not made again, and counts all the same.
+TEST(Train, ARunThatIsMadeLongerKeepsItsBest) {
+  const std::string run = NewFolder("run");
+  const auto train = [&](const std::string& steps, std::vector<std::string> more) {
+    more.insert(more.end(), {"--config=" + TinyConfig(), "--out=" + run, "--steps=" + steps, "--set",
+                             "checkpoint={keep: 1 keep_best: MAP50}"});
+    const ToolResult result = RunToolProcess("train", more);
+    EXPECT_EQ(result.exit_code, 0) << result.output;
+  };
+  train("30", {"--set", "schedule={[schedule/constant] {learning_rate: 5e-2}}"});
+  const std::string spoils = "schedule={[schedule/constant] {learning_rate: 0.3}}";
+  train("33", {"--resume", "--set", spoils});
+  train("36", {"--resume", "--set", spoils});
+  std::map<int64_t, double> found;
+  for (const auto& event : ReadEvents(run)) {
+    if (event["event"] == "eval") found[event["step"]] = event["mAP50"];
+  }
+  ASSERT_EQ(found.size(), 3u);
+  ASSERT_GT(found[30], std::max(found[33], found[36])) << "or the newest would do";
+  EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run + "/best"))->step, 30);
 }
 
 class StopInEvaluation : public testing::TestWithParam<std::string> {};

@@ -76,7 +76,8 @@ StatusOr<RunMeasurement> ReadRun(const std::string& run_folder, int64_t warmup_s
 
 StatusOr<SafetensorsContent> ReadFinalWeights(const std::string& run_folder) {
   TRIREME_ASSIGN_OR_RETURN(const std::string checkpoint, FindCheckpoint(run_folder));
-  return ReadSafetensors(checkpoint + "/model.safetensors");
+  TRIREME_ASSIGN_OR_RETURN(const CheckpointInfo info, ReadCheckpointInfo(checkpoint));
+  return ReadSafetensors(info.averaged ? TrainedFile(checkpoint) : ModelFile(checkpoint));
 }
 
 StatusOr<double> LargestDifference(const SafetensorsContent& a, const SafetensorsContent& b, std::string* where) {

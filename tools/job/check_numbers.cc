@@ -93,6 +93,10 @@ Status CheckNumbers(const Config& config) {
     return absl::InvalidArgumentError(
         absl::StrCat("clip_gradient_norm is ", config.clip_gradient_norm(), "; it has to be more than 0, or left out"));
   }
+  if (config.checkpoint().keep_best() != CheckpointConfig::NONE && !config.has_eval_data()) {
+    return absl::InvalidArgumentError(
+        "checkpoint.keep_best is set, and there is no eval_data that would tell which checkpoint is the best");
+  }
   if (!(config.weight_average().decay() >= 0 && config.weight_average().decay() < 1)) {
     return absl::InvalidArgumentError(absl::StrCat("weight_average.decay is ", config.weight_average().decay(),
                                                    "; it has to be at least 0 and less than 1"));

@@ -41,6 +41,10 @@ void FillInDefaults(Config* config) {
 
 Status ChooseRunFolder(bool resume, bool leads, Job* job) {
   job->run_folder = RunFolderOf(job->name, job->config, resume);
+  if (IsCheckpoint(job->run_folder)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--out=", job->run_folder, " is a checkpoint; name the folder of a run, which holds checkpoints"));
+  }
   if (leads && !resume) TRIREME_RETURN_IF_ERROR(MakeFolder(job->run_folder));
   if (leads && PathExists(job->run_folder)) {
     TRIREME_ASSIGN_OR_RETURN(job->lock, LockRun(job->run_folder));
@@ -51,7 +55,7 @@ Status ChooseRunFolder(bool resume, bool leads, Job* job) {
   if (!checkpoint.ok()) return Annotate(checkpoint.status(), "--resume");
   job->resume_from = *checkpoint;
   TRIREME_ASSIGN_OR_RETURN(job->resumed, ReadCheckpointInfo(*checkpoint));
-  TRIREME_ASSIGN_OR_RETURN(job->resumed_bytes, DescribeBytes(*checkpoint));
+  TRIREME_ASSIGN_OR_RETURN(job->resumed_bytes, DescribeBytes(*checkpoint, job->resumed));
   if (job->resumed.class_names != job->train_data->class_names()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "--resume: ", *checkpoint, " was trained on the classes ", absl::StrJoin(job->resumed.class_names, ", "),

@@ -41,10 +41,10 @@ void AddData(const char* field, const Dataset& data, std::vector<Fact>* facts) {
 
 }  // namespace
 
-StatusOr<std::string> DescribeBytes(const std::string& checkpoint) {
-  std::vector<std::string> files;
-  for (const std::string& path : {ModelFile(checkpoint), StateFile(checkpoint), TrainedFile(checkpoint)}) {
-    if (path.empty()) continue;
+StatusOr<std::string> DescribeBytes(const std::string& checkpoint, const CheckpointInfo& info) {
+  std::vector<std::string> paths = {ModelFile(checkpoint), StateFile(checkpoint)}, files;
+  if (info.averaged) paths.push_back(TrainedFile(checkpoint));
+  for (const std::string& path : paths) {
     TRIREME_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
     files.push_back(absl::StrCat(bytes.size(), " in ", FileName(path), " (hash ",
                                  absl::Hex(StableHash(bytes), absl::kZeroPad16), ")"));

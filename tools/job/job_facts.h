@@ -16,7 +16,7 @@ std::vector<Fact> FactsOf(const Job& job);
 
 // What hosts that go on from a checkpoint have to agree on besides its step: how many bytes of weights and state there
 // are, and which, as a hash.
-StatusOr<std::string> DescribeBytes(const std::string& checkpoint);
+StatusOr<std::string> DescribeBytes(const std::string& checkpoint, const CheckpointInfo& info);
 
 }  // namespace trireme
 

@@ -50,8 +50,9 @@ Status BuildRank(const Job& job, Device& device, Communicator& communicator, Ran
     const WeightAverageOptions options = {config.weight_average().decay(), config.weight_average().warmup_steps()};
     parts->average = std::make_unique<WeightAverage>(*parts->arena, options);
   }
-  const std::string trained = job.resume_from.empty() ? "" : TrainedFile(job.resume_from);
-  if (!trained.empty()) TRIREME_RETURN_IF_ERROR(LoadWeights(trained, parts->arena.get()));
+  if (job.resumed.averaged) {
+    TRIREME_RETURN_IF_ERROR(LoadWeights(TrainedFile(job.resume_from), parts->arena.get()));
+  }
   const StepGuardOptions of_guard = GuardOptionsOf(config);
   Strategy::BuildArgs args;
   args.arena = parts->arena.get();

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <functional>
 
 #include "absl/strings/str_split.h"
 #include "core/base/files.h"
@@ -16,26 +17,40 @@ bool IsEvent(const nlohmann::ordered_json& json) {
          (!json.contains("step") || json["step"].is_number_integer());
 }
 
+// Keeps the events for which keep(kind, step).
+Status Rewrite(const std::string& path, const std::function<bool(const std::string& kind, int64_t step)>& keep,
+               int64_t* broken) {
+  TRIREME_ASSIGN_OR_RETURN(const Metrics before, ReadMetrics(path));
+  *broken = before.broken;
+  std::string kept;
+  for (const auto& event : before.events) {
+    if (keep(TextOf(event, "event"), FieldOf(event, "step", int64_t{0}))) kept += JsonText(event) + "\n";
+  }
+  return WriteFileAtomically(path, kept);
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& path, int64_t keep_steps, int64_t* broken) {
-  std::string kept;
   *broken = 0;
+  const auto keep = [keep_steps](const std::string& kind, int64_t step) { return kind != "end" && step <= keep_steps; };
   if (keep_steps > 0 && PathExists(path)) {
-    TRIREME_ASSIGN_OR_RETURN(const Metrics before, ReadMetrics(path));
-    *broken = before.broken;
-    for (const auto& event : before.events) {
-      const std::string kind = TextOf(event, "event");
-      const int64_t step = FieldOf(event, "step", int64_t{0});
-      // The evaluation of the checkpoint itself is made again.
-      const bool keep = kind != "end" && (kind == "eval" ? step < keep_steps : step <= keep_steps);
-      if (keep) kept += JsonText(event) + "\n";
-    }
+    TRIREME_RETURN_IF_ERROR(Rewrite(path, keep, broken));
+  } else {
+    TRIREME_RETURN_IF_ERROR(WriteFileAtomically(path, ""));
   }
-  TRIREME_RETURN_IF_ERROR(WriteFileAtomically(path, kept));
   auto log = std::unique_ptr<MetricsLog>(new MetricsLog(path));
   if (!log->file_) return absl::UnavailableError(absl::StrCat(path, ": cannot be written"));
   return log;
+}
+
+Status MetricsLog::DropEvaluation(int64_t step) {
+  int64_t broken = 0;
+  TRIREME_RETURN_IF_ERROR(Rewrite(
+      path_, [step](const std::string& kind, int64_t of) { return kind != "eval" || of != step; }, &broken));
+  file_.close();
+  file_.open(path_, std::ios::app);
+  return absl::OkStatus();
 }
 
 Status MetricsLog::Write(const nlohmann::ordered_json& event) {

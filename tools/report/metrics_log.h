@@ -22,6 +22,9 @@ class MetricsLog {
   // dropped, too, and counted in `*broken`.
   static StatusOr<std::unique_ptr<MetricsLog>> Open(const std::string& path, int64_t keep_steps, int64_t* broken);
 
+  // Forgets an evaluation after this step, for one that is made again.
+  Status DropEvaluation(int64_t step);
+
   // Unavailable if the line cannot be written, which may leave a part of it in the file; the next one is tried anew,
   // and stands on a line of its own.
   Status Write(const nlohmann::ordered_json& event);

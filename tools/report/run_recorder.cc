@@ -65,35 +65,46 @@ StatusOr<std::unique_ptr<RunRecorder>> RunRecorder::Open(const Job& job) {
   int64_t broken = 0;
   TRIREME_ASSIGN_OR_RETURN(recorder->metrics_, MetricsLog::Open(path, job.resumed.step, &broken));
   if (broken > 0) job.faults->Add("broken lines of metrics", path, absl::StrCat(broken, " lines; they are left out"));
-  if (job.resumed.step > 0) TRIREME_RETURN_IF_ERROR(recorder->FindBest(path));
+  if (job.resumed.step > 0) recorder->FindBest();
   recorder->started_ = Now();
   recorder->last_checkpoint_ = job.resumed.step;
   recorder->steps_done_ = job.resumed.step;
   return recorder;
 }
 
-Status RunRecorder::FindBest(const std::string& metrics) {
-  const std::string metric = BestMetric(job_.config);
-  if (metric.empty() || !PathExists(BestCheckpoint(job_.run_folder))) return absl::OkStatus();
-  TRIREME_ASSIGN_OR_RETURN(const Metrics before, ReadMetrics(metrics));
-  for (const auto& event : before.events) {
-    const auto value = event.find(metric);
-    if (event.value("event", "") != "eval" || value == event.end() || !value->is_number()) continue;
-    if (best_.step == 0 || value->get<double>() > best_.value) best_ = {event.value("step", int64_t{0}), *value};
+void RunRecorder::FindBest() {
+  const std::string metric = BestMetric(job_.config), best = BestCheckpoint(job_.run_folder);
+  if (metric.empty()) return;
+  // A run that was killed may have evaluated the last one, and not yet linked it.
+  for (const std::string& checkpoint : {best, job_.resume_from}) {
+    const std::optional<double> value = ReadEvaluation(checkpoint, metric);
+    const StatusOr<CheckpointInfo> info = ReadCheckpointInfo(checkpoint);
+    if (info.ok() && value.has_value()) {
+      KeepIfBest(info->step, *value);
+    } else if (checkpoint == best && info.ok()) {
+      Tell(absl::StrCat(best, ": its ", metric, " is not known; the next evaluation takes its place as the best"));
+    }
   }
-  return absl::OkStatus();
 }
 
-void RunRecorder::KeepIfBest(int64_t steps_done, const EvaluationReport& report) {
+void RunRecorder::KeepIfBest(int64_t steps_done, double value) {
+  if (!std::isfinite(value) || (best_.step > 0 && value <= best_.value)) return;
+  const Status linked = LinkBest(job_.run_folder, steps_done);
+  if (linked.ok()) {
+    best_ = {steps_done, value};
+  } else {
+    Tell(absl::StrCat(linked.message(), "; training goes on, and the checkpoint after step ", steps_done,
+                      ", the best so far, is not kept longer than others"));
+  }
+}
+
+void RunRecorder::KeepEvaluation(int64_t steps_done, const EvaluationReport& report) {
   const std::string metric = BestMetric(job_.config);
+  if (metric.empty()) return;
+  const Status written = WriteEvaluation(CheckpointPath(job_.run_folder, steps_done), report);
+  if (!written.ok()) Tell(absl::StrCat(written.message(), "; training goes on"));
   for (const auto& [name, value] : report) {
-    if (name != metric || !std::isfinite(value) || (best_.step > 0 && value <= best_.value)) continue;
-    const Status linked = LinkBest(job_.run_folder, steps_done);
-    if (linked.ok()) {
-      best_ = {steps_done, value};
-    } else {
-      Tell(absl::StrCat(linked.message(), "; training goes on, and the best checkpoint so far stays"));
-    }
+    if (name == metric) KeepIfBest(steps_done, value);
   }
 }
 
@@ -193,6 +204,10 @@ void RunRecorder::OnStep(const StepReport& report) {
 }
 
 void RunRecorder::OnEvaluation(int64_t steps_done, const EvaluationReport& report) {
+  if (steps_done == job_.resumed.step) {
+    const Status dropped = metrics_->DropEvaluation(steps_done);
+    if (!dropped.ok()) Tell(absl::StrCat(dropped.message(), "; an evaluation stands there twice"));
+  }
   last_evaluation_ = report;
   nlohmann::ordered_json event = {{"event", "eval"}, {"step", steps_done}, {"epoch", EpochAfter(steps_done)}};
   std::string text = absl::StrFormat("step %d", steps_done);
@@ -202,7 +217,7 @@ void RunRecorder::OnEvaluation(int64_t steps_done, const EvaluationReport& repor
   }
   Write(event);
   progress_->Line(text);
-  KeepIfBest(steps_done, report);
+  KeepEvaluation(steps_done, report);
 }
 
 void RunRecorder::OnCheckpoint(int64_t steps_done) { last_checkpoint_ = steps_done; }

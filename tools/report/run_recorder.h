@@ -34,9 +34,11 @@ class RunRecorder : public JobObserver {
 
   explicit RunRecorder(const Job& job) : job_(job) {}
   double EpochAfter(int64_t steps) const;
-  // Of a run that goes on, from its metrics.
-  Status FindBest(const std::string& metrics);
-  void KeepIfBest(int64_t steps_done, const EvaluationReport& report);
+  // Of a run that goes on.
+  void FindBest();
+  // With the checkpoint that it is of.
+  void KeepEvaluation(int64_t steps_done, const EvaluationReport& report);
+  void KeepIfBest(int64_t steps_done, double value);
   // What is no reason to stop, but told.
   void Tell(const std::string& line);
   // An event that cannot be written is no reason to stop, but told.

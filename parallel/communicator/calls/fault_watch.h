@@ -23,7 +23,7 @@ class FaultWatch {
   FaultWatch& operator=(const FaultWatch&) = delete;
 
   // From now on, on a thread of that name: asks the store for a fault of the others and calls `look` with what is
-  // known, every so many seconds, and at once when there is a fault; behind a fault `look` alone.
+  // known, every so many seconds, and at once when this rank fails; behind a fault `look` alone.
   void Start(const std::string& thread_name, double seconds, std::function<void(const Status& fault)> look);
   // Waits for the thread's end.
   void Stop();

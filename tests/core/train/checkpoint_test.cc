@@ -181,7 +181,14 @@ TEST(CheckpointTest, KeepsTheBest) {
     }
   }
   EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004", "step_00000005"));
-  EXPECT_EQ(BestCheckpoint(run.path()), run / "checkpoints/step_00000004");
+  const std::string best = BestCheckpoint(run.path());
+  EXPECT_EQ(best, run / "checkpoints/step_00000004");
+  EXPECT_EQ(ReadEvaluation(best, "mAP50"), std::nullopt);
+  ASSERT_TRUE(WriteEvaluation(best, {{"mAP50", 0.25}, {"mAP", NAN}}).ok());
+  EXPECT_EQ(ReadEvaluation(best, "mAP50"), 0.25);
+  EXPECT_EQ(ReadEvaluation(best, "mAP"), std::nullopt);
+  ASSERT_TRUE(WriteFileDurably(best + "/evaluation.json", "{\"mAP50\": 0.").ok());
+  EXPECT_EQ(ReadEvaluation(best, "mAP50"), std::nullopt);
 }
 
 // Copies, and names that the user gave.

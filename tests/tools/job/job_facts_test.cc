@@ -52,19 +52,20 @@ TEST(JobFactsTest, AllElseMayNot) {
 // Two hosts may have checkpoints of one step that differ: of another run, or half copied.
 TEST(JobFactsTest, OneByteOfTheCheckpointMayNot) {
   const testing::TemporaryFolder folder;
+  CheckpointInfo info;
   std::vector<std::string> seen;
   const auto describe = [&] {
-    const auto bytes = DescribeBytes(folder.path());
+    const auto bytes = DescribeBytes(folder.path(), info);
     ASSERT_TRUE(bytes.ok()) << bytes.status();
     EXPECT_EQ(std::count(seen.begin(), seen.end(), *bytes), 0) << *bytes;
     seen.push_back(*bytes);
   };
   const std::string model(1000, 'm'), state(3000, 's');
   folder.Write("model.safetensors", model);
-  EXPECT_FALSE(DescribeBytes(folder.path()).ok()) << "a file is missing";
+  EXPECT_FALSE(DescribeBytes(folder.path(), info).ok()) << "a file is missing";
   folder.Write("state.safetensors", state);
   describe();
-  EXPECT_EQ(*DescribeBytes(folder.path()), seen[0]);
+  EXPECT_EQ(*DescribeBytes(folder.path(), info), seen[0]);
   std::string flipped = state;
   flipped[2999] ^= 1;
   folder.Write("state.safetensors", flipped);
@@ -86,6 +87,10 @@ TEST(JobFactsTest, OneByteOfTheCheckpointMayNot) {
   EXPECT_TRUE(std::any_of(facts.begin(), facts.end(), [&](const Fact& fact) {
     return fact.name == "the checkpoint's bytes" && fact.value == seen[1];
   }));
+  info.averaged = true;
+  EXPECT_FALSE(DescribeBytes(folder.path(), info).ok()) << "what training goes on from is missing";
+  folder.Write("trained.safetensors", model);
+  describe();
 }
 
 }  // namespace

@@ -42,11 +42,16 @@ TEST(MetricsLogTest, AResumedRunKeepsWhatCameBeforeItsCheckpoint) {
   {
     const auto log = MetricsLog::Open(path, 4, &broken).value();
     ASSERT_TRUE(log->Write(Event("start", 4)).ok());
+    std::vector<std::string> expected = {"start 0", "step 1", "step 2", "eval 2", "step 3",
+                                         "skip 4",  "step 4", "eval 4", "start 4"};
+    EXPECT_EQ(Names(ReadMetrics(path)->events), expected);
+    // Where the evaluation of the checkpoint is made again.
+    ASSERT_TRUE(log->DropEvaluation(4).ok());
+    ASSERT_TRUE(log->Write(Event("eval", 4)).ok());
+    std::swap(expected[7], expected[8]);
+    EXPECT_EQ(Names(ReadMetrics(path)->events), expected);
   }
   EXPECT_EQ(broken, 0);
-  EXPECT_EQ(Names(ReadMetrics(path)->events), (std::vector<std::string>{"start 0", "step 1", "step 2", "eval 2",
-                                                                        "step 3", "skip 4", "step 4", "start 4"}))
-      << "the evaluation of the checkpoint is made again";
   const auto afresh = MetricsLog::Open(path, 0, &broken).value();
   EXPECT_TRUE(ReadMetrics(path)->events.empty());
 }
