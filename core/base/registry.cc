@@ -67,6 +67,11 @@ void ComponentRegistry::Add(Entry entry) {
   if (loading_status_.ok()) loading_status_ = Annotate(fault, loading_);
 }
 
+std::string ComponentRegistry::Describe(const Entry& entry) {
+  return absl::StrCat(entry.key, ", registered at ", entry.source,
+                      entry.plugin.empty() ? "" : absl::StrCat(" of ", entry.plugin));
+}
+
 const ComponentRegistry::Entry* ComponentRegistry::FindOrNull(absl::string_view key) const {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(std::string(key));

@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/catch_exceptions.h"
 #include "core/base/status.h"
 
 namespace trireme {
@@ -59,6 +60,9 @@ class ComponentRegistry {
   void BeginPlugin(const std::string& path);
   Status EndPlugin(const Status& opened);
 
+  // "dataset/voc, registered at file:line of the plugin that it came from".
+  static std::string Describe(const Entry& entry);
+
  private:
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;
@@ -68,36 +72,49 @@ class ComponentRegistry {
 };
 
 // Builds the component that `any` holds; `field` is its place in the config, for messages ("model").
-// InvalidArgument if no component is set or it is of another kind.
+// InvalidArgument if no component is set or it is of another kind; Internal if the factory throws, or returns neither a
+// component nor a status.
 template <class Contract>
 StatusOr<std::unique_ptr<Contract>> CreateComponent(const google::protobuf::Any& any, absl::string_view field,
                                                     const typename Contract::BuildArgs& args) {
   if (any.type_url().empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the config sets no ", field, "; write for example `", field, " { [", Contract::kKind, "/...] {} }`"));
+    return absl::InvalidArgumentError(absl::StrCat("the config sets no ", field, "; write for example `", field, " { [",
+                                                   Contract::kKind, "/...] {} }`"));
   }
   TRIREME_ASSIGN_OR_RETURN(const ComponentRegistry::Entry* entry, ComponentRegistry::Global().Find(any.type_url()));
   const auto* factory = std::any_cast<ComponentFactory<Contract>>(&entry->factory);
   if (factory == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, ": ", entry->key, " is not a ", Contract::kKind, "; see the keys that begin with ", Contract::kKind, "/"));
+    return absl::InvalidArgumentError(absl::StrCat(field, ": ", entry->key, " is not a ", Contract::kKind,
+                                                   "; see the keys that begin with ", Contract::kKind, "/"));
   }
   std::unique_ptr<google::protobuf::Message> config(entry->prototype->New());
   if (!config->ParseFromString(any.value())) {
     return absl::InvalidArgumentError(absl::StrCat(field, ": the message of ", entry->key, " does not parse"));
   }
-  auto made = (*factory)(*config, args);
+  auto made = CatchExceptions("its factory", [&] { return (*factory)(*config, args); });
   if (!made.ok()) return Annotate(made.status(), absl::StrCat(field, " [", entry->key, "]"));
+  if (*made == nullptr) {
+    return absl::InternalError(absl::StrCat(field, ": the factory of ", ComponentRegistry::Describe(*entry),
+                                            ", returned null; it has to return a component or a status"));
+  }
   return made;
 }
 
 namespace internal {
 
+// "backbone/example" is of the kind "backbone".
+constexpr bool IsOfKind(const char* key, const char* kind) {
+  while (*kind != '\0' && *key == *kind) ++key, ++kind;
+  return *kind == '\0' && *key == '/';
+}
+
 template <class Contract, class Config, class Function>
 bool RegisterComponent(const char* key, Function function, const char* source) {
-  ComponentFactory<Contract> factory = [function](const google::protobuf::Message& config,
-                                                  const typename Contract::BuildArgs& args)
-      -> StatusOr<std::unique_ptr<Contract>> { return function(static_cast<const Config&>(config), args); };
+  ComponentFactory<Contract> factory =
+      [function](const google::protobuf::Message& config,
+                 const typename Contract::BuildArgs& args) -> StatusOr<std::unique_ptr<Contract>> {
+    return function(static_cast<const Config&>(config), args);
+  };
   ComponentRegistry::Global().Add({key, &Config::default_instance(), std::move(factory), source, ""});
   return true;
 }
@@ -111,9 +128,11 @@ bool RegisterComponent(const char* key, Function function, const char* source) {
 #define TRIREME_REGISTRY_NAME(line) TRIREME_REGISTRY_NAME_(line)
 
 // At namespace scope, in a .cc file of an alwayslink library or of a plugin.
-#define TRIREME_REGISTER_COMPONENT(key, Contract, Config, function)                              \
-  [[maybe_unused]] static const bool TRIREME_REGISTRY_NAME(__LINE__) =                           \
-      ::trireme::internal::RegisterComponent<Contract, Config>(                                  \
-          key, function, __FILE__ ":" TRIREME_REGISTRY_STRING(__LINE__))
+#define TRIREME_REGISTER_COMPONENT(key, Contract, Config, function)                                  \
+  static_assert(::trireme::internal::IsOfKind(key, Contract::kKind),                                 \
+                "the key has to begin with the kind of the contract that the component implements"); \
+  [[maybe_unused]] static const bool TRIREME_REGISTRY_NAME(__LINE__) =                               \
+      ::trireme::internal::RegisterComponent<Contract, Config>(key, function,                        \
+                                                               __FILE__ ":" TRIREME_REGISTRY_STRING(__LINE__))
 
 #endif  // TRIREME_CORE_BASE_REGISTRY_H_

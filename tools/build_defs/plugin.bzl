@@ -88,6 +88,46 @@ That keeps registrars and whatever a plugin may call, generated messages too
     provides = [CcInfo],
 )
 
+def _plugin_interface_impl(ctx):
+    headers = []
+    defines = []
+    for dep in ctx.attr.deps:
+        compilation = dep[CcInfo].compilation_context
+        headers.append(compilation.headers)
+        defines.append(compilation.defines)
+    ours = [
+        h
+        for h in depset(transitive = headers).to_list()
+        if h.owner.workspace_name == ctx.label.workspace_name and (h.owner.package + "/").startswith("core/")
+    ]
+    args = ctx.actions.args()
+    args.add(ctx.outputs.out)
+    args.add(" ".join(sorted(depset(transitive = defines).to_list())))
+    args.add_all(ours)
+    ctx.actions.run_shell(
+        inputs = ours,
+        outputs = [ctx.outputs.out],
+        arguments = [args],
+        # By content, for the paths are others where this tree is an external repository.
+        command = """
+out=$1; defines=$2; shift 2
+digest=$({ echo "$defines"; for header; do sha256sum <"$header"; done | sort; } | sha256sum | cut -c1-16)
+printf '#define TRIREME_PLUGIN_INTERFACE "%s"\\n' "$digest" >"$out"
+""",
+        mnemonic = "PluginInterface",
+    )
+
+plugin_interface = rule(
+    doc = """A header that defines TRIREME_PLUGIN_INTERFACE: a digest of all headers of core that deps have.
+
+A plugin and a program with the same agree on every class that both know.""",
+    implementation = _plugin_interface_impl,
+    attrs = {
+        "deps": attr.label_list(providers = [CcInfo]),
+        "out": attr.output(mandatory = True),
+    },
+)
+
 def trireme_plugin(name, srcs = [], deps = [], provided = [FRAMEWORK], **kwargs):
     """Builds NAME.so, to be loaded by a program linked with -rdynamic.
 
@@ -99,6 +139,7 @@ def trireme_plugin(name, srcs = [], deps = [], provided = [FRAMEWORK], **kwargs)
     """
     sdk_headers(
         name = name + "_deps",
+        testonly = kwargs.get("testonly", False),
         deps = deps,
         provided = provided,
         visibility = ["//visibility:private"],

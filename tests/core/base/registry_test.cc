@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <new>
+#include <stdexcept>
+
 #include "tests/core/testing/things.h"
 #include "tests/core/testing/things.pb.h"
 
@@ -96,6 +99,44 @@ TEST(RegistryTest, FaultsNameTheirPlaceInTheConfig) {
   damaged.set_value("\xff\xff\xff");
   EXPECT_EQ(CreateComponent<Thing>(damaged, "model", {}).status().code(), absl::StatusCode::kInvalidArgument);
 }
+
+// A contract whose one implementation has a factory that does what a size says.
+class Rude {
+ public:
+  static constexpr const char kKind[] = "rude";
+  struct BuildArgs {};
+};
+
+StatusOr<std::unique_ptr<Rude>> MakeRude(const LeafConfig& config, const Rude::BuildArgs&) {
+  if (config.size() == 1) throw std::runtime_error("bad luck");
+  if (config.size() == 2) throw 7;
+  if (config.size() == 3) throw std::bad_alloc();
+  return nullptr;
+}
+
+TRIREME_REGISTER_COMPONENT("rude/thing", Rude, LeafConfig, MakeRude);
+
+TEST(RegistryTest, WhatAFactoryMayNotDoIsASentence) {
+  const auto fault = [](int size) {
+    LeafConfig leaf;
+    leaf.set_size(size);
+    return CreateComponent<Rude>(Pack("rude/thing", leaf), "model", {}).status();
+  };
+  EXPECT_EQ(fault(0).code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(Message(fault(0)), AllOf(HasSubstr("model: the factory of rude/thing, registered at "),
+                                       HasSubstr("registry_test.cc:"), HasSubstr("returned null")));
+  EXPECT_EQ(fault(1).code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(Message(fault(1)), "model [rude/thing]: its factory threw an exception: bad luck");
+  EXPECT_EQ(Message(fault(2)), "model [rude/thing]: its factory threw what is no std::exception");
+  EXPECT_EQ(fault(3).code(), absl::StatusCode::kResourceExhausted);
+}
+
+// What TRIREME_REGISTER_COMPONENT asserts.
+static_assert(internal::IsOfKind("thing/leaf", "thing"));
+static_assert(!internal::IsOfKind("things/leaf", "thing"));
+static_assert(!internal::IsOfKind("thing/leaf", "things"));
+static_assert(!internal::IsOfKind("thing", "thing"));
+static_assert(!internal::IsOfKind("", "thing"));
 
 TEST(RegistryTest, APluginThatTakesATakenKeyLeavesNothingBehind) {
   ComponentRegistry registry;
