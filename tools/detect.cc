@@ -94,8 +94,9 @@ Status Detect() {
       unreadable.push_back(paths[i]);
       continue;
     }
-    TRIREME_ASSIGN_OR_RETURN(const Detections found,
-                             DetectImage({*model->detector, model->precision, *model->device}, *image));
+    TRIREME_ASSIGN_OR_RETURN(const Detections found, DetectImage({*model->detector, model->precision, *model->device,
+                                                                  static_cast<int>(model->info.class_names.size())},
+                                                                 *image));
     results.AddImage(static_cast<int64_t>(i), paths[i], *image, found);
     Detections drawn;
     for (const Detection& detection : found) {

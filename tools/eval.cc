@@ -64,8 +64,9 @@ Status Evaluate() {
   std::optional<DetectionEvaluator> found;
   TRIREME_RETURN_IF_ERROR(launcher->Run(1, [&](Communicator& communicator) -> Status {
     model->device->BindToThisThread();
-    TRIREME_ASSIGN_OR_RETURN(found, DetectAll({*model->detector, model->precision, *model->device}, *data,
-                                              model->config, communicator, &faults, /*stop_requested=*/nullptr));
+    TRIREME_ASSIGN_OR_RETURN(found, DetectAll({*model->detector, model->precision, *model->device,
+                                               static_cast<int>(model->info.class_names.size())},
+                                              *data, model->config, communicator, &faults, /*stop_requested=*/nullptr));
     return absl::OkStatus();
   }));
   if (!faults.empty()) absl::PrintF("%s\n", faults.Summary());

@@ -38,6 +38,9 @@ class Backbone : public Module {
   // `images`: float32 [N, H, W, 3], normalised (see normalisation()). Returns [N, h, w, channels] each.
   virtual std::vector<Var> Forward(Context& context, const Var& images) = 0;
 
+  // The same, for whoever relies on specs(): a backbone that gives other maps than these is a programmer's error.
+  std::vector<Var> Maps(Context& context, const Var& images);
+
   // The first `count` stages, from the image on, are not trained: their parameters take no gradient, their norms keep
   // to their running statistics, and nothing runs backwards through them. Before an arena is built over the backbone.
   // InvalidArgument for more stages than there are, or fewer than none; 0 is always taken.

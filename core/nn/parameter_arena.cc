@@ -44,6 +44,9 @@ StatusOr<std::unique_ptr<ParameterArena>> ParameterArena::Build(Module* module, 
   for (const auto& [name, parameter] : parameters) TRIREME_RETURN_IF_ERROR(CheckCountable(name, parameter->shape));
   for (auto& [name, parameter] : parameters) {
     if (!names.insert(name).second) return absl::InvalidArgumentError(absl::StrCat("two parameters are named ", name));
+    if (parameter->initializer == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("the parameter ", name, " has no initializer"));
+    }
     parameter->name = name;
     parameter->index = static_cast<int>(arena->parameters_.size());
     parameter->offset = size;

@@ -34,11 +34,10 @@ std::string Find(const std::vector<Fact>& facts, const std::string& name) {
   return found == facts.end() ? kNone : found->value;
 }
 
-Status Compare(const std::vector<Fact>& of_zero, const std::vector<Fact>& of_rank, int rank) {
-  const auto differ = [rank](const std::string& name, const std::string& zeros, const std::string& theirs) {
+Status Compare(const std::vector<Fact>& of_zero, const std::vector<Fact>& of_rank, int rank, const char* advice) {
+  const auto differ = [rank, advice](const std::string& name, const std::string& zeros, const std::string& theirs) {
     return absl::FailedPreconditionError(absl::StrCat("the workers do not agree on ", name, ": it is ", zeros,
-                                                      " on rank 0 and ", theirs, " on rank ", rank,
-                                                      "; start all of them with the same program, config and data"));
+                                                      " on rank 0 and ", theirs, " on rank ", rank, "; ", advice));
   };
   for (const Fact& fact : of_zero) {
     const std::string theirs = Find(of_rank, fact.name);
@@ -59,7 +58,7 @@ Status Compare(const std::vector<Fact>& of_zero, const std::vector<Fact>& of_ran
 
 }  // namespace
 
-Status AgreeOn(const std::vector<Fact>& facts, Communicator& communicator, Device& device) {
+Status AgreeOn(const std::vector<Fact>& facts, Communicator& communicator, Device& device, const char* advice) {
   const std::string mine = Serialize(facts);
   TRIREME_ASSIGN_OR_RETURN(const std::vector<std::string> hashes,
                            AllGatherStrings(communicator, absl::StrCat(absl::Hex(StableHash(mine))), device));
@@ -70,7 +69,7 @@ Status AgreeOn(const std::vector<Fact>& facts, Communicator& communicator, Devic
   const std::vector<Fact> of_zero = Parse(all[0]);
   Status outcome;
   for (int rank = 1; rank < communicator.size() && outcome.ok(); ++rank) {
-    outcome = Compare(of_zero, Parse(all[static_cast<size_t>(rank)]), rank);
+    outcome = Compare(of_zero, Parse(all[static_cast<size_t>(rank)]), rank, advice);
   }
   // Nobody ends, and takes the job down, before all know.
   TRIREME_RETURN_IF_ERROR(communicator.Barrier(device.compute_stream()));
@@ -87,6 +86,19 @@ std::vector<Fact> FactsOf(const ParameterArena& arena) {
   }
   for (const Buffer* buffer : arena.buffers()) {
     facts.push_back({"the buffer " + buffer->name, buffer->shape.ToString()});
+  }
+  return facts;
+}
+
+std::vector<Fact> ValuesOf(const ParameterArena& arena) {
+  std::string bytes(static_cast<size_t>(arena.values().bytes()), '\0');
+  arena.values().CopyToHost(bytes.data());
+  std::vector<Fact> facts;
+  for (const Parameter* parameter : arena.parameters()) {
+    const std::string values =
+        bytes.substr(static_cast<size_t>(parameter->offset) * sizeof(float), parameter->shape.size() * sizeof(float));
+    facts.push_back({"the values of " + parameter->name,
+                     absl::StrCat("of hash ", absl::Hex(StableHash(values), absl::kZeroPad16))});
   }
   return facts;
 }

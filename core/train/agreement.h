@@ -18,11 +18,15 @@ struct Fact {
 };
 
 // Collective, on the compute stream of `device`. Ranks compare a hash of their facts; only where one differs, the facts
-// themselves. FailedPrecondition, the same on every rank, names the first fact in which a rank differs from rank 0.
-Status AgreeOn(const std::vector<Fact>& facts, Communicator& communicator, Device& device);
+// themselves. FailedPrecondition, the same on every rank, names the first fact in which a rank differs from rank 0, and
+// ends with what to do about it.
+Status AgreeOn(const std::vector<Fact>& facts, Communicator& communicator, Device& device,
+               const char* advice = "start all of them with the same program, config and data");
 
 // Names, shapes and places of the parameters and buffers.
 std::vector<Fact> FactsOf(const ParameterArena& arena);
+// A hash of the values of each parameter, as they now are. Waits for the compute stream.
+std::vector<Fact> ValuesOf(const ParameterArena& arena);
 // Its collective calls.
 std::vector<Fact> FactsOf(const Strategy& strategy);
 

@@ -21,6 +21,20 @@ class Phase {
   std::optional<StreamSpan> device_;
 };
 
+Status CheckLosses(const NamedLosses& losses) {
+  for (const auto& [name, loss] : losses) {
+    const auto refuse = [&name = name](const auto&... what) {
+      return absl::InternalError(absl::StrCat("the detector's loss \"", name, "\" ", what...));
+    };
+    if (!loss.defined()) return refuse("is undefined");
+    if (loss.value().size() != 1 || loss.value().type() != DataType::kFloat32) {
+      return refuse("is ", DataTypeName(loss.value().type()), " ", loss.shape().ToString(),
+                    "; a loss is one number of float32");
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 TrainStep::TrainStep(const Parts& parts, StepResults* results, const TrainStepOptions& options)
@@ -147,6 +161,7 @@ Status TrainStep::EnqueuePart(int64_t step, const std::vector<Batch>& parts, siz
   {
     const Phase phase(TraceKind::kForward, "forward", stream);
     TRIREME_ASSIGN_OR_RETURN(losses, parts_.detector->Loss(context, parts[part]));
+    TRIREME_RETURN_IF_ERROR(CheckLosses(losses));
   }
   const Phase phase(TraceKind::kBackward, "backward", stream);
   std::vector<Var> scalars;

@@ -6,7 +6,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
+#include "core/base/catch_exceptions.h"
 #include "core/base/trace.h"
+#include "core/train/agreement.h"
 #include "core/train/find_not_finite.h"
 #include "core/train/meeting.h"
 #include "core/train/memory_advice.h"
@@ -20,6 +22,9 @@ constexpr int kMostOverflowedInARow = 40;
 // Where weights are lost.
 constexpr char kGoOn[] =
     ": go on from the last checkpoint (--resume) at a lower rate, with clip_gradient_norm, or with not_finite: SKIP";
+
+constexpr char kSameWeights[] =
+    "a strategy leaves the same values in every worker's arena (core/api/strategy.h: synchronous, Settle)";
 
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -81,10 +86,17 @@ Status Trainer::Interrupt(const Interruption& due) {
   parts_.strategy->Announce(due);
   TRIREME_RETURN_IF_ERROR(parts_.strategy->Settle());
   parts_.arena->RefreshRounded();
+  TRIREME_RETURN_IF_ERROR(CheckSameWeights(steps_done));
   if (due.checkpoint || due.stop) TRIREME_RETURN_IF_ERROR(Checkpoint(steps_done));
   if (due.stop && steps_done < options_.total_steps) return Stopped(steps_done, "");
   if (due.evaluation) TRIREME_RETURN_IF_ERROR(Evaluate(steps_done));
   return absl::OkStatus();
+}
+
+Status Trainer::CheckSameWeights(int64_t steps_done) {
+  if (parts_.communicator->size() == 1) return absl::OkStatus();
+  return Annotate(AgreeOn(ValuesOf(*parts_.arena), *parts_.communicator, *parts_.device, kSameWeights),
+                  absl::StrCat("after step ", steps_done));
 }
 
 bool Trainer::IsCheckpointDue(int64_t steps_done) const {
@@ -150,6 +162,10 @@ Status Trainer::EnqueueStep(int64_t step) {
   pending.step = step;
   pending.start = Now();
   const float learning_rate = parts_.schedule->LearningRate(step);
+  if (!(learning_rate >= 0) || std::isinf(learning_rate)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("step ", step, ": the schedule gives a learning rate of ", learning_rate));
+  }
   pending.learning_rate = learning_rate;
   const double data_wait_before = parts_.batches->wait_seconds();
   TRIREME_RETURN_IF_ERROR(NextBatch(step));
@@ -160,7 +176,9 @@ Status Trainer::EnqueueStep(int64_t step) {
 
   clock_.BeginStep(data_wait);
   const auto note = [&] { return clock_.Note(parts_.stop_requested != nullptr && parts_.stop_requested->load()); };
-  const Status status = CatchDeviceError([&] { return step_.Run(step, learning_rate, parts_of_batch_, note); });
+  const Status status = CatchExceptions(absl::StrCat("step ", step), [&] {
+    return CatchDeviceError([&] { return step_.Run(step, learning_rate, parts_of_batch_, note); });
+  });
   if (absl::IsResourceExhausted(status)) return OutOfMemory(step, status);
   TRIREME_RETURN_IF_ERROR(SayWhen(status, "step ", step, parts_.strategy->UnderWay()));
   clock_.EndStep();

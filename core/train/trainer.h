@@ -122,6 +122,8 @@ class Trainer {
   Status RunLoop();
   // Once the strategy is settled, and the results of all steps were read.
   Status Interrupt(const Interruption& due);
+  // Once the strategy is settled. Collective.
+  Status CheckSameWeights(int64_t steps_done);
   bool IsCheckpointDue(int64_t steps_done) const;
   bool IsEvaluationDue(int64_t steps_done) const;
   // Of a run that goes on from here: one that is due, or was due before and had to wait for the strategy to be settled.

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "absl/strings/str_format.h"
+#include "core/base/catch_exceptions.h"
 #include "core/base/random.h"
 #include "data/loader/start_threads.h"
 
@@ -65,6 +66,7 @@ Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms,
       options_(options),
       share_(ShareOfBatch(options.global_batch_size, options.rank, options.world_size)),
       max_objects_(std::max(1, options.max_objects > 0 ? options.max_objects : dataset->max_objects())),
+      num_classes_(static_cast<int>(dataset->class_names().size())),
       sampler_(dataset->size(), options.seed, options.shuffle) {
   const Status checked = Check(dataset_, options_);
   CHECK(checked.ok()) << checked;
@@ -134,7 +136,8 @@ Status Loader::Fill(const Job& job) {
     Sample sample;
     const Status status = FillWith(index, turn, job, &sample);
     if (status.ok()) return status;
-    faults_.Add("image does not decode", sample.name.empty() ? absl::StrCat("image ", index) : sample.name,
+    faults_.Add(absl::IsInternal(status) ? "image that a component spoils" : "image does not decode",
+                sample.name.empty() ? absl::StrCat("image ", index) : sample.name,
                 absl::StrCat(status.message(), "; the next one takes its place"));
     first.Update(status);
   }
@@ -144,12 +147,9 @@ Status Loader::Fill(const Job& job) {
 Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& job, Sample* sample) {
   const bool encoded = options_.decoder != nullptr;
   TRIREME_RETURN_IF_ERROR(encoded ? dataset_.GetEncoded(index, sample) : dataset_.Get(index, sample));
-  if ((sample->source == nullptr || sample->source->empty()) && (!encoded || sample->encoded == nullptr)) {
-    return absl::InternalError("the data set gave an image without pixels");
-  }
   Random random(options_.seed, RandomUse::kAugmentation, static_cast<uint64_t>(turn.epoch),
                 static_cast<uint64_t>(turn.index));
-  for (const Transform* transform : transforms_) transform->Apply(sample, &random);
+  for (size_t i = 0; i < transforms_.size(); ++i) TRIREME_RETURN_IF_ERROR(Transformed(i, sample, &random));
   const ImageSpec& spec = options_.image;
   const int shorter_side =
       spec.keeps_aspect() ? spec.shorter_sides[random.Below(static_cast<uint32_t>(spec.shorter_sides.size()))] : 0;
@@ -172,11 +172,21 @@ Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& jo
     }
   }
   if (!is_put) {
-    CHECK(!sample->source->empty()) << "a transform left no image";
     buffer.Put(job.place, *sample);
   }
   buffer.set_id(job.place, sample->id, RandomKey(job.step / options_.batches_per_step, sample->id));
   return absl::OkStatus();
+}
+
+Status Loader::Transformed(size_t number, Sample* sample, Random* random) const {
+  const std::string which = absl::StrCat("transforms[", number, "]");
+  TRIREME_RETURN_IF_ERROR(CatchExceptions(which, [&]() -> Status {
+    transforms_[number]->Apply(sample, random);
+    return absl::OkStatus();
+  }));
+  const bool has_pixels = sample->encoded != nullptr || (sample->source != nullptr && !sample->source->empty());
+  if (has_pixels && sample->width() > 0 && sample->height() > 0) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat(which, " left no image"));
 }
 
 void Loader::PutObjects(const Sample& sample, const ImageExtent& extent, float* boxes, int32_t* labels) {
@@ -187,6 +197,11 @@ void Loader::PutObjects(const Sample& sample, const ImageExtent& extent, float* 
     if (object.crowd) continue;
     const Box box = BoxToExtent(object.box, sample.width(), sample.height(), extent);
     if (!(box.x2 > box.x1 && box.y2 > box.y1)) continue;
+    if (object.label < 0 || object.label >= num_classes_) {
+      faults_.Add("object of no class", sample.name,
+                  absl::StrCat("label ", object.label, " of ", num_classes_, " classes; the object is left out"));
+      continue;
+    }
     if (count == max_objects_) {
       faults_.Add("more objects than the batch has room for", sample.name,
                   absl::StrCat(sample.objects.size(), " objects, room for ", max_objects_, "; the last are left out"));

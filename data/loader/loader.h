@@ -13,10 +13,11 @@
 // With a decoder, data sets are asked for JPEGs as they are (Dataset::GetEncoded) and the device decodes them; what the
 // decoder does not take, the CPU decodes, and the fault log counts it.
 //
-// Faults: an image that cannot be read goes to the fault log, and the next index of the data set that can be read takes
-// its place. Where none can, Next returns that status. Where the system lets fewer threads start than are asked for,
-// those have to do; where it lets none, Next says so. Boxes are clipped to the image, and objects of which nothing is
-// left are dropped. Objects for which the batch has no room (max_objects) are left out and counted.
+// Faults: an image that cannot be read, or that a transform spoils, goes to the fault log, and the next index of the
+// data set that can be read takes its place. Where none can, Next returns that status. Where the system lets fewer
+// threads start than are asked for, those have to do; where it lets none, Next says so. Boxes are clipped to the image,
+// and objects of which nothing is left are dropped. Objects for which the batch has no room (max_objects), and those
+// that are of no class, are left out and counted.
 //
 // Ownership: the data set, transforms, fault log and device outlive the loader. Tensors of the Batch that Next is given
 // are filled in place where they fit and nothing else holds them (so their addresses stay), else made anew; making them
@@ -108,6 +109,8 @@ class Loader : public BatchSource {
   void Work(const std::shared_ptr<Trace>& trace);
   // With the image whose turn it is, or the first readable one after it.
   Status Fill(const Job& job);
+  // Applies transform `number` of the config. Internal where it throws, or leaves what is no image.
+  Status Transformed(size_t number, Sample* sample, Random* random) const;
   // With image `index`, augmented as its turn asks for.
   Status FillWith(int64_t index, const Sampler::Place& turn, const Job& job, Sample* sample);
   // Of a sample that becomes `extent` large.
@@ -125,6 +128,7 @@ class Loader : public BatchSource {
   const LoaderOptions options_;
   const BatchShare share_;
   const int max_objects_;
+  const int num_classes_;
   const Sampler sampler_;
 
   std::mutex mutex_;

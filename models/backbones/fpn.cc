@@ -87,7 +87,7 @@ std::vector<int64_t> Fpn::MapSides(int side) const {
 }
 
 std::vector<Var> Fpn::Forward(Context& context, const Var& images) {
-  const std::vector<Var> from = body_.Forward(context, images);
+  const std::vector<Var> from = body_.Maps(context, images);
   CHECK_EQ(from.size(), inner_.size());
   std::vector<Var> maps(from.size());
   Var flow;

@@ -65,7 +65,7 @@ Pan::Pan(const PanConfig& config, std::unique_ptr<Backbone> body)
 }
 
 std::vector<Var> Pan::Forward(Context& context, const Var& images) {
-  const std::vector<Var> from = body_.Forward(context, images);
+  const std::vector<Var> from = body_.Maps(context, images);
   CHECK_EQ(from.size(), lateral_.size());
   std::vector<Var> maps(from.size());
   Var flow;

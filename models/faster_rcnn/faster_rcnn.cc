@@ -72,7 +72,7 @@ FasterRcnn::FasterRcnn(const FasterRcnnConfig& config, const ImageSpec& image_sp
 }
 
 std::vector<Var> FasterRcnn::Features(Context& context, const Tensor& images, const Tensor& image_sizes) {
-  return backbone_->Forward(context, NormalizedPixels(context, *backbone_, images, image_sizes));
+  return backbone_->Maps(context, NormalizedPixels(context, *backbone_, images, image_sizes));
 }
 
 StatusOr<Tensor> FasterRcnn::Anchors(Device& device, const RpnOutputs& outputs) {

@@ -58,7 +58,7 @@ class RetinaNet : public Detector {
 StatusOr<RetinaNetOutputs> RetinaNet::Predict(Context& context, const Tensor& images, const Tensor& image_sizes) {
   TRIREME_RETURN_IF_ERROR(CheckImages("model/retinanet", image_spec_, images, image_sizes));
   const Var pixels = NormalizedPixels(context, *backbone_, images, image_sizes);
-  return head_->Forward(context, backbone_->Forward(context, pixels));
+  return head_->Forward(context, backbone_->Maps(context, pixels));
 }
 
 StatusOr<Tensor> RetinaNet::Anchors(Device& device, const RetinaNetOutputs& outputs) {

@@ -50,7 +50,7 @@ class Ssd : public Detector {
 };
 
 SsdHeadOutputs Ssd::Predict(Context& context, const Tensor& images) {
-  return head_->Forward(context, backbone_->Forward(context, NormalizedPixels(context, *backbone_, images)));
+  return head_->Forward(context, backbone_->Maps(context, NormalizedPixels(context, *backbone_, images)));
 }
 
 StatusOr<Tensor> Ssd::Anchors(Device& device, const std::vector<std::pair<int64_t, int64_t>>& map_sizes) {

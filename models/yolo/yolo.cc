@@ -58,7 +58,7 @@ class Yolo : public Detector {
 
   StatusOr<std::vector<Var>> Maps(Context& context, const Tensor& images) {
     TRIREME_RETURN_IF_ERROR(CheckImages("model/yolo", image_spec_, images));
-    return backbone_.Forward(context, NormalizedPixels(context, backbone_, images));
+    return backbone_.Maps(context, NormalizedPixels(context, backbone_, images));
   }
 
   const YoloConfig config_;

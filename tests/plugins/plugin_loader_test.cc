@@ -55,6 +55,16 @@ TEST(PluginLoaderTest, AnotherVersionIsRefusedBeforeAnyOfItRuns) {
   EXPECT_NE(getenv("TRIREME_TEST_OTHER_VERSION_RAN"), nullptr);
 }
 
+TEST(PluginLoaderTest, OtherHeadersAreRefusedBeforeAnyOfItRuns) {
+  const auto before = Keys();
+  const Status status = LoadPlugin("tests/plugins/other_headers.so");
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Message(status),
+              AllOf(HasSubstr("other_headers.so"), HasSubstr("other headers"), HasSubstr(TRIREME_PLUGIN_INTERFACE)));
+  EXPECT_EQ(Keys(), before);
+  EXPECT_EQ(getenv("TRIREME_TEST_OTHER_HEADERS_RAN"), nullptr);
+}
+
 TEST(PluginLoaderTest, WhatIsNoPluginIsRefused) {
   const auto before = Keys();
   const TemporaryFolder folder;
@@ -102,6 +112,11 @@ TEST(PluginLoaderTest, AnUndefinedSymbolIsASentence) {
   EXPECT_THAT(Message(status), AllOf(HasSubstr("undefined_symbol.so"), HasSubstr("ThereIsNoSuchFunction")));
   EXPECT_EQ(getenv("TRIREME_TEST_UNDEFINED_SYMBOL_RAN"), nullptr);
   EXPECT_EQ(Keys(), before);
+}
+
+TEST(PluginLoaderDeathTest, AnInitialiserThatThrowsIsASentence) {
+  EXPECT_EXIT(LoadPlugin("tests/plugins/throws.so").IgnoreError(), ::testing::ExitedWithCode(1),
+              "throws.so: an initialiser of the plugin threw an exception: there is no such table");
 }
 
 TEST(PluginLoaderTest, ItsComponentsAreThereOnceItIsLoaded) {

@@ -8,9 +8,9 @@
 
 namespace trireme {
 
-// What `work` returns, or a device throws in it; a fault aborts the communicator. What has threads that may wait for
-// peers, as a strategy, outlives this call: these would wait for ranks that wait for this one. A stop that all have
-// agreed on (Cancelled) is no fault.
+// What `work` returns, or a device or a component throws in it; a fault aborts the communicator. What has threads that
+// may wait for peers, as a strategy, outlives this call: these would wait for ranks that wait for this one. A stop that
+// all have agreed on (Cancelled) is no fault.
 Status AbortOnFault(Communicator& communicator, const std::function<Status()>& work);
 
 }  // namespace trireme

@@ -1,8 +1,10 @@
 #include "tools/job/detect_images.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "core/base/catch_exceptions.h"
 #include "core/base/trace.h"
 #include "core/image/render.h"
 #include "models/boxes/box_geometry.h"
@@ -23,6 +25,32 @@ PreparedImage PrepareImage(std::shared_ptr<const Image> image, const ImageSpec& 
   return prepared;
 }
 
+namespace {
+
+Status CheckDetections(const std::vector<Detections>& detections, size_t images, int num_classes) {
+  if (detections.size() != images) {
+    return absl::InternalError(
+        absl::StrCat("the model gave detections of ", detections.size(), " images where it was given ", images));
+  }
+  for (const Detections& of_image : detections) {
+    for (const Detection& detection : of_image) {
+      if (detection.label < 0 || detection.label >= num_classes) {
+        return absl::InternalError(
+            absl::StrCat("the model gave a detection of label ", detection.label, ", of ", num_classes, " classes"));
+      }
+      const Box& box = detection.box;
+      if (!(detection.score >= 0 && detection.score <= 1) || std::isnan(box.x1 + box.y1 + box.x2 + box.y2)) {
+        return absl::InternalError(absl::StrCat("the model gave a detection of score ", detection.score, " at (",
+                                                box.x1, ", ", box.y1, ")-(", box.x2, ", ", box.y2,
+                                                "); scores are in [0, 1]"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 StatusOr<std::vector<Detections>> DetectImages(const ReadyDetector& ready,
                                                const std::vector<const PreparedImage*>& images) {
   const ImageSpec spec = ready.detector.image_spec();
@@ -39,7 +67,14 @@ StatusOr<std::vector<Detections>> DetectImages(const ReadyDetector& ready,
   const Tensor batch = Tensor::From(ready.device, {count, spec.height, spec.width, 3}, pixels);
   const Tensor sizes = spec.keeps_aspect() ? Tensor::From(ready.device, {count, 2}, extents) : Tensor();
   const TraceSpan span(TraceKind::kForward, "detect");
-  TRIREME_ASSIGN_OR_RETURN(std::vector<Detections> detections, ready.detector.Detect(context, batch, sizes));
+  std::vector<Detections> detections;
+  TRIREME_RETURN_IF_ERROR(CatchExceptions("the model", [&] {
+    return CatchDeviceError([&]() -> Status {
+      TRIREME_ASSIGN_OR_RETURN(detections, ready.detector.Detect(context, batch, sizes));
+      return absl::OkStatus();
+    });
+  }));
+  TRIREME_RETURN_IF_ERROR(CheckDetections(detections, images.size(), ready.num_classes));
   for (size_t i = 0; i < images.size(); ++i) {
     Detections& found = detections[i];
     for (Detection& detection : found) {

@@ -10,11 +10,13 @@
 
 namespace trireme {
 
-// A detector, the precision that its arena was built for, and where. Detector and device outlive it.
+// A detector, the precision that its arena was built for, where, and how many classes it tells apart. Detector and
+// device outlive it.
 struct ReadyDetector {
   Detector& detector;
   const Precision precision;
   Device& device;
+  const int num_classes;
 };
 
 // An image as the detector takes it, its size there, and before.
@@ -27,7 +29,8 @@ struct PreparedImage {
 // Any thread.
 PreparedImage PrepareImage(std::shared_ptr<const Image> image, const ImageSpec& spec);
 
-// As one batch; by image, each in the image's own pixels. Waits for the device.
+// As one batch; by image, each in the image's own pixels. Waits for the device. Internal for detections that break the
+// contract (core/api/detector.h): not one entry an image, a label that is no class, a box or a score that is no number.
 StatusOr<std::vector<Detections>> DetectImages(const ReadyDetector& ready,
                                                const std::vector<const PreparedImage*>& images);
 

@@ -42,6 +42,7 @@ class Share {
   Status Work(double seconds);
   bool done() const { return reader_.done() && batch_.empty(); }
   DetectionEvaluator& evaluator() { return evaluator_; }
+  int64_t added() const { return added_; }
 
  private:
   Status DetectBatch();
@@ -53,6 +54,7 @@ class Share {
   DetectionEvaluator evaluator_;
   std::vector<Read> batch_;
   int64_t taken_ = 0;
+  int64_t added_ = 0;       // images
   ReadAhead<Read> reader_;  // the last: its threads end first
 };
 
@@ -78,6 +80,7 @@ Status Share::DetectBatch() {
   TRIREME_ASSIGN_OR_RETURN(const std::vector<Detections> detections, DetectImages(ready_, images));
   for (size_t i = 0; i < batch_.size(); ++i) {
     evaluator_.Add(batch_[i].sample.id, batch_[i].sample.objects, detections[i]);
+    ++added_;
   }
   batch_.clear();
   return absl::OkStatus();
@@ -123,6 +126,14 @@ StatusOr<DetectionEvaluator> DetectAll(const ReadyDetector& ready, const Dataset
                            AllGatherStrings(communicator, evaluator.Serialize(), ready.device));
   for (int rank = 0; rank < communicator.size(); ++rank) {
     if (rank != communicator.rank()) TRIREME_RETURN_IF_ERROR(evaluator.Merge(shares[static_cast<size_t>(rank)]));
+  }
+  const Tensor added = Tensor::From(ready.device, {1}, std::vector<int64_t>{share.added()});
+  TRIREME_RETURN_IF_ERROR(communicator.AllReduce(added, ReduceOperation::kSum, ready.device.compute_stream()));
+  const int64_t images = added.ToVector<int64_t>()[0];
+  TRIREME_RETURN_IF_ERROR(communicator.status());
+  if (evaluator.num_images() != images) {
+    return absl::InternalError(absl::StrCat("the data set gives ", images, " images ", evaluator.num_images(),
+                                            " different ids; each needs one of its own (core/api/sample.h)"));
   }
   return std::move(evaluator);
 }

@@ -11,6 +11,7 @@
 #include "core/config/config_file.h"
 #include "core/device/device.h"
 #include "data/loader/cached_dataset.h"
+#include "data/loader/checked_dataset.h"
 #include "parallel/launch/process_rank.h"
 #include "tools/job/job_facts.h"
 #include "tools/job/own_run.h"
@@ -95,7 +96,9 @@ StatusOr<std::unique_ptr<Dataset>> OpenDataset(const google::protobuf::Any& any,
   Dataset::BuildArgs args;
   args.faults = faults;
   TRIREME_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> data, CreateComponent<Dataset>(any, field, args));
-  if (data->size() == 0) return absl::InvalidArgumentError(absl::StrCat(field, ": the data set has no images"));
+  auto checked = CheckedDataset::Make(std::move(data), faults);
+  if (!checked.ok()) return Annotate(checked.status(), absl::StrCat(field, " [", any.type_url(), "]"));
+  data = *std::move(checked);
   if (cache_mb > 0) data = std::make_unique<CachedDataset>(std::move(data), cache_mb << 20);
   return data;
 }

@@ -38,6 +38,7 @@ Status BuildRank(const Job& job, Device& device, Communicator& communicator, Ran
                            CreateComponent<Detector>(config.model(), "model", {job.train_data->class_names()}));
   TRIREME_ASSIGN_OR_RETURN(parts->arena, ParameterArena::Build(parts->detector.get(), device, communicator.size(),
                                                                config.seed(), ActivationType(PrecisionOf(config))));
+  if (parts->arena->parameters().empty()) return absl::InvalidArgumentError("the model has no parameters");
   TRIREME_ASSIGN_OR_RETURN(parts->optimizer, CreateComponent<Optimizer>(config.optimizer(), "optimizer", {}));
   TRIREME_ASSIGN_OR_RETURN(parts->schedule, MakeSchedule(job));
   // Before the strategy's Setup, which may put them elsewhere, too.

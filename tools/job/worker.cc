@@ -89,7 +89,9 @@ class Worker {
   Status WithModelOfCheckpoint(const std::function<Status()>& work);
   Status Save(int64_t steps_done);
   CheckpointParts checkpoint_parts() const;
-  ReadyDetector ready_detector() const { return {*parts_.detector, PrecisionOf(config_), device_}; }
+  ReadyDetector ready_detector() const {
+    return {*parts_.detector, PrecisionOf(config_), device_, static_cast<int>(job_.train_data->class_names().size())};
+  }
 
   const Job& job_;
   const Config& config_;

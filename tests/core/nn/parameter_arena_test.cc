@@ -168,6 +168,18 @@ class Twins : public Module {
   }
 };
 
+class WithoutInitializer : public Module {
+ public:
+  WithoutInitializer() { AddParameter("weight", {2}, nullptr); }
+};
+
+TEST_F(ArenaTest, AParameterWithoutAnInitializerIsRefused) {
+  WithoutInitializer module;
+  const Status status = ParameterArena::Build(&module, *device_, 1, 1).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("the parameter weight has no initializer"));
+}
+
 TEST_F(ArenaTest, TwoOfOneNameAreRefused) {
   for (bool buffer : {false, true}) {
     Twins twins(buffer);

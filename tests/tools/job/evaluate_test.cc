@@ -80,7 +80,7 @@ Status EvaluateWith(const std::vector<Detector*>& detectors, int64_t num_images,
       static_cast<int>(detectors.size()),
       [&](Communicator& communicator, Device& device) -> Status {
         const size_t rank = static_cast<size_t>(communicator.rank());
-        TRIREME_ASSIGN_OR_RETURN((*reports)[rank], EvaluateOn(*data, {*detectors[rank], Precision::kFloat32, device},
+        TRIREME_ASSIGN_OR_RETURN((*reports)[rank], EvaluateOn(*data, {*detectors[rank], Precision::kFloat32, device, 2},
                                                               batch_size, communicator, stop_requested));
         return absl::OkStatus();
       },
@@ -178,8 +178,9 @@ TEST(EvaluateTest, AnImageThatIsSlowToReadIsNoFault) {
       2,
       [&](Communicator& communicator, Device& device) -> Status {
         PixelDetector detector;
-        TRIREME_ASSIGN_OR_RETURN(const EvaluationReport mine,
-                                 EvaluateOn(slow, {detector, Precision::kFloat32, device}, 8, communicator, nullptr));
+        TRIREME_ASSIGN_OR_RETURN(
+            const EvaluationReport mine,
+            EvaluateOn(slow, {detector, Precision::kFloat32, device, 2}, 8, communicator, nullptr));
         if (communicator.rank() == 0) report = mine;
         return absl::OkStatus();
       },
@@ -228,8 +229,8 @@ TEST(WritePicturesTest, PeersWaitForEachPicture) {
       2,
       [&](Communicator& communicator, Device& device) -> Status {
         SlowDetector detector(0.6);
-        TRIREME_RETURN_IF_ERROR(
-            WritePictures({detector, Precision::kFloat32, device}, *data, 5, 0.4f, communicator, folder / "pictures"));
+        TRIREME_RETURN_IF_ERROR(WritePictures({detector, Precision::kFloat32, device, 2}, *data, 5, 0.4f, communicator,
+                                              folder / "pictures"));
         EXPECT_EQ(detector.batches, communicator.rank() == 0 ? 5 : 0);
         return absl::OkStatus();
       },
@@ -267,7 +268,7 @@ TEST(DetectImageTest, GivesThePixelsOfTheImageThatWasPadded) {
        {std::tuple{40, 80, 24, 48}, {80, 40, 48, 24}, {20, 30, 32, 48}, {10, 10, 32, 32}, {7, 300, 1, 48}}) {
     Image image(width, height);
     std::fill(image.data.begin(), image.data.end(), static_cast<uint8_t>(9));
-    const auto found = DetectImage({detector, Precision::kFloat32, *device}, image);
+    const auto found = DetectImage({detector, Precision::kFloat32, *device, 20}, image);
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_EQ(detector.sizes, (std::vector<float>{static_cast<float>(to_height), static_cast<float>(to_width)}));
     for (int i = 0; i < 50 * 60; ++i) {
@@ -305,7 +306,7 @@ TEST(DetectImageTest, GivesThePixelsOfTheImageInALetterbox) {
   }
   ASSERT_GT(expected.size(), 10u);
   EXPECT_LT(expected.size(), (*boxed)[0].size()) << "or nothing lay in the grey";
-  const auto found = DetectImage({*detector, Precision::kFloat32, *device}, image);
+  const auto found = DetectImage({*detector, Precision::kFloat32, *device, 20}, image);
   ASSERT_TRUE(found.ok()) << found.status();
   ASSERT_EQ(found->size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
