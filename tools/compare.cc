@@ -100,10 +100,13 @@ Status RunComparison() {
                              absl::PrintF("%s\n", what);
                              fflush(stdout);
                            }));
+  // First what cannot fail: it may have taken hours.
+  absl::PrintF("\n%s\n", ComparisonTable(comparison));
+  fflush(stdout);
   const std::string page = options.folder + "/comparison.html";
   TRIREME_RETURN_IF_ERROR(WriteFileAtomically(page, ComparisonPage(comparison, options, name, PrintText(config))));
   if (!FLAGS_json.empty()) TRIREME_RETURN_IF_ERROR(WriteFileAtomically(FLAGS_json, ComparisonJson(comparison)));
-  absl::PrintF("\n%s\n  page        %s\n", ComparisonTable(comparison), page);
+  absl::PrintF("  page        %s\n", page);
   TRIREME_RETURN_IF_ERROR(comparison.ended);
   if (!FLAGS_trace.empty()) absl::PrintF("  trace       %s\n", FLAGS_trace);
   int failed = 0;

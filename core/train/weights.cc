@@ -59,7 +59,7 @@ Status SetWeights(const SafetensorsContent& content, const std::string& source, 
   }
   TRIREME_RETURN_IF_ERROR(lookup.Finish());
   if (const NamedArray* const array = FindNotFinite(content)) {
-    return absl::DataLossError(
+    return absl::InvalidArgumentError(
         absl::StrCat(source, ": ", array->name, " holds values that are not finite; nothing was loaded"));
   }
   for (const auto& [tensor, array] : copies) tensor.CopyFromHost(array->values.data());

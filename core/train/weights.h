@@ -21,7 +21,7 @@ const NamedArray* FindNotFinite(const SafetensorsContent& content);
 
 // Parameters and buffers from arrays, which `source` names in messages. All names and shapes that are missing, unknown
 // or different are listed in one InvalidArgument, and nothing is set then; files of other programs are refused, and
-// values that are not finite (DataLoss).
+// values that are not finite.
 Status SetWeights(const SafetensorsContent& content, const std::string& source, ParameterArena* arena);
 
 // The same from a safetensors file.

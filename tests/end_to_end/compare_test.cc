@@ -127,12 +127,23 @@ bool HasWholePage(const std::string& folder) {
   return ReadAll(folder + "/comparison.html").find("</html>") != std::string::npos;
 }
 
-TEST(CompareTest, ATraceThatCannotBeWrittenCostsNoMeasurement) {
-  const std::string folder = NewFolder("compare_trace_folder");
-  std::vector<std::string> arguments = Arguments(folder, "ring_all_reduce");
-  arguments.push_back("--trace=" + NewFolder("a_folder"));
+TEST(CompareTest, APageThatCannotBeWrittenCostsNoTable) {
+  const std::string folder = NewFolder("compare_page");
+  WriteAll(folder + "/comparison.html/file", "where the page should be");
+  std::vector<std::string> arguments = Arguments(folder, "single");
+  arguments.push_back("--rounds=1");
   const ToolResult result = RunToolProcess("compare", arguments);
-  EXPECT_EQ(result.exit_code, 1) << result.output;
+  EXPECT_NE(result.exit_code, 0);
+  EXPECT_NE(result.output.find("comparison.html: cannot be replaced"), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("images/s"), std::string::npos) << result.output;
+}
+
+TEST(CompareTest, ATraceThatCannotBeWrittenCostsNoMeasurement) {
+  const std::string folder = NewFolder("compare_trace");
+  std::vector<std::string> arguments = Arguments(folder, "ring_all_reduce");
+  arguments.push_back("--trace=/proc/trace.json");  // where nobody makes files
+  const ToolResult result = RunToolProcess("compare", arguments);
+  EXPECT_EQ(result.exit_code, 2) << result.output;
   EXPECT_NE(result.output.find("--trace: "), std::string::npos) << result.output;
   const auto rows = Rows(folder);
   ASSERT_EQ(rows.size(), 2u);
