@@ -409,6 +409,13 @@ TEST(CheckpointTest, DamageIsAStatus) {
     EXPECT_FALSE(ReadCheckpointInfo(checkpoint).ok() && Load(checkpoint, 0, &worker).ok());
     ASSERT_TRUE(WriteFileDurably(path, bytes).ok());
   }
+  const std::string whole = *ReadFile(checkpoint + "/checkpoint.json");
+  for (const std::string key : {"step", "seed", "world_size", "global_batch_size", "class_names"}) {
+    std::string without = whole;
+    without.replace(without.find("\"" + key), key.size() + 1, "\"other");
+    ASSERT_TRUE(WriteFileDurably(checkpoint + "/checkpoint.json", without).ok());
+    EXPECT_EQ(ReadCheckpointInfo(checkpoint).status().code(), absl::StatusCode::kDataLoss) << without;
+  }
   for (const char* json : {"3", "[]", "{\"step\": \"x\"}",
                            "{\"step\":-5,\"seed\":1,\"world_size\":1,\"global_batch_size\":1,"
                            "\"class_names\":[\"a\"]}",
