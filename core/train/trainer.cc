@@ -1,12 +1,12 @@
 #include "core/train/trainer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "core/base/catch_exceptions.h"
+#include "core/base/clock.h"
 #include "core/base/trace.h"
 #include "core/train/agreement.h"
 #include "core/train/find_not_finite.h"
@@ -25,8 +25,6 @@ constexpr char kGoOn[] =
 
 constexpr char kSameWeights[] =
     "a strategy leaves the same values in every worker's arena (core/api/strategy.h: synchronous, Settle)";
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 bool HasOddLoss(const StepOutcome& outcome) {
   for (const std::vector<float>& of_worker : outcome.losses) {

@@ -7,7 +7,6 @@
 #include <glog/logging.h>
 
 #include <algorithm>
-#include <chrono>
 #include <ctime>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/api/detector.h"
+#include "core/base/clock.h"
 #include "core/base/random.h"
 #include "core/base/registry.h"
 #include "core/base/status.h"
@@ -44,8 +44,6 @@ DEFINE_bool(json, false, "print one JSON object, with every step's seconds");
 
 namespace trireme {
 namespace {
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Of this process, all threads together: what counts where others use the machine too.
 double ProcessorSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }

@@ -1,10 +1,10 @@
 #include "tools/job/evaluate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/clock.h"
 #include "data/loader/read_ahead.h"
 
 namespace trireme {
@@ -16,8 +16,6 @@ struct Read {
   Sample sample;  // without its pixels
   PreparedImage prepared;
 };
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // This rank's images, in rounds.
 class Share {

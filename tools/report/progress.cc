@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "core/base/clock.h"
 
 namespace trireme {
 namespace {
@@ -18,10 +18,6 @@ constexpr double kRedrawSeconds = 0.1;
 constexpr double kLineSeconds = 10;
 constexpr double kMemory = 0.95;
 constexpr int kBarCells = 24;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 int TerminalColumns(FILE* out) {
   struct winsize size;

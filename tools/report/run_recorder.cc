@@ -1,20 +1,18 @@
 #include "tools/report/run_recorder.h"
 
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "core/base/clock.h"
 #include "core/base/files.h"
 #include "tools/job/learning_rate.h"
 #include "tools/report/html_report.h"
 
 namespace trireme {
 namespace {
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string UtcTime() {
   const std::time_t now = std::time(nullptr);

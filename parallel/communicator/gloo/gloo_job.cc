@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "core/base/clock.h"
 #include "parallel/communicator/calls/calls.h"
 #include "parallel/communicator/gloo/gloo_device.h"
 #include "parallel/launch/file_store.h"
@@ -19,8 +20,6 @@ using std::chrono::milliseconds;
 constexpr double kSuspiciousSeconds = 1;
 // Strangers that come first to an address spoil an attempt.
 constexpr int kConnectAttempts = 3;
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string CallKey(const GlooChannel& channel, int place) {
   return absl::StrCat("gloo.", channel.name(), ".call.", place);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "core/base/clock.h"
 #include "parallel/communicator/calls/calls.h"
 
 namespace trireme {
@@ -14,8 +15,6 @@ namespace {
 
 // A channel that has been in one operation for so long is worth asking the store about.
 constexpr double kSuspiciousSeconds = 1;
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string StateKey(int channel, int rank) { return absl::StrCat("state.", channel, ".", rank); }
 

@@ -4,13 +4,12 @@
 #include <random>
 #include <thread>
 
+#include "core/base/clock.h"
 #include "parallel/communicator/thread/thread_communicator.pb.h"
 #include "tests/parallel/testing/gloo_jobs.h"
 
 namespace trireme {
 namespace {
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void ExpectMentions(const Status& status, const std::vector<std::string>& words) {
   for (const std::string& word : words) {

@@ -12,6 +12,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
+#include "core/base/clock.h"
 #include "parallel/communicator/gloo/gloo_challenge.h"
 #include "parallel/communicator/gloo/gloo_communicator.pb.h"
 #include "tests/parallel/testing/gloo_jobs.h"
@@ -21,8 +22,6 @@ namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void ExpectMentions(const Status& status, const std::vector<std::string>& words) {
   for (const std::string& word : words) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "core/base/clock.h"
 #include "parallel/communicator/nccl/nccl_communicator.pb.h"
 #include "tests/parallel/testing/jobs.h"
 #include "tests/parallel/testing/nccl_jobs.h"
@@ -16,8 +17,6 @@ using testing::AsyncDevice;
 using testing::FakeNccl;
 using testing::NcclJobSetup;
 using testing::NcclTestJob;
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void Sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
 

@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "core/base/clock.h"
 #include "tests/parallel/testing/jobs.h"
 
 namespace trireme {
@@ -14,8 +15,6 @@ namespace {
 using testing::AsyncDevice;
 using testing::AsyncLogEntry;
 using testing::AsyncOperation;
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void ExpectMentions(const Status& status, const std::vector<std::string>& words) {
   for (const std::string& word : words) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/clock.h"
 #include "tests/parallel/strategies/parameter_server/server_jobs.h"
 
 namespace trireme {
@@ -75,8 +76,6 @@ void ExpectMentions(const Status& status, const std::vector<std::string>& words)
     EXPECT_NE(std::string(status.message()).find(word), std::string::npos) << status << " does not say " << word;
   }
 }
-
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 TEST(ParameterServerFaultsTest, ADeadWorkerEndsTheJobAndIsNamed) {
   for (const char* over : kCommunicators) {
