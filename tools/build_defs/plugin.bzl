@@ -1,9 +1,10 @@
 """trireme_plugin: a shared object that uses the framework of its host program.
 
-A plugin must not bring its own copy of anything that the host has linked: there
-would be a second registry, and protobuf refuses to register a file twice.  So
-the host keeps and exports all of the framework (whole_archive, -rdynamic) and
-the plugin links none of it (sdk_headers).
+A plugin must not bring its own copy of core: there would be a second registry,
+and protobuf refuses to register a file twice.  So the host keeps and exports all
+of the framework (whole_archive, -rdynamic) and the plugin links none of it
+(sdk_headers).  What it uses of models/, data/ and parallel/ it links, and where
+the host has the same, the host's exported symbols win.
 """
 
 # The linker wants users before what they use, which is the topological order; a

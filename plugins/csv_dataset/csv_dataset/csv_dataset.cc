@@ -32,6 +32,12 @@ struct Line {
   std::string class_name;  // empty: the image has no object
 };
 
+// Of which the objects are dropped.
+struct UnknownClass {
+  std::string first;  // file:line
+  int64_t objects = 0;
+};
+
 // False for what is no line of the format.
 bool ParseLine(absl::string_view text, Line* line) {
   std::vector<std::string> fields = absl::StrSplit(text, ',');
@@ -89,6 +95,7 @@ StatusOr<std::unique_ptr<trireme::Dataset>> Open(const CsvDatasetConfig& config,
   std::map<std::string, size_t> places;  // in images, by name
   std::set<std::string> unreadable;
   std::set<int> labels;
+  std::map<std::string, UnknownClass> unknown_classes;
   for (const Line& line : lines) {
     if (unreadable.count(line.image) > 0) continue;
     const auto [place, is_new] = places.emplace(line.image, images.size());
@@ -112,9 +119,8 @@ StatusOr<std::unique_ptr<trireme::Dataset>> Open(const CsvDatasetConfig& config,
     trireme::Object object;
     object.label = static_cast<int>(std::find(classes.begin(), classes.end(), line.class_name) - classes.begin());
     if (object.label == static_cast<int>(classes.size())) {
-      args.faults->Add(
-          "class that the config does not name", line.where,
-          absl::StrCat("'", line.class_name, "' is none of ", absl::StrJoin(classes, ", "), "; the object is dropped"));
+      UnknownClass& unknown = unknown_classes[line.class_name];
+      if (unknown.objects++ == 0) unknown.first = line.where;
       continue;
     }
     const trireme::ObjectPlace object_place = {line.where, line.class_name};
@@ -125,6 +131,12 @@ StatusOr<std::unique_ptr<trireme::Dataset>> Open(const CsvDatasetConfig& config,
     }
     trireme::AddObject(object, object_place, args.faults, &image.objects);
     labels.insert(object.label);
+  }
+  // One fault a class: the log has room for many, and not for one an object.
+  for (const auto& [name, unknown] : unknown_classes) {
+    args.faults->Add("class that the config does not name", unknown.first,
+                     absl::StrCat("'", name, "' is none of ", absl::StrJoin(classes, ", "),
+                                  "; its objects are dropped: ", unknown.objects));
   }
   if (images.empty()) {
     return absl::InvalidArgumentError(
