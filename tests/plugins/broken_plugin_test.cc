@@ -66,7 +66,7 @@ TEST(BrokenPluginTest, DataSets) {
                    {"negative size", "train_data [dataset/broken]: the data set has -3 images"},
                    {"class twice", "the data set names circle twice"},
                    {"no category ids", "has 0 category ids for 6 classes"},
-                   {"too much memory", "the host has not as much memory as is asked for"},
+                   {"too much memory", "this machine is out of main memory"},
                    {"no image", "the data set gave an image without pixels"},
                    {"cut image", "gave an image of 64 x 64 pixels in 10 bytes"},
                    {"no plan", "gave an image without its plan"},
