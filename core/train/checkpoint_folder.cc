@@ -59,6 +59,15 @@ void RemoveCheckpoint(const std::string& path) {
   fs::remove_all(removed, error);
 }
 
+// The oldest beyond `keep`, but for the best and the one that has just come.
+void RemoveOldCheckpoints(const std::string& run_folder, int keep, const std::string& newest) {
+  const std::vector<std::string> all = ListCheckpoints(run_folder);
+  const std::string best = BestCheckpoint(run_folder);
+  for (size_t i = 0; i + static_cast<size_t>(std::max(keep, 1)) < all.size(); ++i) {
+    if (all[i] != newest && all[i] != best) RemoveCheckpoint(all[i]);
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> ListCheckpoints(const std::string& run_folder) {
@@ -124,11 +133,7 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   fs::rename(temporary, target, error);
   if (error) return absl::UnavailableError(absl::StrCat(target, ": cannot be written: ", error.message()));
   TRIREME_RETURN_IF_ERROR(SyncFolder(folder));
-  const std::vector<std::string> all = ListCheckpoints(run_folder);
-  const std::string best = BestCheckpoint(run_folder);
-  for (size_t i = 0; i + static_cast<size_t>(std::max(keep, 1)) < all.size(); ++i) {
-    if (all[i] != target && all[i] != best) RemoveCheckpoint(all[i]);
-  }
+  RemoveOldCheckpoints(run_folder, keep, target);
   return absl::OkStatus();
 }
 
@@ -147,7 +152,7 @@ std::optional<double> ReadEvaluation(const std::string& checkpoint, const std::s
   return json[name].get<double>();
 }
 
-Status LinkBest(const std::string& run_folder, int64_t step) {
+Status LinkBest(const std::string& run_folder, int keep, int64_t step) {
   const fs::path link = fs::path(run_folder) / kBest, temporary = link.string() + ".tmp";
   std::error_code error;
   fs::remove(temporary, error);
@@ -156,7 +161,9 @@ Status LinkBest(const std::string& run_folder, int64_t step) {
                                error);
   if (!error) fs::rename(temporary, link, error);
   if (error) return absl::UnavailableError(absl::StrCat(link.string(), ": cannot be made: ", error.message()));
-  return SyncFolder(run_folder);
+  TRIREME_RETURN_IF_ERROR(SyncFolder(run_folder));
+  RemoveOldCheckpoints(run_folder, keep, CheckpointPath(run_folder, step));
+  return absl::OkStatus();
 }
 
 std::string BestCheckpoint(const std::string& run_folder) {

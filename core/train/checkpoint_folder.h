@@ -49,8 +49,9 @@ Status WriteEvaluation(const std::string& checkpoint, const EvaluationFigures& f
 // Nothing where there is none of that name.
 std::optional<double> ReadEvaluation(const std::string& checkpoint, const std::string& name);
 
-// Makes RUN/best a link to the checkpoint of this step, which has to be there; WriteCheckpoint does not remove it then.
-Status LinkBest(const std::string& run_folder, int64_t step);
+// Makes RUN/best a link to the checkpoint of this step, which has to be there and is kept then; the one that was the
+// best goes, unless it is among the newest `keep`.
+Status LinkBest(const std::string& run_folder, int keep, int64_t step);
 // What it links to; empty where there is none.
 std::string BestCheckpoint(const std::string& run_folder);
 

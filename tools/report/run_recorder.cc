@@ -87,7 +87,7 @@ void RunRecorder::FindBest() {
 
 void RunRecorder::KeepIfBest(int64_t steps_done, double value) {
   if (!std::isfinite(value) || (best_.step > 0 && value <= best_.value)) return;
-  const Status linked = LinkBest(job_.run_folder, steps_done);
+  const Status linked = LinkBest(job_.run_folder, job_.config.checkpoint().keep(), steps_done);
   if (linked.ok()) {
     best_ = {steps_done, value};
   } else {

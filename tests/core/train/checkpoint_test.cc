@@ -173,11 +173,14 @@ TEST(CheckpointTest, KeepsTheBest) {
   for (int64_t step : {1, 2, 3, 4, 5}) {
     ASSERT_TRUE(Save(run.path(), 1, Info(step), worker).ok());
     if (step == 2 || step == 4) {
-      ASSERT_TRUE(LinkBest(run.path(), step).ok());
+      ASSERT_TRUE(LinkBest(run.path(), 1, step).ok());
     }
     EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->step, step);
     if (step >= 2) {
       EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run / "best"))->step, step < 4 ? 2 : 4);
+    }
+    if (step == 4) {
+      EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004")) << "the former best has gone";
     }
   }
   EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004", "step_00000005"));
