@@ -18,6 +18,7 @@ std::vector<std::string> ListCheckpoints(const std::string& run_folder);
 // Where the run's checkpoint of a step lies, or would.
 std::string CheckpointPath(const std::string& run_folder, int64_t step);
 
+// Whether `path` is the folder of one; false for what cannot be looked into.
 bool IsCheckpoint(const std::string& path);
 // `path` is a checkpoint, or a run whose newest checkpoint is meant. NotFound if it is neither.
 StatusOr<std::string> FindCheckpoint(const std::string& path);
@@ -44,13 +45,14 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
 
 // What an evaluation of a checkpoint found, by name.
 using EvaluationFigures = std::vector<std::pair<std::string, double>>;
-// Keeps it in the checkpoint, as evaluation.json.
+// Keeps it in the checkpoint, as evaluation.json, or why not: what the file system says.
 Status WriteEvaluation(const std::string& checkpoint, const EvaluationFigures& figures);
 // Nothing where there is none of that name.
 std::optional<double> ReadEvaluation(const std::string& checkpoint, const std::string& name);
 
 // Makes RUN/best a link to the checkpoint of this step, which has to be there and is kept then; the one that was the
-// best goes, unless it is among the newest `keep`.
+// best goes, unless it is among the newest `keep`. Unavailable where no link can be made; the best is then the one
+// before.
 Status LinkBest(const std::string& run_folder, int keep, int64_t step);
 // What it links to; empty where there is none.
 std::string BestCheckpoint(const std::string& run_folder);

@@ -17,8 +17,9 @@ struct CheckpointInfo {
   int64_t global_batch_size = 0;
   std::vector<std::string> class_names;
   std::vector<int64_t> category_ids;  // of these (Dataset::category_ids); empty in older checkpoints
-  bool averaged = false;              // the model is an average; what is trained lies beside it (TrainedFile)
-  std::string config_text;            // in config.pbtxt, not in checkpoint.json
+  // The model is an average, and what is trained lies beside it (TrainedFile). WriteCheckpoint sets it by its content.
+  bool averaged = false;
+  std::string config_text;  // in config.pbtxt, not in checkpoint.json
 };
 
 std::string ToJson(const CheckpointInfo& info);
