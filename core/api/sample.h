@@ -39,6 +39,7 @@ struct Sample {
   std::vector<Object> objects;  // in pixels of the image so far
   int64_t id = 0;               // unique within its data set and stable between runs
   std::string name;             // the file, or what stands for it; for messages and pictures
+  int64_t step = 0;             // of training, that it is made for; set by the loader
 
   // Of the image so far.
   int width() const { return plan.width(); }

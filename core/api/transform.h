@@ -13,10 +13,15 @@
 //
 // All randomness comes from the Random they are handed, which the loader names by (seed, epoch, image): so a sample
 // does not depend on which worker or thread made it. Boxes stay inside the image, or the object is removed.
+//
+// A transform may put several images together: it takes the others from BuildArgs::dataset, by indices that it draws,
+// as they are before any transform. Objects may be more then, and max_objects says how many.
 #ifndef TRIREME_CORE_API_TRANSFORM_H_
 #define TRIREME_CORE_API_TRANSFORM_H_
 
+#include "core/api/dataset.h"
 #include "core/api/sample.h"
+#include "core/base/fault_log.h"
 #include "core/base/random.h"
 
 namespace trireme {
@@ -24,9 +29,16 @@ namespace trireme {
 class Transform {
  public:
   static constexpr const char kKind[] = "transform";
-  struct BuildArgs {};
+  // Both outlive the transform.
+  struct BuildArgs {
+    const Dataset* dataset = nullptr;  // that is trained on
+    FaultLog* faults = nullptr;        // for images of it that cannot be read
+  };
 
   virtual ~Transform() = default;
+
+  // What Apply leaves at most of a sample with at most `before` objects; no less than that.
+  virtual int max_objects(int before) const { return before; }
 
   // Thread-safe: the transform itself holds no state that changes.
   virtual void Apply(Sample* sample, Random* random) const = 0;

@@ -22,6 +22,12 @@ double MachineMemory() {
   return (static_cast<double>(info.totalram) + static_cast<double>(info.totalswap)) * info.mem_unit;
 }
 
+int MaxObjects(const Dataset& dataset, const std::vector<const Transform*>& transforms) {
+  int most = dataset.max_objects();
+  for (const Transform* transform : transforms) most = std::max(most, transform->max_objects(most));
+  return most;
+}
+
 std::string Mebibytes(double bytes) { return absl::StrFormat("%.0f MiB", bytes / (1 << 20)); }
 
 }  // namespace
@@ -65,7 +71,7 @@ Loader::Loader(const Dataset* dataset, std::vector<const Transform*> transforms,
       device_(*device),
       options_(options),
       share_(ShareOfBatch(options.global_batch_size, options.rank, options.world_size)),
-      max_objects_(std::max(1, options.max_objects > 0 ? options.max_objects : dataset->max_objects())),
+      max_objects_(std::max(1, options.max_objects > 0 ? options.max_objects : MaxObjects(*dataset, transforms_))),
       num_classes_(static_cast<int>(dataset->class_names().size())),
       sampler_(dataset->size(), options.seed, options.shuffle) {
   const Status checked = Check(dataset_, options_);
@@ -147,6 +153,7 @@ Status Loader::Fill(const Job& job) {
 Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& job, Sample* sample) {
   const bool encoded = options_.decoder != nullptr;
   TRIREME_RETURN_IF_ERROR(encoded ? dataset_.GetEncoded(index, sample) : dataset_.Get(index, sample));
+  sample->step = job.step / options_.batches_per_step;
   Random random(options_.seed, RandomUse::kAugmentation, static_cast<uint64_t>(turn.epoch),
                 static_cast<uint64_t>(turn.index));
   for (size_t i = 0; i < transforms_.size(); ++i) TRIREME_RETURN_IF_ERROR(Transformed(i, sample, &random));
@@ -174,7 +181,7 @@ Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& jo
   if (!is_put) {
     buffer.Put(job.place, *sample);
   }
-  buffer.set_id(job.place, sample->id, RandomKey(job.step / options_.batches_per_step, sample->id));
+  buffer.set_id(job.place, sample->id, RandomKey(sample->step, sample->id));
   return absl::OkStatus();
 }
 

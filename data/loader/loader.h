@@ -63,7 +63,7 @@ struct LoaderOptions {
   int64_t first_step = 0;
   // None is made ahead for this step and later ones; 0 knows no end.
   int64_t total_steps = 0;
-  // Room for objects in an image, the same on every worker; 0 takes the data set's.
+  // Room for objects in an image, the same on every worker; 0 takes what the transforms make of the data set's.
   int max_objects = 0;
   // For devices that run beside the host. Null: threads decode. Outlives the loader, which is its only user.
   JpegDecoder* decoder = nullptr;

@@ -9,6 +9,15 @@ Status CheckRange(const char* field, double value, double low, double high) {
   return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, "; it lies in ", low, "..", high));
 }
 
+Status CheckRangeOf(const char* least_field, double least, const char* most_field, double most, double low,
+                    double high) {
+  TRIREME_RETURN_IF_ERROR(CheckRange(least_field, least, low, high));
+  TRIREME_RETURN_IF_ERROR(CheckRange(most_field, most, low, high));
+  if (least <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(least_field, " is ", least, " and ", most_field, " ", most, "; they are no range"));
+}
+
 StatusOr<Colour> FillColour(const google::protobuf::RepeatedField<int32_t>& fill) {
   if (fill.empty()) return Colour{124, 116, 104};
   if (fill.size() != 3) {

@@ -14,6 +14,10 @@ namespace trireme {
 // InvalidArgument that names the field unless low <= value <= high.
 Status CheckRange(const char* field, double value, double low, double high);
 
+// CheckRange for both ends of a range that is drawn from; InvalidArgument that names both if it has none.
+Status CheckRangeOf(const char* least_field, double least, const char* most_field, double most, double low,
+                    double high);
+
 // The mean of ImageNet where `fill` is empty; InvalidArgument unless three values of 0..255.
 StatusOr<Colour> FillColour(const google::protobuf::RepeatedField<int32_t>& fill);
 

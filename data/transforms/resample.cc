@@ -1,29 +1,12 @@
 #include <cmath>
-#include <vector>
 
 #include "core/base/registry.h"
 #include "data/transforms/checks.h"
+#include "data/transforms/show_window.h"
 #include "data/transforms/transforms.h"
 
 namespace trireme {
 namespace {
-
-// The window becomes the whole of a width x height image. Objects of which less than `min_visible` is left are removed.
-void Resample(const Box& window, int width, int height, const Colour& fill, float min_visible, Sample* sample) {
-  sample->ShowWindow(window, width, height, fill);
-  const float scale_x = static_cast<float>(width) / window.width();
-  const float scale_y = static_cast<float>(height) / window.height();
-  std::vector<Object> kept;
-  for (Object object : sample->objects) {
-    const Box moved = {(object.box.x1 - window.x1) * scale_x, (object.box.y1 - window.y1) * scale_y,
-                       (object.box.x2 - window.x1) * scale_x, (object.box.y2 - window.y1) * scale_y};
-    object.box = ClipBox(moved, width, height);
-    if (!(object.box.width() > 0 && object.box.height() > 0)) continue;
-    if (object.box.area() < min_visible * moved.area()) continue;
-    kept.push_back(object);
-  }
-  sample->objects = std::move(kept);
-}
 
 Box WholeOf(const Sample& sample) {
   return {0, 0, static_cast<float>(sample.width()), static_cast<float>(sample.height())};
@@ -33,7 +16,7 @@ class Resize : public Transform {
  public:
   explicit Resize(const ResizeConfig& config) : config_(config) {}
   void Apply(Sample* sample, Random*) const override {
-    Resample(WholeOf(*sample), config_.width(), config_.height(), {0, 0, 0}, 0, sample);
+    ShowWindow(WholeOf(*sample), config_.width(), config_.height(), {0, 0, 0}, 0, sample);
   }
 
  private:
@@ -61,7 +44,7 @@ class ScaleJitter : public Transform {
       const float y = share_y * (window.height() - h);
       window = {x, y, x + w, y + h};
     }
-    Resample(window, width, height, fill_, taken ? config_.min_visible() : 0, sample);
+    ShowWindow(window, width, height, fill_, taken ? config_.min_visible() : 0, sample);
   }
 
  private:
@@ -80,8 +63,7 @@ StatusOr<std::unique_ptr<Transform>> MakeResize(const ResizeConfig& config, cons
 StatusOr<std::unique_ptr<Transform>> MakeScaleJitter(const ScaleJitterConfig& config, const Transform::BuildArgs&) {
   TRIREME_RETURN_IF_ERROR(CheckRange("width", config.width(), 0, 16384));
   TRIREME_RETURN_IF_ERROR(CheckRange("height", config.height(), 0, 16384));
-  TRIREME_RETURN_IF_ERROR(CheckRange("min_scale", config.min_scale(), 0.01, 100));
-  TRIREME_RETURN_IF_ERROR(CheckRange("max_scale", config.max_scale(), config.min_scale(), 100));
+  TRIREME_RETURN_IF_ERROR(CheckRangeOf("min_scale", config.min_scale(), "max_scale", config.max_scale(), 0.01, 100));
   TRIREME_RETURN_IF_ERROR(CheckRange("max_aspect", config.max_aspect(), 1, 10));
   TRIREME_RETURN_IF_ERROR(CheckRange("min_visible", config.min_visible(), 0, 1));
   TRIREME_RETURN_IF_ERROR(CheckRange("probability", config.probability(), 0, 1));

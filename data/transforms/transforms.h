@@ -2,7 +2,7 @@
 // released code) and a few more. Their messages say what each does: transforms.proto.
 //
 //   transform/photometric  transform/expand    transform/min_iou_crop  transform/flip
-//   transform/rotate90     transform/resize    transform/scale_jitter
+//   transform/rotate90     transform/resize    transform/scale_jitter  transform/mosaic
 //
 // All keep Transform's promise: boxes stay inside the image, or their objects are removed. All are immutable and
 // thread-safe. A factory refuses numbers that make no sense with InvalidArgument.
@@ -23,6 +23,7 @@ StatusOr<std::unique_ptr<Transform>> MakeMinIouCrop(const MinIouCropConfig& conf
 StatusOr<std::unique_ptr<Transform>> MakeFlip(const FlipConfig& config, const Transform::BuildArgs& args);
 StatusOr<std::unique_ptr<Transform>> MakeRotate90(const Rotate90Config& config, const Transform::BuildArgs& args);
 StatusOr<std::unique_ptr<Transform>> MakeScaleJitter(const ScaleJitterConfig& config, const Transform::BuildArgs& args);
+StatusOr<std::unique_ptr<Transform>> MakeMosaic(const MosaicConfig& config, const Transform::BuildArgs& args);
 StatusOr<std::unique_ptr<Transform>> MakeResize(const ResizeConfig& config, const Transform::BuildArgs& args);
 
 }  // namespace trireme

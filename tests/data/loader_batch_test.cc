@@ -4,6 +4,7 @@
 #include <functional>
 #include <set>
 
+#include "data/transforms/transforms.h"
 #include "tests/data/loader_fixture.h"
 
 namespace trireme {
@@ -32,6 +33,32 @@ TEST_F(LoaderBatchTest, FillsABatch) {
   EXPECT_THAT(batch.labels.Slice(2, 3).ToVector<int32_t>(), ElementsAre(0, 1, -1));
   // The image is twice as wide as the batch.
   EXPECT_THAT(batch.boxes.Slice(2, 3).ToVector<float>(), ElementsAre(0, 1, 1, 4, 0.5f, 1, 1.5f, 4, 0, 0, 0, 0));
+}
+
+// Two batches a step.
+TEST_F(LoaderBatchTest, HasRoomForAMosaicsObjectsAndTellsItTheStep) {
+  const PlainDataset dataset(10);
+  MosaicConfig config;
+  config.set_until_step(1);
+  config.set_min_scale(1);
+  config.set_max_scale(1);
+  config.set_max_shift(0);
+  const auto mosaic = MakeMosaic(config, {&dataset, &faults_});
+  ASSERT_TRUE(mosaic.ok()) << mosaic.status();
+  options_.batches_per_step = 2;
+  Loader loader(&dataset, {mosaic->get()}, &faults_, device_.get(), options_);
+  for (int batch_number = 0; batch_number < 4; ++batch_number) {
+    Batch batch;
+    ASSERT_TRUE(loader.Next(batch_number, &batch).ok());
+    EXPECT_EQ(batch.boxes.shape(), (Shape{6, 12, 4}));
+    bool are_plain = true;
+    for (int n = 0; n < 6; ++n) {
+      const std::vector<uint8_t> pixels = batch.images.Slice(n, n + 1).ToVector<uint8_t>();
+      are_plain = are_plain && std::set<uint8_t>(pixels.begin(), pixels.end()).size() == 1;
+    }
+    EXPECT_EQ(are_plain, batch_number >= 2) << batch_number;
+  }
+  EXPECT_TRUE(faults_.empty()) << faults_.Summary();
 }
 
 TEST_F(LoaderBatchTest, GivesNoSizesWhereImagesAreStretched) {

@@ -5,8 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "data/transforms/transforms.h"
 
 namespace trireme {
@@ -14,8 +18,8 @@ namespace trireme {
 template <class Config>
 std::unique_ptr<Transform> Made(StatusOr<std::unique_ptr<Transform>> (*make)(const Config&,
                                                                              const Transform::BuildArgs&),
-                                const Config& config = {}) {
-  auto made = make(config, {});
+                                const Config& config = {}, const Transform::BuildArgs& args = {}) {
+  auto made = make(config, args);
   EXPECT_TRUE(made.ok()) << made.status();
   return *std::move(made);
 }
@@ -47,6 +51,28 @@ inline Sample Scene(int width, int height, int objects, uint64_t seed) {
   sample.SetImage(std::move(image));
   return sample;
 }
+
+// Image i is Scene(sizes[i], objects, i). Those in `broken` cannot be read.
+class SceneDataset : public Dataset {
+ public:
+  SceneDataset(std::vector<std::pair<int, int>> sizes, int objects, std::set<int64_t> broken = {})
+      : sizes_(std::move(sizes)), objects_(objects), broken_(std::move(broken)) {}
+  int64_t size() const override { return static_cast<int64_t>(sizes_.size()); }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+  int max_objects() const override { return objects_; }
+  Status Get(int64_t index, Sample* sample) const override {
+    if (broken_.count(index) > 0) return absl::InvalidArgumentError(absl::StrCat("image ", index, " is truncated"));
+    const auto& [width, height] = sizes_[static_cast<size_t>(index)];
+    *sample = Scene(width, height, objects_, static_cast<uint64_t>(index));
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::vector<std::pair<int, int>> sizes_;
+  const int objects_;
+  const std::set<int64_t> broken_;
+  const std::vector<std::string> class_names_ = {"a", "b", "c", "d"};
+};
 
 }  // namespace trireme
 

@@ -51,19 +51,21 @@ void ExpectTopObjectWhereItsPixelsAre(Sample sample, int label) {
 }
 
 // All that are registered, also those that were added last.
-std::vector<std::pair<std::string, std::unique_ptr<Transform>>> All() {
+std::vector<std::pair<std::string, std::unique_ptr<Transform>>> All(const Transform::BuildArgs& args) {
   // What some need to be told, and what shows more of them than they do by default.
   const std::multimap<std::string, std::string> fields = {{"transform/flip", "vertical_probability: 0.5"},
+                                                          {"transform/mosaic", "probability: 0.5"},
+                                                          {"transform/mosaic", "width: 50 height: 41 max_shift: 1"},
                                                           {"transform/resize", "width: 20 height: 31"},
                                                           {"transform/scale_jitter", ""},
                                                           {"transform/scale_jitter", "width: 50 height: 41"}};
   std::vector<std::pair<std::string, std::unique_ptr<Transform>>> all;
-  const auto add = [&all](const std::string& key, const std::string& text) {
+  const auto add = [&all, &args](const std::string& key, const std::string& text) {
     const std::string name = absl::StrCat("[", key, "] { ", text, " }");
     Config config;
     Status status = ParseText(absl::StrCat("transforms { ", name, " }"), "test", &config);
     ASSERT_TRUE(status.ok()) << status;
-    auto made = CreateComponent<Transform>(config.transforms(0), "transforms", {});
+    auto made = CreateComponent<Transform>(config.transforms(0), "transforms", args);
     ASSERT_TRUE(made.ok()) << made.status();
     all.emplace_back(name, *std::move(made));
   };
@@ -77,7 +79,9 @@ std::vector<std::pair<std::string, std::unique_ptr<Transform>>> All() {
 }
 
 TEST(Transforms, KeepBoxesInsideAndDependOnTheirRandomAlone) {
-  for (const auto& [name, transform] : All()) {
+  const SceneDataset others({{1, 1}, {1, 9}, {17, 2}, {40, 31}, {64, 64}}, 3);
+  FaultLog faults;
+  for (const auto& [name, transform] : All({&others, &faults})) {
     SCOPED_TRACE(name);
     for (const auto& [width, height] : {std::pair{1, 1}, {1, 9}, {17, 2}, {40, 31}, {64, 64}}) {
       for (uint64_t seed = 0; seed < 60; ++seed) {
@@ -87,7 +91,7 @@ TEST(Transforms, KeepBoxesInsideAndDependOnTheirRandomAlone) {
         transform->Apply(&sample, &random);
         transform->Apply(&again, &same);
         ExpectValid(sample);
-        EXPECT_LE(sample.objects.size(), scene.objects.size());
+        EXPECT_LE(sample.objects.size(), static_cast<size_t>(transform->max_objects(static_cast<int>(seed % 5))));
         EXPECT_EQ(sample.Materialise().data, again.Materialise().data);
         EXPECT_EQ(sample.objects.size(), again.objects.size());
         EXPECT_EQ(random.NextUint32(), same.NextUint32());
@@ -297,6 +301,10 @@ TEST(Transforms, RefuseSenselessNumbers) {
   ScaleJitterConfig jitter;
   jitter.set_max_scale(0.1f);
   EXPECT_EQ(MakeScaleJitter(jitter, {}).status().code(), absl::StatusCode::kInvalidArgument);
+  MosaicConfig mosaic;
+  EXPECT_THAT(std::string(MakeMosaic(mosaic, {}).status().message()), HasSubstr("there is none"));
+  mosaic.set_until_step(-1);
+  EXPECT_THAT(std::string(MakeMosaic(mosaic, {}).status().message()), HasSubstr("until_step"));
   MinIouCropConfig crop;
   crop.add_min_iou(1.5f);
   EXPECT_EQ(MakeMinIouCrop(crop, {}).status().code(), absl::StatusCode::kInvalidArgument);

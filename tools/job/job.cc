@@ -132,9 +132,10 @@ StatusOr<std::unique_ptr<Job>> PrepareJob(const std::string& name, const Config&
     }
   }
   int index = 0;
+  const Transform::BuildArgs of_transforms = {job->train_data.get(), job->faults.get()};
   for (const auto& any : config.transforms()) {
     TRIREME_ASSIGN_OR_RETURN(auto transform,
-                             CreateComponent<Transform>(any, absl::StrCat("transforms[", index++, "]"), {}));
+                             CreateComponent<Transform>(any, absl::StrCat("transforms[", index++, "]"), of_transforms));
     job->transforms.push_back(std::move(transform));
   }
   TRIREME_RETURN_IF_ERROR(CheckComponents(*job));
