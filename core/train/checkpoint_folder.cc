@@ -137,9 +137,9 @@ Status WriteCheckpoint(const std::string& run_folder, int keep, const Checkpoint
   return absl::OkStatus();
 }
 
-Status WriteEvaluation(const std::string& checkpoint, const EvaluationFigures& figures) {
+Status WriteEvaluation(const std::string& checkpoint, const EvaluationReport& report) {
   nlohmann::ordered_json json;
-  for (const auto& [name, value] : figures) json[name] = value;
+  for (const auto& [name, value] : report) json[name] = value;
   return WriteFileAtomically((fs::path(checkpoint) / kEvaluationFile).string(), JsonText(json, 2) + "\n");
 }
 

@@ -4,11 +4,11 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "core/base/status.h"
 #include "core/train/checkpoint_info.h"
+#include "core/train/evaluation_report.h"
 #include "core/train/safetensors.h"
 
 namespace trireme {
@@ -43,10 +43,8 @@ struct CheckpointContent {
 Status WriteCheckpoint(const std::string& run_folder, int keep, const CheckpointInfo& info,
                        const CheckpointContent& content);
 
-// What an evaluation of a checkpoint found, by name.
-using EvaluationFigures = std::vector<std::pair<std::string, double>>;
-// Keeps it in the checkpoint, as evaluation.json, or why not: what the file system says.
-Status WriteEvaluation(const std::string& checkpoint, const EvaluationFigures& figures);
+// Keeps what an evaluation of the checkpoint found in it, as evaluation.json, or why not: what the file system says.
+Status WriteEvaluation(const std::string& checkpoint, const EvaluationReport& report);
 // Nothing where there is none of that name.
 std::optional<double> ReadEvaluation(const std::string& checkpoint, const std::string& name);
 

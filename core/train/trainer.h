@@ -24,6 +24,7 @@
 #include "core/api/lone_communicator.h"
 #include "core/api/schedule.h"
 #include "core/api/strategy.h"
+#include "core/train/evaluation_report.h"
 #include "core/train/step_clock.h"
 #include "core/train/step_guard.h"
 #include "core/train/step_results.h"
@@ -49,9 +50,6 @@ struct StepReport {
   double loss_scale = 1;
   double gradient_norm = 0;  // over all trained parameters, before clipping; 0 where it is not known
 };
-
-// What an evaluation found: "mAP50", "AP50/circle", ... in a fixed order.
-using EvaluationReport = std::vector<std::pair<std::string, double>>;
 
 // Told on rank 0 only, on the worker's thread.
 class TrainObserver {
