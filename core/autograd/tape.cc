@@ -35,7 +35,10 @@ void Tape::Release(const char* name, int parameter, Stream& stream) {
   if (var.requires_gradient()) {
     const bool used = var.node_->gradient.defined();
     const Tensor gradient = used ? var.node_->gradient : var.node_->GradientPlace();
-    if (!used) gradient.Zero(stream);
+    if (!used) {
+      gradient.Zero(stream);
+      unreached_.push_back(parameter);
+    }
     if (observer_ != nullptr) observer_->OnParameterGradient(name, parameter, gradient);
     var.node_->gradient = Tensor();  // its place keeps it; the next step overwrites it
   }
@@ -43,6 +46,7 @@ void Tape::Release(const char* name, int parameter, Stream& stream) {
 }
 
 void Tape::Backward(const std::vector<Var>& losses, Stream& stream, const BackwardOptions& options) {
+  unreached_.clear();
   if (options.add) {
     // As if a function of this tape had contributed what is there.
     for (const Var& parameter : parameters_) {

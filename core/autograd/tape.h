@@ -56,6 +56,9 @@ class Tape {
   // Adds the gradients of the sum of `losses` (scalars). The tape is empty afterwards and may be used for the next
   // step.
   void Backward(const std::vector<Var>& losses, Stream& stream, const BackwardOptions& options = {});
+  // Trained parameters that nothing contributed to in the last pass: their gradient was set to zero. Of a pass that
+  // adds to earlier ones it is not known which they are, and there are none.
+  const std::vector<int>& unreached() const { return unreached_; }
 
   // Null: nobody looks. It outlives the passes.
   void set_observer(FunctionObserver* observer) { observer_ = observer; }
@@ -77,6 +80,7 @@ class Tape {
   GradientSink* sink_;
   FunctionObserver* observer_ = nullptr;
   std::vector<RecordEntry> records_;
+  std::vector<int> unreached_;
   std::vector<int> uses_;  // by parameter: recorded functions that have not run backwards yet
 };
 

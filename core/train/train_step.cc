@@ -171,6 +171,8 @@ Status TrainStep::EnqueuePart(int64_t step, const std::vector<Batch>& parts, siz
   backward.weight = 1.0f / static_cast<float>(parts.size());
   backward.add = !first;
   tape.Backward(scalars, stream, backward);
+  if (is_first_) unreached_ = tape.unreached();
+  is_first_ = false;
   return results_.AddLosses(losses, backward.weight, first, stream);
 }
 

@@ -58,6 +58,10 @@ class TrainStep {
   Status Run(int64_t step, float learning_rate, const std::vector<Batch>& parts,
              const std::function<WorkerNote()>& note);
 
+  // Positions in the arena of the trained parameters that no gradient came to in the first batch (the first part of the
+  // first step): nothing that a loss depends on was computed from them.
+  const std::vector<int>& unreached() const { return unreached_; }
+
   // How many steps were recorded so far.
   int num_recorded() const { return num_recorded_; }
 
@@ -86,6 +90,8 @@ class TrainStep {
   const bool may_record_;
   const std::vector<Var> parameters_;
   std::vector<Recording> recordings_;
+  bool is_first_ = true;
+  std::vector<int> unreached_;
   int num_recorded_ = 0;
 };
 

@@ -62,6 +62,7 @@ Status Trainer::RunLoop() {
   Interruption due;
   for (int64_t step = options_.first_step; step < options_.total_steps; ++step) {
     TRIREME_RETURN_IF_ERROR(EnqueueStep(step));
+    if (step == options_.first_step) ReportUnreached();
     const int64_t done = step + 1;
     due.checkpoint = due.checkpoint || IsCheckpointDue(done);
     due.evaluation = due.evaluation || IsEvaluationDue(done);
@@ -277,6 +278,15 @@ StatusOr<std::vector<StepOutcome>> Trainer::MeetPeers() {
     TRIREME_RETURN_IF_ERROR(parts_.communicator->Broadcast(parts_.guard->state(), 0, stream));
   }
   return MeetOverSteps(own_outcomes_, *parts_.communicator, *parts_.device);
+}
+
+void Trainer::ReportUnreached() {
+  if (parts_.observer == nullptr || step_.unreached().empty()) return;
+  std::vector<std::string> names;
+  for (const int index : step_.unreached()) {
+    names.push_back(parts_.arena->parameters()[static_cast<size_t>(index)]->name);
+  }
+  parts_.observer->OnUnreached(names);
 }
 
 void Trainer::Report(const FinishedStep& step, const StepOutcome& outcome) {

@@ -55,6 +55,9 @@ struct StepReport {
 class TrainObserver {
  public:
   virtual ~TrainObserver() = default;
+  // Before the first step, if there are such: the names of trained parameters that no gradient came to in rank 0's
+  // first batch. They will stay as they are, but for weight decay.
+  virtual void OnUnreached(const std::vector<std::string>& parameters) = 0;
   virtual void OnStep(const StepReport& report) = 0;
   virtual void OnEvaluation(int64_t steps_done, const EvaluationReport& report) = 0;
   virtual void OnCheckpoint(int64_t steps_done) = 0;
@@ -143,6 +146,7 @@ class Trainer {
   Status Meet(bool* stop);
   StatusOr<std::vector<StepOutcome>> MeetPeers();
   void Report(const FinishedStep& step, const StepOutcome& outcome);
+  void ReportUnreached();
   // Why the run ends after weights were found that are not finite.
   Status WeightsNotFinite(int64_t step);
   // Nobody ends, and takes the job down, before all have read what they end for. Collective.

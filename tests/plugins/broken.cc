@@ -112,7 +112,10 @@ class BrokenSchedule : public Schedule {
 class BrokenStrategy : public Strategy {
  public:
   BrokenStrategy(const BrokenConfig& config, const BuildArgs& args) : fault_(config.fault()), args_(args) {}
-  Status Setup() override { return args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)}); }
+  Status Setup() override {
+    if (fault_ == "no setup") return absl::OkStatus();
+    return args_.optimizer->Setup(*args_.arena, {WholeArena(*args_.arena)});
+  }
   void BeginStep(int64_t) override {}
   void OnGradientReady(int) override {
     if (fault_ == "throws") Throw();
@@ -138,6 +141,9 @@ class BrokenBackbone : public Backbone {
   BrokenBackbone(const BrokenConfig& config, std::unique_ptr<Backbone> of)
       : fault_(config.fault()), of_(AdoptModule("of", std::move(of))) {
     if (fault_ == "no initializer") AddParameter("more", {3}, nullptr);
+    if (fault_ == "forgets parameters") {
+      for (const char* name : {"a", "b", "c", "d", "e", "f", "g"}) AddParameter(name, {3}, init::Constant(1));
+    }
   }
   std::vector<FeatureSpec> specs() const override {
     std::vector<FeatureSpec> specs = of_.specs();

@@ -105,6 +105,7 @@ TEST(BrokenPluginTest, Schedules) {
 TEST(BrokenPluginTest, Strategies) {
   ExpectSentences("strategy", "strategy", "",
                   {{"throws", "step 0 threw an exception: something of its own"},
+                   {"no setup", "the optimizer was not set up by its strategy", 134},
                    {"never reduces", "after step 2: the workers do not agree on the values of ", 2},
                    {"none", "AP50", 0}});
 }
@@ -114,6 +115,10 @@ TEST(BrokenPluginTest, Backbones) {
                   {{"null", "returned null"},
                    {"throws", "threw an exception: something of its own"},
                    {"no initializer", "the parameter backbone.more has no initializer", 2},
+                   {"forgets parameters",
+                    "no gradient came to 7 parameters in the first step: backbone.a, backbone.b, backbone.c, "
+                    "backbone.d, backbone.e and 2 more; no loss depends on them",
+                    0},
                    // Programmers' errors: they abort.
                    {"channels", "its specs() say", 134},
                    {"undefined map", "left its map", 134},

@@ -1,5 +1,7 @@
 #include "tests/training/small_training.h"
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 
 #include "core/base/registry.h"
@@ -102,6 +104,9 @@ class ConstantRate : public Schedule {
 
 class Notes : public TrainObserver {
  public:
+  void OnUnreached(const std::vector<std::string>& parameters) override {
+    ADD_FAILURE() << "no gradient came to " << parameters.size() << " parameters, " << parameters[0] << " first";
+  }
   void OnStep(const StepReport& report) override { steps.push_back(report); }
   void OnEvaluation(int64_t, const EvaluationReport&) override {}
   void OnCheckpoint(int64_t) override {}

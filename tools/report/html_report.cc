@@ -8,6 +8,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "core/base/files.h"
 #include "tools/report/chart.h"
 #include "tools/report/escape_html.h"
@@ -139,6 +140,20 @@ std::string SkippedSteps(const std::vector<Json>& events) {
   return rows.empty() ? "" : absl::StrCat("<h2>Steps that were left out</h2><table>", rows, "</table>");
 }
 
+std::string Unreached(const std::vector<Json>& events) {
+  std::vector<std::string> names;
+  for (const Json& event : events) {
+    if (TextOf(event, "event") != "unreached") continue;
+    names.clear();
+    for (const Json& name : FieldOf(event, "parameters", Json::array())) {
+      if (name.is_string()) names.push_back(name.get<std::string>());
+    }
+  }
+  if (names.empty()) return "";
+  return absl::StrCat("<h2>Parameters that no gradient came to in the first step</h2><p>",
+                      EscapeHtml(absl::StrJoin(names, ", ")), "</p>");
+}
+
 // Of metrics.jsonl. What could not be written may have left a part, which is broken.
 std::string Lost(int64_t broken, int64_t lost) {
   const int64_t count = std::max(broken, lost);
@@ -199,15 +214,15 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
   TRIREME_ASSIGN_OR_RETURN(const std::string pictures, Pictures(run_folder));
   TRIREME_ASSIGN_OR_RETURN(const std::string config, ReadFile(run_folder + "/config.pbtxt"));
   const std::string status = TextOf(end, "status");
-  const std::string html =
-      absl::StrCat(HtmlHead(title, ""), "<h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
-                   EscapeHtml(absl::StrCat(TextOf(start, "model"), " with ", TextOf(start, "strategy"), ", seed ",
-                                           FieldOf(start, "seed", uint64_t{0}), ", started ", TextOf(start, "time"))),
-                   "</div>", Soft(TextOf(start, "lr_scaling")),
-                   status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
-                   Lost(metrics.broken, FieldOf(end, "lost_lines", int64_t{0})), Summary(events, start, end),
-                   "<h2>Curves</h2>", Charts(events), pictures, SkippedSteps(events), Faults(faults), Memory(end),
-                   "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
+  const std::string html = absl::StrCat(
+      HtmlHead(title, ""), "<h1>", EscapeHtml(title), "</h1><div class=\"soft\">",
+      EscapeHtml(absl::StrCat(TextOf(start, "model"), " with ", TextOf(start, "strategy"), ", seed ",
+                              FieldOf(start, "seed", uint64_t{0}), ", started ", TextOf(start, "time"))),
+      "</div>", Soft(TextOf(start, "lr_scaling")),
+      status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
+      Lost(metrics.broken, FieldOf(end, "lost_lines", int64_t{0})), Summary(events, start, end), "<h2>Curves</h2>",
+      Charts(events), pictures, Unreached(events), SkippedSteps(events), Faults(faults), Memory(end),
+      "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
   return WriteFileAtomically(path, html);
 }
 

@@ -1,11 +1,13 @@
 #include "tools/report/run_recorder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "core/base/clock.h"
 #include "core/base/files.h"
 #include "tools/job/learning_rate.h"
@@ -13,6 +15,8 @@
 
 namespace trireme {
 namespace {
+
+constexpr size_t kMostNamesTold = 5;
 
 std::string UtcTime() {
   const std::time_t now = std::time(nullptr);
@@ -172,6 +176,18 @@ void RunRecorder::OnStart(const Setup& setup) {
   }
   if (!scaling.empty()) event["lr_scaling"] = scaling;
   Write(event);
+}
+
+void RunRecorder::OnUnreached(const std::vector<std::string>& parameters) {
+  const size_t told = std::min(parameters.size(), kMostNamesTold);
+  const size_t others = parameters.size() - told;
+  progress_->Line(
+      absl::StrCat("no gradient came to ", parameters.size(), parameters.size() == 1 ? " parameter" : " parameters",
+                   " in the first step: ",
+                   absl::StrJoin(parameters.begin(), parameters.begin() + static_cast<ptrdiff_t>(told), ", "),
+                   others > 0 ? absl::StrCat(" and ", others, " more") : "",
+                   "; no loss depends on them, so they stay as they are, but for weight decay"));
+  Write({{"event", "unreached"}, {"step", job_.resumed.step}, {"parameters", parameters}});
 }
 
 void RunRecorder::OnStep(const StepReport& report) {

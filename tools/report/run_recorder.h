@@ -18,6 +18,7 @@ class RunRecorder : public JobObserver {
   static StatusOr<std::unique_ptr<RunRecorder>> Open(const Job& job);
 
   void OnStart(const Setup& setup) override;
+  void OnUnreached(const std::vector<std::string>& parameters) override;
   void OnStep(const StepReport& report) override;
   void OnEvaluation(int64_t steps_done, const EvaluationReport& report) override;
   void OnCheckpoint(int64_t steps_done) override;

@@ -21,6 +21,7 @@ struct RuleChunk {
 
 template <class Rule>
 void Write(const std::vector<Rule>& rules, const Tensor& to, Stream& stream) {
+  CHECK(to.defined()) << "the optimizer was not set up by its strategy (Strategy::Setup, core/api/strategy.h)";
   CHECK_EQ(to.size(), static_cast<int64_t>(rules.size() * sizeof(Rule) / sizeof(float)));
   for (size_t first = 0; first < rules.size(); first += RuleChunk<Rule>::kMost) {
     RuleChunk<Rule> chunk;

@@ -11,6 +11,8 @@ namespace trireme {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 class Sink : public GradientSink {
  public:
@@ -197,6 +199,20 @@ TEST_F(TapeTest, WhatIsNotUsedHasZeroGradients) {
   EXPECT_THAT(g[0], ElementsAre(1, 1));
   EXPECT_THAT(g[1], ElementsAre(0, 0));
   EXPECT_THAT(g[2], ElementsAre(0, 0));
+}
+
+TEST_F(TapeTest, TellsWhatNoGradientCameTo) {
+  const Var used = AddParameter({3, -1}), unused = AddParameter({5, 2}), no_loss = AddParameter({5, 2});
+  AddFrozen({1, 1});
+  Tape tape(parameters_, nullptr);
+  context_.tape = &tape;
+  EXPECT_THAT(tape.unreached(), IsEmpty());
+  Double(no_loss);
+  tape.Backward({Total(used)}, stream());
+  EXPECT_THAT(tape.unreached(), UnorderedElementsAre(1, 2));
+  tape.Backward({Total(Sum2(used, Product(unused, no_loss)))}, stream());
+  EXPECT_THAT(tape.unreached(), IsEmpty());
+  context_.tape = nullptr;
 }
 
 TEST_F(TapeTest, FrozenParametersAreReportedAndLeftAlone) {

@@ -14,6 +14,7 @@ namespace trireme::testing {
 
 class Notes : public TrainObserver {
  public:
+  void OnUnreached(const std::vector<std::string>& parameters) override { unreached = parameters; }
   void OnStep(const StepReport& report) override {
     steps.push_back(report);
     if (report.step + 1 == stop_after && stop != nullptr) *stop = true;
@@ -24,6 +25,7 @@ class Notes : public TrainObserver {
   void OnCheckpoint(int64_t done) override { events.push_back(absl::StrCat("checkpoint ", done)); }
 
   std::vector<StepReport> steps;
+  std::vector<std::string> unreached;
   std::vector<std::string> events;
   int64_t stop_after = -1;
   std::atomic<bool>* stop = nullptr;

@@ -37,6 +37,19 @@ TEST(TrainerTest, RunsAllStepsAndReportsThem) {
   EXPECT_THAT(outcome.ready, ElementsAre(0, 1));
 }
 
+TEST(TrainerTest, TellsWhichParametersNoGradientComesTo) {
+  for (uint64_t asynchronous : {0, 1}) {
+    for (int accumulate_steps : {1, 3}) {
+      Plan plan = Steps(3, 2);
+      plan.asynchronous = asynchronous;
+      plan.options.accumulate_steps = accumulate_steps;
+      const Outcome outcome = Train(plan);
+      EXPECT_TRUE(outcome.statuses[0].ok()) << outcome.statuses[0];
+      EXPECT_THAT(outcome.notes.unreached, ElementsAre("unused"));
+    }
+  }
+}
+
 TEST(TrainerTest, SavesAndEvaluatesWhenItIsDue) {
   Plan plan = Steps(7);
   plan.options.checkpoint_every = 2;

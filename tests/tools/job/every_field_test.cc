@@ -133,6 +133,9 @@ class NoObserver : public JobObserver {
  public:
   void OnStart(const Setup&) override {}
   void OnEnd(const std::vector<MemoryStats>&) override {}
+  void OnUnreached(const std::vector<std::string>& parameters) override {
+    ADD_FAILURE() << "no gradient came to " << parameters.size() << " parameters, " << parameters[0] << " first";
+  }
   void OnStep(const StepReport&) override {}
   void OnEvaluation(int64_t, const EvaluationReport&) override {}
   void OnCheckpoint(int64_t) override {}

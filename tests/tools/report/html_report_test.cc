@@ -54,6 +54,7 @@ TEST(HtmlReportTest, FieldsMayBeNullOrOfAnotherKind) {
             "{\"event\":\"step\",\"step\":1,\"loss\":null,\"losses\":[1],\"lr\":null,\"images_per_second\":null}\n"
             "{\"event\":\"step\",\"step\":2,\"loss\":3,\"losses\":\"x\",\"images_per_second\":\"x\"}\n"
             "{\"event\":\"skip\",\"step\":3,\"why\":5}\n"
+            "{\"event\":\"unreached\",\"step\":0,\"parameters\":[5]}\n"
             "{\"event\":\"eval\",\"step\":3,\"mAP\":null,\"mAP50\":0.25}\n"
             "{\"event\":\"end\",\"step\":3,\"seconds\":null,\"status\":[],\"lost_lines\":\"x\"}\n");
   run.Write("config.pbtxt", "steps: 3\n");
@@ -62,6 +63,17 @@ TEST(HtmlReportTest, FieldsMayBeNullOrOfAnotherKind) {
   const std::string page = *ReadFile(run / "report.html");
   EXPECT_NE(page.find("<b>0.250</b><span>mAP50"), std::string::npos);
   EXPECT_TRUE(Shows(Chart(page, "Losses"), "loss: 3 at step 2")) << Chart(page, "Losses");
+}
+
+TEST(HtmlReportTest, ListsParametersWithoutAGradient) {
+  const testing::TemporaryFolder run;
+  run.Write("metrics.jsonl",
+            "{\"event\":\"start\"}\n"
+            "{\"event\":\"unreached\",\"step\":0,\"parameters\":[\"head.weight\",\"head.<b>\"]}\n");
+  run.Write("config.pbtxt", "steps: 3\n");
+  const FaultLog faults;
+  ASSERT_TRUE(WriteHtmlReport(run.path(), "a run", faults, run / "report.html").ok());
+  EXPECT_NE(ReadFile(run / "report.html")->find("<p>head.weight, head.&lt;b&gt;</p>"), std::string::npos);
 }
 
 TEST(HtmlReportTest, SaysHowManyLinesAreLost) {
