@@ -35,10 +35,10 @@ bool IsToldElsewhere(const Status& status);
 
 }  // namespace trireme
 
-#define TRIREME_RETURN_IF_ERROR(expression)              \
-  do {                                                   \
-    ::absl::Status trireme_status_ = (expression);       \
-    if (!trireme_status_.ok()) return trireme_status_;   \
+#define TRIREME_RETURN_IF_ERROR(expression)            \
+  do {                                                 \
+    ::absl::Status trireme_status_ = (expression);     \
+    if (!trireme_status_.ok()) return trireme_status_; \
   } while (false)
 
 #define TRIREME_STATUS_CONCAT_(a, b) a##b

@@ -131,7 +131,7 @@ TEST(Shapes, ColourDoesNotTellTheClass) {
     const Sample sample = Get(*dataset, i);
     for (const Object& object : sample.objects) {
       const uint8_t* p = sample.source->pixel(static_cast<int>(0.5f * (object.box.x1 + object.box.x2)),
-                                            static_cast<int>(0.5f * (object.box.y1 + object.box.y2)));
+                                              static_cast<int>(0.5f * (object.box.y1 + object.box.y2)));
       for (int c = 0; c < 3; ++c) sum[object.label][c] += p[c];
       ++count[object.label];
     }

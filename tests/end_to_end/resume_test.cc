@@ -9,8 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/train/checkpoint_folder.h"
-#include "tests/end_to_end/train_runs.h"
 #include "tests/end_to_end/tool_process.h"
+#include "tests/end_to_end/train_runs.h"
 
 namespace trireme {
 namespace {

@@ -23,9 +23,10 @@ StatusOr<int> NumWorkersAmong(int ranks, const Config& config) {
     TRIREME_ASSIGN_OR_RETURN(const int servers, NumServerRanks(tried));
     if (workers + servers == ranks) return workers;
   }
-  return absl::InvalidArgumentError(absl::StrCat("the job has ", ranks, ranks == 1 ? " rank" : " ranks",
-                                                 ", which do not divide into workers and the servers that the "
-                                                 "strategy wants beside them; start others, or change its num_servers"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("the job has ", ranks, ranks == 1 ? " rank" : " ranks",
+                   ", which do not divide into workers and the servers that the "
+                   "strategy wants beside them; start others, or change its num_servers"));
 }
 
 }  // namespace trireme

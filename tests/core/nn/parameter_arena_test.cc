@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <map>
-#include <map>
 
 namespace trireme {
 namespace {

@@ -17,8 +17,8 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using testing::Empty;
+using ::testing::HasSubstr;
 using testing::Outcome;
 using testing::Plan;
 using testing::Steps;
