@@ -6,20 +6,30 @@
 
 #include <exception>
 #include <new>
+#include <stdexcept>
 
 #include "core/base/status.h"
 
 namespace trireme {
 
+// ResourceExhausted, for whoever caught std::bad_alloc, or the std::length_error of a container that was asked for more
+// than can be addressed.
+inline Status NoHostMemory() {
+  return absl::ResourceExhaustedError(
+      "this machine is out of main memory; lower the batch size, the image size or loader.prefetch, or make the model "
+      "smaller");
+}
+
 // What `work` returns, a Status or a StatusOr. What it throws becomes a status that begins with `what`, which threw it:
-// ResourceExhausted for host memory that did not suffice, else Internal. Device errors are to be caught within (see
-// core/device/device.h).
+// NoHostMemory, else Internal. Device errors are to be caught within (see core/device/device.h).
 template <class Work>
 auto CatchExceptions(absl::string_view what, const Work& work) -> decltype(work()) {
   try {
     return work();
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(absl::StrCat(what, ": the host has not as much memory as is asked for"));
+    return Annotate(NoHostMemory(), what);
+  } catch (const std::length_error&) {
+    return Annotate(NoHostMemory(), what);
   } catch (const std::exception& exception) {
     return absl::InternalError(absl::StrCat(what, " threw an exception: ", exception.what()));
   } catch (...) {

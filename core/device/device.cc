@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "core/base/catch_exceptions.h"
 #include "core/device/cpu/cpu_device.h"
 #include "core/device/cuda/cuda_device.h"
 
@@ -25,16 +26,6 @@ const char* MemoryKindName(MemoryKind kind) {
   return "?";
 }
 
-namespace {
-
-Status NoHostMemory() {
-  return absl::ResourceExhaustedError(
-      "this machine is out of main memory; lower the batch size, the image size or loader.prefetch, or make the model "
-      "smaller");
-}
-
-}  // namespace
-
 Status CatchDeviceError(const std::function<Status()>& work) {
   try {
     return work();
@@ -42,7 +33,7 @@ Status CatchDeviceError(const std::function<Status()>& work) {
     return error.status();
   } catch (const std::bad_alloc&) {
     return NoHostMemory();
-  } catch (const std::length_error&) {  // of a container that was asked for more than can be addressed
+  } catch (const std::length_error&) {
     return NoHostMemory();
   }
 }

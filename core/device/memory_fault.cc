@@ -33,7 +33,9 @@ Status OutOfMemory(const MemoryRequest& request, const MemoryStats& stats) {
   if (request.free >= 0) {
     absl::StrAppend(&message, ", ", Mebibytes(request.free), " of ", Mebibytes(request.total), " are free");
   }
-  absl::StrAppend(&message, "; lower the batch size or the image size");
+  // What else a worker holds does not depend on its images.
+  absl::StrAppend(&message, request.kind == MemoryKind::kActivations ? "; lower the batch size or the image size"
+                                                                     : "; take a smaller model");
   if (stats.limit > 0) absl::StrAppend(&message, ", or raise the limit");
   return absl::ResourceExhaustedError(message);
 }

@@ -1,9 +1,14 @@
 #include "core/device/memory_fault.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace trireme {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::StartsWith;
 
 constexpr int64_t kMiB = int64_t{1} << 20;
 
@@ -27,6 +32,10 @@ TEST(OutOfMemoryTest, NamesWhatHoldsTheMemoryTheLargestFirst) {
             "cuda:0 is out of memory: no 64 MiB more for activations; activations take 900 MiB, parameters 100 MiB, "
             "10 MiB are kept for reuse, the limit is 1024 MiB, 3 MiB of 2000 MiB are free; lower the batch size or "
             "the image size, or raise the limit");
+  request.kind = MemoryKind::kOptimizer;
+  EXPECT_THAT(std::string(OutOfMemory(request, stats).message()),
+              AllOf(StartsWith("cuda:0 is out of memory: no 64 MiB more for optimizer; "),
+                    EndsWith("are free; take a smaller model, or raise the limit")));
 }
 
 }  // namespace
