@@ -4,11 +4,12 @@
 #include <filesystem>
 #include <regex>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/train/checkpoint_folder.h"
 #include "core/train/safetensors.h"
-#include "tests/end_to_end/train_runs.h"
 #include "tests/end_to_end/tool_process.h"
+#include "tests/end_to_end/train_runs.h"
 
 namespace trireme {
 namespace {
@@ -229,6 +230,25 @@ TEST(Train, RefusesToOverwriteARun) {
   const ToolResult again = RunToolProcess("train", {"--config=" + config, "--out=" + run, "--steps=1"});
   EXPECT_EQ(again.exit_code, 2);
   EXPECT_NE(again.output.find("--resume"), std::string::npos) << again.output;
+}
+
+TEST(Train, ShowsWhatItTrainsOn) {
+  const std::string run = NewFolder("run"), config = TinyConfig();
+  ASSERT_EQ(
+      RunToolProcess("train", {"--config=" + config, "--out=" + run, "--steps=2", "--set", "log.pictures=1"}).exit_code,
+      0);
+  const std::string picture = ReadAll(run + "/train_pictures/000.jpg");
+  EXPECT_FALSE(fs::exists(run + "/train_pictures/001.jpg"));
+  EXPECT_NE(ReadAll(run + "/report.html").find(absl::Base64Escape(picture)), std::string::npos);
+  // Those of the run's own first step stay.
+  ASSERT_EQ(RunToolProcess("train", {"--config=" + config, "--out=" + run, "--steps=4", "--resume"}).exit_code, 0);
+  EXPECT_EQ(ReadAll(run + "/train_pictures/000.jpg"), picture);
+
+  const std::string without = NewFolder("without");
+  ASSERT_EQ(RunToolProcess("train", {"--config=" + config, "--out=" + without, "--steps=1", "--set", "log.pictures=0"})
+                .exit_code,
+            0);
+  EXPECT_FALSE(fs::exists(without + "/train_pictures"));
 }
 
 TEST(Tools, EvalAndDetectUseTheCheckpoint) {

@@ -37,6 +37,7 @@ Status CheckCounts(const Config& config, bool training) {
       {"checkpoint.every_steps", config.checkpoint().every_steps(), 0, kAny},
       {"checkpoint.keep", config.checkpoint().keep(), 1, kAny},
       {"log.every_steps", config.log().every_steps(), 1, kAny},
+      {"log.pictures", config.log().pictures(), 0, kAny},
       {"not_finite_limit", config.not_finite_limit(), 1, kAny},
       {"weight_average.warmup_steps", config.weight_average().warmup_steps(), 0, kAny},
       // Counted in a float.

@@ -4,10 +4,10 @@
 
 #include "absl/strings/str_format.h"
 #include "core/base/files.h"
-#include "core/image/render.h"
 #include "core/train/rank_zero_work.h"
 #include "data/image/codec.h"
 #include "data/image/draw.h"
+#include "tools/job/enlarge.h"
 
 namespace trireme {
 namespace {
@@ -21,16 +21,11 @@ Status WritePicture(const ReadyDetector& ready, const Dataset& data, int64_t ind
   detections.erase(std::remove_if(detections.begin(), detections.end(),
                                   [&](const Detection& detection) { return detection.score < threshold; }),
                    detections.end());
-  // Small pictures are enlarged, so that lines and labels can be read.
-  const int factor = std::max(1, 400 / std::max(1, image.width));
-  Image annotated = ResizeImage(image, image.width * factor, image.height * factor);
+  Image annotated = Enlarge(image);
   Image found = annotated;
-  const auto enlarge = [factor](Box* box) {
-    const float f = static_cast<float>(factor);
-    *box = {box->x1 * f, box->y1 * f, box->x2 * f, box->y2 * f};
-  };
-  for (Object& object : sample.objects) enlarge(&object.box);
-  for (Detection& detection : detections) enlarge(&detection.box);
+  const float factor = static_cast<float>(EnlargementOf(image));
+  for (Object& object : sample.objects) Enlarge(factor, &object.box);
+  for (Detection& detection : detections) Enlarge(factor, &detection.box);
   DrawObjects(sample.objects, data.class_names(), &annotated);
   DrawDetections(detections, data.class_names(), &found);
   return WriteImage(absl::StrFormat("%s/%03d.jpg", folder, index), SideBySide(annotated, found));

@@ -12,6 +12,7 @@
 #include "parallel/launch/process_rank.h"
 #include "tools/job/abort_on_fault.h"
 #include "tools/job/evaluate.h"
+#include "tools/job/first_batch_pictures.h"
 #include "tools/job/gather_faults.h"
 #include "tools/job/gather_memory.h"
 #include "tools/job/local_device.h"
@@ -142,6 +143,9 @@ Status Worker::Work() {
     loader_options.decoder = decoder.get();
   }
   Loader loader(job_.train_data.get(), transforms, job_.faults.get(), &device_, loader_options);
+  FirstBatchPictures shown(&loader, job_.train_data->class_names(), config_.log().pictures(),
+                           job_.run_folder + "/train_pictures");
+  const bool shows = workers.rank() == 0 && job_.resumed.step == 0;
 
   Trainer::Parts parts;
   parts.device = &device_;
@@ -153,7 +157,7 @@ Status Worker::Work() {
   parts.strategy = parts_.strategy.get();
   parts.guard = parts_.guard.get();
   parts.average = parts_.average.get();
-  parts.batches = &loader;
+  parts.batches = shows ? static_cast<BatchSource*>(&shown) : &loader;
   parts.observer = workers.rank() == 0 ? observer_ : nullptr;
   parts.stop_requested = stop_requested_;
   parts.save_checkpoint = [this](int64_t steps_done) { return Save(steps_done); };

@@ -99,17 +99,16 @@ std::string Charts(const std::vector<Json>& events) {
   return html + "</div>";
 }
 
-StatusOr<std::string> Pictures(const std::string& run_folder) {
+// All of a folder, with what they show.
+StatusOr<std::string> Pictures(const std::string& folder, const std::string& title, const std::string& legend) {
   std::vector<fs::path> files;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(fs::path(run_folder) / "pictures", error)) {
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
     if (entry.path().extension() == ".jpg") files.push_back(entry.path());
   }
   if (files.empty()) return std::string();
   std::sort(files.begin(), files.end());
-  std::string html =
-      "<h2>Unseen images</h2><p class=\"soft\">Left: what is annotated. Right: what the detector finds, with its "
-      "score.</p><div class=\"pictures\">";
+  std::string html = absl::StrCat("<h2>", title, "</h2><p class=\"soft\">", legend, "</p><div class=\"pictures\">");
   for (const fs::path& file : files) {
     TRIREME_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file.string()));
     absl::StrAppend(&html, "<figure><img alt=\"\" src=\"data:image/jpeg;base64,", absl::Base64Escape(bytes),
@@ -211,7 +210,12 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
     if (TextOf(event, "event") == "start") start = event;
     if (TextOf(event, "event") == "end") end = event;
   }
-  TRIREME_ASSIGN_OR_RETURN(const std::string pictures, Pictures(run_folder));
+  TRIREME_ASSIGN_OR_RETURN(const std::string found,
+                           Pictures(run_folder + "/pictures", "Unseen images",
+                                    "Left: what is annotated. Right: what the detector finds, with its score."));
+  TRIREME_ASSIGN_OR_RETURN(const std::string trained_on,
+                           Pictures(run_folder + "/train_pictures", "Images of the first step",
+                                    "As they are trained on, changed by the transforms, with what is annotated."));
   TRIREME_ASSIGN_OR_RETURN(const std::string config, ReadFile(run_folder + "/config.pbtxt"));
   const std::string status = TextOf(end, "status");
   const std::string html = absl::StrCat(
@@ -221,7 +225,7 @@ Status WriteHtmlReport(const std::string& run_folder, const std::string& title, 
       "</div>", Soft(TextOf(start, "lr_scaling")),
       status == "done" ? "" : absl::StrCat("<p><b>Not finished:</b> ", EscapeHtml(status), "</p>"),
       Lost(metrics.broken, FieldOf(end, "lost_lines", int64_t{0})), Summary(events, start, end), "<h2>Curves</h2>",
-      Charts(events), pictures, Unreached(events), SkippedSteps(events), Faults(faults), Memory(end),
+      Charts(events), found, trained_on, Unreached(events), SkippedSteps(events), Faults(faults), Memory(end),
       "<details><summary>Config</summary><pre>", EscapeHtml(config), "</pre></details></body></html>\n");
   return WriteFileAtomically(path, html);
 }
