@@ -20,6 +20,9 @@ struct Object {
   // COCO's: the box is around many of the class that nobody told apart. It is difficult as well, is not trained on, and
   // any number of detections may lie in it.
   bool crowd = false;
+  // Square pixels of the image as it was read that are the object's own, which COCO's evaluation calls small or large by;
+  // 0: those of its box.
+  float area = 0;
 };
 
 // A JPEG that nobody has decoded yet.

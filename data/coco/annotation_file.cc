@@ -60,6 +60,14 @@ class FieldReader {
     }
     return Judge(good && count == 4 ? simdjson::SUCCESS : simdjson::INCORRECT_TYPE, name, "four numbers");
   }
+  // Never a fault: what is no number above 0 is left out.
+  error_code PositiveOrNothing(json::value value, double* to) {
+    double number = 0;
+    const error_code error = value.get_double().get(number);
+    if (error && !IsOfEntry(error)) return error;
+    if (!error && std::isfinite(number) && number > 0) *to = number;
+    return simdjson::SUCCESS;
+  }
   void Missing(const char* name) { Fault(absl::StrCat("it has no ", name)); }
   void Fault(const std::string& what) {
     if (fault_.empty()) fault_ = what;
@@ -133,7 +141,7 @@ error_code ReadEntry(json::value entry, CocoCategory* category) {
 
 error_code ReadEntry(json::value entry, CocoAnnotation* annotation) {
   FieldReader reader(&annotation->fault);
-  static constexpr const char* kNames[] = {"image_id", "category_id", "bbox", "iscrowd"};
+  static constexpr const char* kNames[] = {"image_id", "category_id", "bbox", "iscrowd", "area"};
   return ReadFields(entry, kNames, 3, &reader, [&](size_t index, json::value value) {
     switch (index) {
       case 0:
@@ -143,8 +151,10 @@ error_code ReadEntry(json::value entry, CocoAnnotation* annotation) {
       case 2:
         return reader.FourNumbers(value, kNames[index],
                                   {&annotation->x, &annotation->y, &annotation->width, &annotation->height});
-      default:
+      case 3:
         return reader.Flag(value, kNames[index], &annotation->is_crowd);
+      default:
+        return reader.PositiveOrNothing(value, &annotation->area);
     }
   });
 }

@@ -28,6 +28,7 @@ struct CocoAnnotation {
   int64_t image_id = 0, category_id = 0;
   double x = 0, y = 0, width = 0, height = 0;
   bool is_crowd = false;
+  double area = 0;  // 0 where the file has none, or none that is a number above 0
   std::string fault;
 };
 

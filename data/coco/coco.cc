@@ -181,6 +181,7 @@ class Opener {
     Object object;
     object.label = label->second;
     object.crowd = object.difficult = annotation.is_crowd;
+    object.area = static_cast<float>(annotation.area);
     if (!ClipToImage(annotation.x, annotation.y, annotation.x + annotation.width, annotation.y + annotation.height,
                      to.size, kRounding, place, &faults_, &object.box)) {
       return;

@@ -20,13 +20,16 @@ std::vector<double> Envelope(const std::vector<bool>& correct, int64_t num_objec
   return precision;
 }
 
-// The mean of the envelope at recalls 0, 1 / steps ... 1. In whole numbers: k / num_objects >= i / steps.
-double Sampled(const std::vector<bool>& correct, int64_t num_objects, int64_t steps) {
+// The mean of the envelope at recalls 0, step, 2 step ... 1. Whether k / num_objects reaches a recall is decided in
+// float64, as the benchmarks' own programs do, also where the two are equal but for rounding.
+double Sampled(const std::vector<bool>& correct, int64_t num_objects, int64_t steps, double step) {
   const std::vector<double> envelope = Envelope(correct, num_objects);
   double sum = 0;
+  size_t k = 1;
   for (int64_t i = 0; i <= steps; ++i) {
-    const int64_t needed = std::max<int64_t>(1, (i * num_objects + steps - 1) / steps);
-    if (needed <= static_cast<int64_t>(envelope.size())) sum += envelope[needed - 1];
+    const double recall = static_cast<double>(i) * step;
+    while (k <= envelope.size() && static_cast<double>(k) / static_cast<double>(num_objects) < recall) ++k;
+    if (k <= envelope.size()) sum += envelope[k - 1];
   }
   return sum / static_cast<double>(steps + 1);
 }
@@ -34,7 +37,7 @@ double Sampled(const std::vector<bool>& correct, int64_t num_objects, int64_t st
 }  // namespace
 
 double AveragePrecisionElevenPoints(const std::vector<bool>& correct, int64_t num_objects) {
-  return Sampled(correct, num_objects, 10);
+  return Sampled(correct, num_objects, 10, 0.1);
 }
 
 double AveragePrecisionArea(const std::vector<bool>& correct, int64_t num_objects) {
@@ -44,7 +47,7 @@ double AveragePrecisionArea(const std::vector<bool>& correct, int64_t num_object
 }
 
 double AveragePrecisionCoco(const std::vector<bool>& correct, int64_t num_objects) {
-  return Sampled(correct, num_objects, 100);
+  return Sampled(correct, num_objects, 100, 0.01);
 }
 
 }  // namespace trireme

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
+#include <numeric>
 
 #include "data/metrics/average_precision.h"
 #include "data/metrics/evaluation.pb.h"
@@ -28,6 +30,7 @@ double Intersection(const Box& a, const Box& b) {
 // A detection's place in the ranking of its class, and what became of it.
 struct Ranked {
   float score = 0;
+  size_t place = 0;  // among the detections of its image, the best being 0
   bool counts = true;
   bool right = false;
 };
@@ -94,41 +97,103 @@ double CocoOverlap(const Box& detection, const Object& object) {
   return area > 0 ? Intersection(detection, object.box) / area : 0;
 }
 
-void RankCoco(std::vector<const Object*> objects, std::vector<const Detection*> detections,
-              std::vector<Ranked> (*ranked)[kCocoThresholds]) {
-  if (detections.size() > kCocoMaxDetections) detections.resize(kCocoMaxDetections);
-  std::stable_partition(objects.begin(), objects.end(), [](const Object* object) { return !object->difficult; });
-  std::vector<double> overlaps;
-  for (const Detection* detection : detections) {
-    for (const Object* object : objects) overlaps.push_back(CocoOverlap(detection->box, *object));
+// Square pixels, both ends included.
+struct AreaRange {
+  double least, most;
+  bool Has(double area) const { return area >= least && area <= most; }
+};
+constexpr double kNoEnd = 1e10;
+// Boxes that are turned inside out are small.
+constexpr AreaRange kAllAreas = {-kNoEnd, kNoEnd}, kSmall = {-kNoEnd, 32 * 32}, kMedium = {32 * 32, 96 * 96},
+                    kLarge = {96 * 96, kNoEnd};
+
+bool CountsFor(const Object& object, const AreaRange& range) {
+  return !object.difficult && range.Has(object.area > 0 ? object.area : Area(object.box));
+}
+
+// One class in one image.
+struct CocoImage {
+  std::vector<const Object*> objects;
+  std::vector<const Detection*> detections;  // best first
+  std::vector<double> overlaps;              // [detections, objects]
+};
+
+CocoImage MakeCocoImage(const DetectionEvaluator::ImageRecord& record, int label) {
+  CocoImage image{ObjectsOf(record.objects, label), SortedDetections(record.detections, label), {}};
+  if (image.detections.size() > kCocoMaxDetections) image.detections.resize(kCocoMaxDetections);
+  for (const Detection* detection : image.detections) {
+    for (const Object* object : image.objects) image.overlaps.push_back(CocoOverlap(detection->box, *object));
   }
-  for (int t = 0; t < kCocoThresholds; ++t) {
-    std::vector<bool> taken(objects.size());
-    for (size_t d = 0; d < detections.size(); ++d) {
-      double best = std::min(CocoThreshold(t), 1 - 1e-10);
-      int match = -1;
-      for (size_t i = 0; i < objects.size(); ++i) {
-        if (taken[i] && !objects[i]->crowd) continue;
-        if (match >= 0 && !objects[match]->difficult && objects[i]->difficult) break;
-        const double overlap = overlaps[d * objects.size() + i];
-        if (overlap < best) continue;
-        best = overlap;
-        match = static_cast<int>(i);
-      }
-      Ranked rank;
-      rank.score = detections[d]->score;
-      if (match >= 0) {
-        taken[match] = true;
-        rank.counts = !objects[match]->difficult;
-        rank.right = rank.counts;
-      }
-      (*ranked)[t].push_back(rank);
+  return image;
+}
+
+void RankCoco(const CocoImage& image, const AreaRange& range, double threshold, std::vector<Ranked>* ranked) {
+  const size_t num_objects = image.objects.size();
+  // Those that count come first.
+  std::vector<size_t> order(num_objects);
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto counts = [&](size_t i) { return CountsFor(*image.objects[i], range); };
+  std::stable_partition(order.begin(), order.end(), counts);
+  std::vector<bool> taken(num_objects);
+  for (size_t d = 0; d < image.detections.size(); ++d) {
+    double best = std::min(threshold, 1 - 1e-10);
+    int64_t match = -1;
+    for (const size_t i : order) {
+      if (taken[i] && !image.objects[i]->crowd) continue;
+      if (match >= 0 && counts(static_cast<size_t>(match)) && !counts(i)) break;
+      const double overlap = image.overlaps[d * num_objects + i];
+      if (overlap < best) continue;
+      best = overlap;
+      match = static_cast<int64_t>(i);
     }
+    Ranked rank;
+    rank.score = image.detections[d]->score;
+    rank.place = d;
+    if (match >= 0) {
+      taken[static_cast<size_t>(match)] = true;
+      rank.counts = rank.right = counts(static_cast<size_t>(match));
+    } else {
+      rank.counts = range.Has(Area(image.detections[d]->box));
+    }
+    ranked->push_back(rank);
   }
 }
 
-// The mean of those that are numbers; 0 where none is.
-double MeanOfNumbers(const std::vector<double>& values) {
+// One class, by threshold; NaN where no object counts.
+struct CocoCurves {
+  std::vector<double> precisions;
+  std::vector<double> recalls[3];  // with the detections of kRecallDetections
+};
+constexpr size_t kRecallDetections[] = {1, 10, kCocoMaxDetections};
+
+CocoCurves EvaluateClass(const std::vector<CocoImage>& images, const AreaRange& range) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  int64_t num_objects = 0;
+  for (const CocoImage& image : images) {
+    num_objects += std::count_if(image.objects.begin(), image.objects.end(),
+                                 [&](const Object* object) { return CountsFor(*object, range); });
+  }
+  CocoCurves curves;
+  for (int t = 0; t < kCocoThresholds; ++t) {
+    std::vector<Ranked> ranked;
+    if (num_objects > 0) {
+      for (const CocoImage& image : images) RankCoco(image, range, CocoThreshold(t), &ranked);
+    }
+    SortByScore(&ranked);
+    curves.precisions.push_back(num_objects > 0 ? AveragePrecisionCoco(Curve(ranked), num_objects) : kNone);
+    for (size_t m = 0; m < std::size(kRecallDetections); ++m) {
+      const auto right = std::count_if(ranked.begin(), ranked.end(), [&](const Ranked& detection) {
+        return detection.right && detection.place < kRecallDetections[m];
+      });
+      curves.recalls[m].push_back(num_objects > 0 ? static_cast<double>(right) / static_cast<double>(num_objects)
+                                                  : kNone);
+    }
+  }
+  return curves;
+}
+
+// The mean of those that are numbers, or `of_none`.
+double MeanOfNumbers(const std::vector<double>& values, double of_none = 0) {
   double sum = 0;
   int64_t count = 0;
   for (const double value : values) {
@@ -136,7 +201,7 @@ double MeanOfNumbers(const std::vector<double>& values) {
     sum += value;
     ++count;
   }
-  return count == 0 ? 0 : sum / static_cast<double>(count);
+  return count == 0 ? of_none : sum / static_cast<double>(count);
 }
 
 Box BoxAt(const google::protobuf::RepeatedField<float>& corners, int index) {
@@ -180,6 +245,7 @@ std::string DetectionEvaluator::Serialize() const {
       image->add_object_labels(object.label);
       image->add_object_difficult(object.difficult);
       image->add_object_crowd(object.crowd);
+      image->add_object_areas(object.area);
     }
     for (const Detection& detection : record.detections) {
       AddBox(detection.box, image->mutable_detection_corners());
@@ -201,14 +267,14 @@ Status DetectionEvaluator::Merge(const std::string& serialized) {
   for (const EvaluationShard::ImageRecord& image : shard.images()) {
     const int num_objects = image.object_labels_size(), num_detections = image.detection_labels_size();
     if (image.object_corners_size() != 4 * num_objects || image.object_difficult_size() != num_objects ||
-        image.object_crowd_size() != num_objects || image.detection_corners_size() != 4 * num_detections ||
-        image.detection_scores_size() != num_detections) {
+        image.object_crowd_size() != num_objects || image.object_areas_size() != num_objects ||
+        image.detection_corners_size() != 4 * num_detections || image.detection_scores_size() != num_detections) {
       return absl::InvalidArgumentError(absl::StrCat("image ", image.id(), " of the shard is incomplete"));
     }
     std::vector<Object> objects;
     for (int i = 0; i < num_objects; ++i) {
-      objects.push_back(
-          {BoxAt(image.object_corners(), i), image.object_labels(i), image.object_difficult(i), image.object_crowd(i)});
+      objects.push_back({BoxAt(image.object_corners(), i), image.object_labels(i), image.object_difficult(i),
+                         image.object_crowd(i), image.object_areas(i)});
     }
     Detections detections;
     for (int i = 0; i < num_detections; ++i) {
@@ -245,28 +311,46 @@ VocResult DetectionEvaluator::EvaluateVoc(double iou_threshold, bool eleven_poin
 }
 
 CocoResult DetectionEvaluator::EvaluateCoco() const {
+  constexpr AreaRange kSizes[] = {kSmall, kMedium, kLarge};
+  // By class and threshold.
+  std::vector<double> at50, at75, recalls[std::size(kRecallDetections)];
+  std::vector<double> size_precisions[std::size(kSizes)], size_recalls[std::size(kSizes)];
+  const auto append = [](const std::vector<double>& from, std::vector<double>* to) {
+    to->insert(to->end(), from.begin(), from.end());
+  };
   CocoResult result;
-  std::vector<double> at[kCocoThresholds];  // by class
   for (int label = 0; label < num_classes_; ++label) {
-    std::vector<Ranked> ranked[kCocoThresholds];
-    int64_t num_objects = 0;
+    std::vector<CocoImage> images;
     for (const auto& [id, record] : images_) {
-      const std::vector<const Object*> objects = ObjectsOf(record.objects, label);
-      num_objects += std::count_if(objects.begin(), objects.end(), [](const Object* o) { return !o->difficult; });
-      RankCoco(objects, SortedDetections(record.detections, label), &ranked);
+      CocoImage image = MakeCocoImage(record, label);
+      if (!image.objects.empty() || !image.detections.empty()) images.push_back(std::move(image));
     }
+    const CocoCurves all = EvaluateClass(images, kAllAreas);
     double sum = 0;
-    for (int t = 0; t < kCocoThresholds; ++t) {
-      SortByScore(&ranked[t]);
-      at[t].push_back(num_objects == 0 ? std::numeric_limits<double>::quiet_NaN()
-                                       : AveragePrecisionCoco(Curve(ranked[t]), num_objects));
-      sum += at[t].back();
-    }
+    for (const double precision : all.precisions) sum += precision;
     result.class_ap.push_back(sum / kCocoThresholds);
+    at50.push_back(all.precisions[0]);
+    at75.push_back(all.precisions[5]);
+    for (size_t m = 0; m < std::size(kRecallDetections); ++m) append(all.recalls[m], &recalls[m]);
+    for (size_t s = 0; s < std::size(kSizes); ++s) {
+      const CocoCurves of_size = EvaluateClass(images, kSizes[s]);
+      append(of_size.precisions, &size_precisions[s]);
+      append(of_size.recalls[2], &size_recalls[s]);
+    }
   }
   result.ap = MeanOfNumbers(result.class_ap);
-  result.ap50 = MeanOfNumbers(at[0]);
-  result.ap75 = MeanOfNumbers(at[5]);
+  result.ap50 = MeanOfNumbers(at50);
+  result.ap75 = MeanOfNumbers(at75);
+  result.ar1 = MeanOfNumbers(recalls[0]);
+  result.ar10 = MeanOfNumbers(recalls[1]);
+  result.ar100 = MeanOfNumbers(recalls[2]);
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  double* const precision_of[] = {&result.ap_small, &result.ap_medium, &result.ap_large};
+  double* const recall_of[] = {&result.ar_small, &result.ar_medium, &result.ar_large};
+  for (size_t s = 0; s < std::size(kSizes); ++s) {
+    *precision_of[s] = MeanOfNumbers(size_precisions[s], kNone);
+    *recall_of[s] = MeanOfNumbers(size_recalls[s], kNone);
+  }
   return result;
 }
 

@@ -8,6 +8,9 @@
 // the object it overlaps most among those not taken yet, at thresholds 0.50, 0.55 ... 0.95; objects that do not count
 // (here: difficult ones) are taken only where no other fits, and then the detection counts for nothing. A crowd is such
 // an object that any number of detections may take, and they fit it by the share of their own area that lies in it.
+// Small objects have an area of up to 32 x 32 pixels, medium ones up to 96 x 96, large ones more; those of other sizes
+// do not count then, nor do detections of other sizes that take no object. Recall is that of the detections taken in,
+// averaged over classes and thresholds.
 //
 // A class without objects that count has no average precision and is left out of the mean. Detections of equal score
 // are ordered by image id, then as they were given: so the result does not depend on the order of Add, nor on how
@@ -45,7 +48,11 @@ struct CocoResult {
   double ap = 0;    // mean over classes and thresholds 0.50 ... 0.95; 0 where no class has objects
   double ap50 = 0;  // at threshold 0.50 alone
   double ap75 = 0;
-  std::vector<double> class_ap;  // mean over thresholds; NaN for a class without objects that count
+  std::vector<double> class_ap;         // mean over thresholds; NaN for a class without objects that count
+  double ar1 = 0, ar10 = 0, ar100 = 0;  // average recall with the best 1, 10, 100 detections of each image and class
+  // By size; NaN where no object that counts has it.
+  double ap_small = 0, ap_medium = 0, ap_large = 0;
+  double ar_small = 0, ar_medium = 0, ar_large = 0;  // with the best 100
 };
 
 class DetectionEvaluator {
@@ -57,7 +64,7 @@ class DetectionEvaluator {
 
   explicit DetectionEvaluator(int num_classes);
 
-  // All of one image; its boxes in pixels of any one size. An image that was added before is left as it was.
+  // All of one image; its boxes in its pixels. An image that was added before is left as it was.
   void Add(int64_t image_id, const std::vector<Object>& objects, const Detections& detections);
 
   // Everything that was added, as bytes; and bytes of another evaluator added to this one. InvalidArgument if they are

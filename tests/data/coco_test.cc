@@ -289,5 +289,20 @@ TEST_F(CocoTest, BrokenJsonIsRefusedWithItsPlace) {
           absl::StrCat("json:", std::count(broken.begin(), broken.begin() + static_cast<int64_t>(at), '\n') + 2));
 }
 
+TEST_F(CocoTest, AreasAreTheFilesWhereItHasThem) {
+  AddImage(1);
+  AddObject(1, 3, {1, 2, 3, 4})["area"] = 7.5;
+  AddObject(1, 3, {2, 2, 3, 4})["area"] = nullptr;
+  AddObject(1, 3, {3, 2, 3, 4})["area"] = -1;
+  AddObject(1, 3, {4, 2, 3, 4})["area"] = "large";
+  AddObject(1, 3, {5, 2, 3, 4}).erase("area");
+  Sample sample;
+  ASSERT_TRUE(Opened()->Get(0, &sample).ok());
+  std::vector<float> areas;
+  for (const Object& object : sample.objects) areas.push_back(object.area);
+  EXPECT_THAT(areas, ElementsAre(7.5f, 0, 0, 0, 0));
+  EXPECT_THAT(Places(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace trireme

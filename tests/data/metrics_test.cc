@@ -139,6 +139,27 @@ TEST(Coco, AHundredDetectionsOfAnImageCount) {
   EXPECT_GT(evaluator.EvaluateVoc().mean_average_precision, 0);
 }
 
+// What is large has a small area of its own; what takes nothing counts in its own size alone.
+TEST(Coco, SizesAreThoseOfTheObjects) {
+  DetectionEvaluator evaluator(1);
+  Object thin = MakeObject({0, 0, 200, 50});
+  thin.area = 900;
+  evaluator.Add(1, {thin}, {{{0, 0, 200, 50}, 0, 0.5f}, {{300, 0, 340, 40}, 0, 0.9f}});
+  CocoResult result = evaluator.EvaluateCoco();
+  EXPECT_EQ(result.ap_small, 1);
+  EXPECT_EQ(result.ar_small, 1);
+  for (const double none : {result.ap_medium, result.ap_large, result.ar_medium, result.ar_large}) {
+    EXPECT_TRUE(std::isnan(none));
+  }
+  EXPECT_EQ(result.ap50, 0.5);
+  EXPECT_EQ(result.ar1, 0);
+  EXPECT_EQ(result.ar10, 1);
+  evaluator.Add(2, {MakeObject({0, 0, 32, 32})}, {});
+  result = evaluator.EvaluateCoco();
+  EXPECT_EQ(result.ar_small, 0.5) << "32 x 32 is small,";
+  EXPECT_EQ(result.ar_medium, 0) << "and medium, too";
+}
+
 TEST(Evaluator, NothingAtAll) {
   DetectionEvaluator evaluator(2);
   EXPECT_EQ(evaluator.EvaluateVoc().mean_average_precision, 0);
@@ -203,7 +224,7 @@ DetectionEvaluator Filled(const std::vector<Scene>& scenes, int classes) {
 }
 
 // References, written from the benchmarks' definitions with nothing in common with the code under test: one list of all
-// detections, curves as arrays over every detection, recall points as decimals.
+// detections, curves as arrays over every detection.
 double Overlap(const Box& a, const Box& b) {
   const double w = std::max(0.0, std::min<double>(a.x2, b.x2) - std::max<double>(a.x1, b.x1));
   const double h = std::max(0.0, std::min<double>(a.y2, b.y2) - std::max<double>(a.y1, b.y1));
@@ -270,7 +291,7 @@ double ReferenceVoc(const std::vector<Scene>& scenes, int label, bool eleven_poi
     for (int t = 0; t <= 10; ++t) {
       double best = 0;
       for (size_t i = 1; i + 1 < recall.size(); ++i) {
-        if (recall[i] >= t / 10.0 - 1e-9) best = std::max(best, precision[i]);
+        if (recall[i] >= t * 0.1) best = std::max(best, precision[i]);
       }
       result += best / 11;
     }
@@ -317,7 +338,7 @@ double ReferenceCoco(const std::vector<Scene>& scenes, int label, double thresho
   for (int i = 0; i <= 100; ++i) {
     double precision = 0;
     for (const auto& [r, p] : curve) {
-      if (r >= i / 100.0 - 1e-9) precision = std::max(precision, p);
+      if (r >= i * 0.01) precision = std::max(precision, p);
     }
     result += precision / 101;
   }

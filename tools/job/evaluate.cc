@@ -139,12 +139,29 @@ StatusOr<DetectionEvaluator> DetectAll(const ReadyDetector& ready, const Dataset
 EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vector<std::string>& class_names,
                             const EvaluationConfig& config) {
   const VocResult voc = evaluator.EvaluateVoc(0.5, config.voc2007());
-  EvaluationReport report = {{"mAP50", voc.mean_average_precision}, {"mAP", evaluator.EvaluateCoco().ap}};
+  const CocoResult coco = evaluator.EvaluateCoco();
+  EvaluationReport report;
+  // What there are no objects for has no figure.
+  const auto add = [&report](const std::string& name, double value) {
+    if (std::isfinite(value)) report.emplace_back(name, value);
+  };
+  add("mAP50", voc.mean_average_precision);
+  add("mAP", coco.ap);
+  add("mAP50/COCO", coco.ap50);
+  add("mAP75", coco.ap75);
+  add("mAP/small", coco.ap_small);
+  add("mAP/medium", coco.ap_medium);
+  add("mAP/large", coco.ap_large);
+  add("AR1", coco.ar1);
+  add("AR10", coco.ar10);
+  add("AR100", coco.ar100);
+  add("AR/small", coco.ar_small);
+  add("AR/medium", coco.ar_medium);
+  add("AR/large", coco.ar_large);
   for (size_t label = 0; label < class_names.size(); ++label) {
-    const double precision = voc.classes[label].average_precision;
-    // A class without objects has none.
-    if (std::isfinite(precision)) report.emplace_back("AP50/" + class_names[label], precision);
+    add("AP50/" + class_names[label], voc.classes[label].average_precision);
   }
+  for (size_t label = 0; label < class_names.size(); ++label) add("AP/" + class_names[label], coco.class_ap[label]);
   return report;
 }
 

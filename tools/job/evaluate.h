@@ -28,7 +28,8 @@ StatusOr<DetectionEvaluator> DetectAll(const ReadyDetector& ready, const Dataset
                                        Communicator& communicator, FaultLog* faults,
                                        const std::atomic<bool>* stop_requested);
 
-// What is said of them.
+// What is said of them: "mAP50" and "AP50/CLASS" by VOC's rules; by COCO's "mAP", "mAP50/COCO", "mAP75", "mAP/small"
+// and so on, the average recall "AR1", "AR10", "AR100", "AR/small" and so on, and "AP/CLASS".
 EvaluationReport MakeReport(const DetectionEvaluator& evaluator, const std::vector<std::string>& class_names,
                             const EvaluationConfig& config);
 

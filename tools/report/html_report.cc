@@ -187,7 +187,7 @@ std::string Summary(const std::vector<Json>& events, const Json& start, const Js
     }
   }
   for (const auto& [key, value] : last_eval.items()) {
-    if (absl::StartsWith(key, "mAP") && value.is_number())
+    if ((key == "mAP50" || key == "mAP") && value.is_number())
       html += Card(absl::StrFormat("%.3f", value.get<double>()), key);
   }
   html += Card(std::to_string(FieldOf(end, "step", int64_t{0})),

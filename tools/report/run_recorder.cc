@@ -57,6 +57,11 @@ std::string BestMetric(const Config& config) {
   return "";
 }
 
+// Of an evaluation, what a line has room for.
+bool IsHeadline(const std::string& name) {
+  return name == "mAP50" || name == "mAP" || absl::StartsWith(name, "AP50/");
+}
+
 std::string PrecisionName(const Config& config) { return Config::Precision_Name(config.precision()); }
 
 }  // namespace
@@ -227,7 +232,7 @@ void RunRecorder::OnEvaluation(int64_t steps_done, const EvaluationReport& repor
   std::string text = absl::StrFormat("step %d", steps_done);
   for (const auto& [name, value] : report) {
     event[name] = value;
-    absl::StrAppendFormat(&text, "  %s %.3f", name, value);
+    if (IsHeadline(name)) absl::StrAppendFormat(&text, "  %s %.3f", name, value);
   }
   Write(event);
   progress_->Line(text);
