@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "core/base/catch_exceptions.h"
 #include "core/base/random.h"
+#include "data/loader/first_readable.h"
 #include "data/loader/start_threads.h"
 
 namespace trireme {
@@ -136,18 +137,9 @@ Status Loader::Fill(const Job& job) {
   const TraceSpan span(TraceKind::kInput, "image of step", job.step);
   const int64_t position = job.step * options_.global_batch_size + share_.first + job.place;
   const Sampler::Place turn = sampler_.At(position);
-  Status first;
-  for (int64_t i = 0; i < dataset_.size(); ++i) {
-    const int64_t index = (turn.index + i) % dataset_.size();
-    Sample sample;
-    const Status status = FillWith(index, turn, job, &sample);
-    if (status.ok()) return status;
-    faults_.Add(absl::IsInternal(status) ? "image that a component spoils" : "image does not decode",
-                sample.name.empty() ? absl::StrCat("image ", index) : sample.name,
-                absl::StrCat(status.message(), "; the next one takes its place"));
-    first.Update(status);
-  }
-  return Annotate(first, "no image of the data set can be read; the first");
+  return Annotate(FirstReadable(dataset_, turn.index, &faults_,
+                                [&](int64_t index, Sample* sample) { return FillWith(index, turn, job, sample); }),
+                  "no image of the data set can be read; the first");
 }
 
 Status Loader::FillWith(int64_t index, const Sampler::Place& turn, const Job& job, Sample* sample) {

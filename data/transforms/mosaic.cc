@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/registry.h"
+#include "data/loader/first_readable.h"
 #include "data/transforms/checks.h"
 #include "data/transforms/show_window.h"
 #include "data/transforms/transforms.h"
@@ -100,7 +101,12 @@ class Mosaic : public Transform {
     std::array<Sample, 1 + kOthers> images;
     images[0] = *sample;
     for (size_t i = 1; i < images.size(); ++i) {
-      const Status status = Read(random->Below(static_cast<uint32_t>(dataset_.size())), &images[i]);
+      const Status status = FirstReadable(dataset_, random->Below(static_cast<uint32_t>(dataset_.size())), &faults_,
+                                          [&](int64_t index, Sample* image) {
+                                            const Status got = dataset_.Get(index, image);
+                                            if (got.ok()) images[i] = std::move(*image);
+                                            return got;
+                                          });
       if (!status.ok()) {
         sample->fault = status;
         return;
@@ -128,21 +134,6 @@ class Mosaic : public Transform {
     }
     sample->SetImage(std::move(mosaic));
     sample->objects = std::move(objects);
-  }
-
-  // Image `index`, or the first readable one after it.
-  Status Read(int64_t index, Sample* image) const {
-    Status first;
-    for (int64_t i = 0; i < dataset_.size(); ++i) {
-      const int64_t at = (index + i) % dataset_.size();
-      *image = Sample();
-      const Status status = dataset_.Get(at, image);
-      if (status.ok()) return status;
-      faults_.Add("image does not decode", image->name.empty() ? absl::StrCat("image ", at) : image->name,
-                  absl::StrCat(status.message(), "; the next one takes its place"));
-      first.Update(status);
-    }
-    return first;
   }
 
   const MosaicConfig config_;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "data/transforms/transforms.h"
 #include "tests/data/loader_fixture.h"
 
 namespace trireme {
@@ -50,6 +51,25 @@ TEST_F(LoaderOrderTest, DoesNotDependOnThreadsPrefetchingOrWorkers) {
       }
     }
   }
+}
+
+// Also where images that are drawn cannot be read, and from the step on that has none.
+TEST_F(LoaderOrderTest, WhichImagesMeetInAMosaicDoesNotDependOnThreadsOrWorkers) {
+  const PlainDataset dataset(11, {2, 7});
+  MosaicConfig config;
+  config.set_until_step(9);
+  const auto mosaic = MakeMosaic(config, {&dataset, &faults_});
+  ASSERT_TRUE(mosaic.ok()) << mosaic.status();
+  transforms_ = {mosaic->get()};
+  const std::vector<Taken> expected = Run(dataset, 1, 1, 1, 12);
+  for (const int world_size : {1, 2, 3, 6}) {
+    for (const int threads : {1, 3}) {
+      EXPECT_TRUE(Run(dataset, world_size, threads, 3, 12) == expected) << world_size << " workers, " << threads;
+    }
+  }
+  // As a run that goes on asks for it.
+  Loader resumed(&dataset, transforms_, &faults_, device_.get(), options_);
+  for (const int step : {8, 9, 10}) EXPECT_TRUE(Take(&resumed, step) == expected[static_cast<size_t>(step)]) << step;
 }
 
 TEST_F(LoaderOrderTest, AugmentationDiffersBetweenEpochsImagesAndSeeds) {

@@ -3,6 +3,7 @@
 #define TRIREME_TOOLS_JOB_FIRST_BATCH_PICTURES_H_
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/api/batch.h"
@@ -14,7 +15,7 @@ namespace trireme {
 // stop: a warning is logged.
 class FirstBatchPictures : public BatchSource {
  public:
-  // `of` and `class_names` outlive this.
+  // `of` and `class_names` outlive this. At most `count` pictures, and no folder where it is 0.
   FirstBatchPictures(BatchSource* of, const std::vector<std::string>& class_names, int count, std::string folder)
       : of_(*of), class_names_(class_names), left_(count), folder_(std::move(folder)) {}
 

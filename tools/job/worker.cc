@@ -143,9 +143,9 @@ Status Worker::Work() {
     loader_options.decoder = decoder.get();
   }
   Loader loader(job_.train_data.get(), transforms, job_.faults.get(), &device_, loader_options);
-  FirstBatchPictures shown(&loader, job_.train_data->class_names(), config_.log().pictures(),
-                           job_.run_folder + "/train_pictures");
-  const bool shows = workers.rank() == 0 && job_.resumed.step == 0;
+  const bool begins = workers.rank() == 0 && job_.resumed.step == 0;
+  FirstBatchPictures batches(&loader, job_.train_data->class_names(), begins ? config_.log().pictures() : 0,
+                             job_.run_folder + "/train_pictures");
 
   Trainer::Parts parts;
   parts.device = &device_;
@@ -157,7 +157,7 @@ Status Worker::Work() {
   parts.strategy = parts_.strategy.get();
   parts.guard = parts_.guard.get();
   parts.average = parts_.average.get();
-  parts.batches = shows ? static_cast<BatchSource*>(&shown) : &loader;
+  parts.batches = &batches;
   parts.observer = workers.rank() == 0 ? observer_ : nullptr;
   parts.stop_requested = stop_requested_;
   parts.save_checkpoint = [this](int64_t steps_done) { return Save(steps_done); };

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/base/files.h"
+#include "tests/core/testing/names_in.h"
 #include "tests/core/testing/temporary_folder.h"
 
 namespace trireme {
@@ -17,6 +18,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::NamesIn;
 using testing::TemporaryFolder;
 
 Status Save(const std::string& run, int keep, int64_t step) {
@@ -28,24 +30,16 @@ Status Save(const std::string& run, int keep, int64_t step) {
   return WriteCheckpoint(run, keep, info, content);
 }
 
-std::vector<std::string> Names(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 TEST(CheckpointFolderTest, KeepsTheNewest) {
   const TemporaryFolder run;
   for (int64_t step : {5, 99999998, 99999999, 100000000, 100000001}) {
     ASSERT_TRUE(Save(run.path(), 3, step).ok());
     EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run.path()))->step, step);
   }
-  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_100000000", "step_100000001", "step_99999999"));
+  EXPECT_THAT(NamesIn(run / "checkpoints"), ElementsAre("step_100000000", "step_100000001", "step_99999999"));
   // The same step again replaces it; `keep` of 0 keeps what was just written.
   ASSERT_TRUE(Save(run.path(), 0, 100000001).ok());
-  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_100000001"));
+  EXPECT_THAT(NamesIn(run / "checkpoints"), ElementsAre("step_100000001"));
 }
 
 TEST(CheckpointFolderTest, KeepsTheBest) {
@@ -61,10 +55,10 @@ TEST(CheckpointFolderTest, KeepsTheBest) {
       EXPECT_EQ(ReadCheckpointInfo(*FindCheckpoint(run / "best"))->step, step < 4 ? 2 : 4);
     }
     if (step == 4) {
-      EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004")) << "the former best has gone";
+      EXPECT_THAT(NamesIn(run / "checkpoints"), ElementsAre("step_00000004")) << "the former best has gone";
     }
   }
-  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004", "step_00000005"));
+  EXPECT_THAT(NamesIn(run / "checkpoints"), ElementsAre("step_00000004", "step_00000005"));
   const std::string best = BestCheckpoint(run.path());
   EXPECT_EQ(best, run / "checkpoints/step_00000004");
   EXPECT_EQ(ReadEvaluation(best, "mAP50"), std::nullopt);
@@ -91,7 +85,7 @@ TEST(CheckpointFolderTest, WhatTheUserPutsBesideThemIsNeitherTheNewestNorRemoved
   std::vector<std::string> expected = others;
   expected.insert(expected.begin(), "step_00000005");
   std::sort(expected.begin(), expected.end());
-  EXPECT_EQ(Names(folder), expected);
+  EXPECT_EQ(NamesIn(folder), expected);
 }
 
 // What a process leaves when it is killed half way is never taken for a checkpoint, and goes with the next one.
@@ -102,7 +96,7 @@ TEST(CheckpointFolderTest, WhatIsUnfinishedIsNoCheckpoint) {
   EXPECT_EQ(FindCheckpoint(run.path()).status().code(), absl::StatusCode::kNotFound);
   ASSERT_TRUE(Save(run.path(), 2, 4).ok());
   EXPECT_EQ(*FindCheckpoint(run.path()), run / "checkpoints/step_00000004");
-  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004"));
+  EXPECT_THAT(NamesIn(run / "checkpoints"), ElementsAre("step_00000004"));
 }
 
 // Or whoever is killed while it removes one leaves a half under its name.
@@ -135,7 +129,7 @@ TEST(CheckpointFolderTest, WhatIsUnfinishedCanBeRemovedWithoutANewOne) {
   ASSERT_TRUE(Save(run.path(), 2, 4).ok());
   ASSERT_TRUE(MakeFolder(run / "checkpoints/step_00000009.tmp77").ok());
   RemoveUnfinishedCheckpoints(run.path());
-  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000004"));
+  EXPECT_THAT(NamesIn(run / "checkpoints"), ElementsAre("step_00000004"));
 }
 
 TEST(CheckpointFolderTest, AFolderThatIsNoneIsNotFound) {

@@ -15,6 +15,7 @@
 #include "core/train/safetensors.h"
 #include "core/train/weights.h"
 #include "tests/core/testing/fake_job.h"
+#include "tests/core/testing/names_in.h"
 #include "tests/core/testing/temporary_folder.h"
 #include "tests/core/testing/toy_training.h"
 
@@ -24,6 +25,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::NamesIn;
 using testing::RunFakeJob;
 using testing::TemporaryFolder;
 using testing::ToyOptimizer;
@@ -97,14 +99,6 @@ Status Save(const std::string& run, int keep, const CheckpointInfo& info, Worker
       1, [&](Communicator& communicator) { return SaveCheckpoint(run, keep, info, PartsOf(worker), communicator); })[0];
 }
 
-std::vector<std::string> Names(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 TEST(CheckpointTest, OfAModelAloneNoRunGoesOn) {
   const TemporaryFolder run;
   Worker worker(1);
@@ -125,7 +119,8 @@ TEST(CheckpointTest, ComesBackWhole) {
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(*found, run / "checkpoints/step_00000012");
   EXPECT_EQ(*FindCheckpoint(*found), *found);
-  EXPECT_THAT(Names(*found), ElementsAre("checkpoint.json", "config.pbtxt", "model.safetensors", "state.safetensors"));
+  EXPECT_THAT(NamesIn(*found),
+              ElementsAre("checkpoint.json", "config.pbtxt", "model.safetensors", "state.safetensors"));
 
   const auto info = ReadCheckpointInfo(*found);
   ASSERT_TRUE(info.ok()) << info.status();
@@ -185,7 +180,7 @@ TEST(CheckpointTest, OneThatDoesNotFitOnTheDiskLeavesItsRoomToOthers) {
   ASSERT_EQ(waitpid(child, &state, 0), child);
   EXPECT_TRUE(WIFEXITED(state));
   EXPECT_EQ(WEXITSTATUS(state), 0);
-  EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000001"));
+  EXPECT_THAT(NamesIn(run / "checkpoints"), ElementsAre("step_00000001"));
 }
 
 TEST(CheckpointTest, EveryRankHasItsOwnBuffersInAnyWorld) {
@@ -338,7 +333,7 @@ TEST(CheckpointTest, WeightsThatAreNotFiniteReplaceNothing) {
     EXPECT_EQ(saved.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_THAT(std::string(saved.message()),
                 AllOf(HasSubstr("step 2"), HasSubstr(of_buffer ? "running_mean" : "bias"), HasSubstr("not finite")));
-    EXPECT_THAT(Names(run / "checkpoints"), ElementsAre("step_00000001"));
+    EXPECT_THAT(NamesIn(run / "checkpoints"), ElementsAre("step_00000001"));
   }
 }
 
