@@ -55,7 +55,7 @@ struct StepReport {
 class TrainObserver {
  public:
   virtual ~TrainObserver() = default;
-  // Before the first step, if there are such: the names of trained parameters that no gradient came to in rank 0's
+  // Before the first OnStep, if there are such: the names of trained parameters that no gradient came to in rank 0's
   // first batch. They will stay as they are, but for weight decay.
   virtual void OnUnreached(const std::vector<std::string>& parameters) = 0;
   virtual void OnStep(const StepReport& report) = 0;
